@@ -1,0 +1,118 @@
+#pragma once
+// One log directory: its lock, its identity, its partition logs, its journals and their recovery.
+//
+// Layout and formats are Kafka's (segments/FORMAT.md), plus journal files and the directory
+// `drave.journal.dirty`, which stands there while a journal holds what segments lack, so that a
+// Kafka node refuses to start on it.
+//
+// open() runs on one loop (shard 0): it locks, reads, recovers, replays every journal it finds,
+// whatever their number, into segments, syncs, and removes them. Only then are partitions assigned
+// to shards: start_shard() gives each shard its own journal and flusher. After that, a shard
+// touches its own logs only.
+//
+// A directory that fails (EIO, failed sync) is fenced: all its logs are; the observer is told once.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/result.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+#include "segments/partition_log.h"
+
+namespace drave::segments {
+
+struct MetaProperties {
+  std::int32_t version = 1;
+  std::string cluster_id;
+  NodeId node_id = -1;
+  Uuid directory_id;
+};
+
+struct LogDirectoryOptions {
+  JournalOptions journal;
+  std::int64_t tail_bytes_max = 64 * kMiB;        // per shard, tails in memory
+  std::int64_t open_files_max = 1024;             // per shard, segments' descriptors (LRU)
+  std::int64_t idle_write_ms = 500;               // idle data reaches its segment within this
+  std::int64_t segment_piece_bytes = 512 * kKiB;  // of one segment write
+  std::int64_t free_bytes_min = 256 * kMiB;  // below: produce is refused with a retriable error
+  std::int64_t checkpoint_interval_ms = 60'000;
+  std::int64_t producer_expiration_ms = 86'400'000;
+};
+
+struct RecoveryReport {
+  bool was_clean = true;
+  int logs = 0;
+  int journal_groups_replayed = 0;
+  int journal_entries_replayed = 0;
+  std::int64_t torn_bytes_cut = 0;
+  std::vector<Error> rotten;  // Errc::corrupt with file and position; ranges quarantined
+};
+
+struct PartitionToOpen {
+  std::string topic;
+  TopicIdPartition id;
+  LogConfig config;
+};
+
+// What a shard has of a directory: a journal, a flusher, its logs. Lives on that shard's loop.
+class LogShard {
+ public:
+  virtual ~LogShard() = default;
+  // Finds an open log, or null.
+  virtual PartitionLog* find(const TopicIdPartition& id) = 0;
+  // Makes the log's directory with its partition.metadata, durable with its name before the first
+  // acknowledgement (the directory is synced before the append that depends on it is reported
+  // durable). An existing log of the same topic id is opened.
+  virtual io::Task<Result<PartitionLog*>> open_or_create(PartitionToOpen partition) = 0;
+  // The partition is deleted: journal entry `remove`, rename to `-delete`, files unlinked later.
+  // Durable when the task completes; waiters fail; the PartitionLog is gone.
+  virtual io::Task<Result<void>> remove(TopicIdPartition id) = 0;
+  virtual std::vector<PartitionLog*> logs() = 0;
+  virtual Journal& journal() = 0;
+  // False while free space is below the bound: produce is refused, all else goes on.
+  virtual bool accepts_writes() const = 0;
+  virtual std::int64_t tail_bytes() const = 0;
+  // Writes everything to segments, syncs, closes the journal. After it only destruction.
+  virtual io::Task<Result<void>> stop() = 0;
+};
+
+class LogDirectory {
+ public:
+  virtual ~LogDirectory() = default;
+
+  // Locks and recovers. Errc::locked, Errc::not_found (no meta.properties: format first),
+  // Errc::corrupt.
+  static io::Task<Result<std::unique_ptr<LogDirectory>>> open(io::Loop& loop, std::string path,
+                                                              LogDirectoryOptions options);
+  // Writes meta.properties into an empty or new directory. Errc::already_exists if it has one.
+  static io::Task<Result<void>> format(io::Loop& loop, std::string path, MetaProperties properties);
+  static io::Task<Result<MetaProperties>> read_meta_properties(io::Loop& loop, std::string path);
+
+  virtual const std::string& path() const = 0;
+  virtual const MetaProperties& meta() const = 0;
+  virtual const RecoveryReport& recovery() const = 0;
+  // Partitions found on disk, with their topic ids (before they are assigned).
+  virtual std::vector<PartitionToOpen> found() const = 0;
+  // broker epoch of the clean marker that was found; -1 if the last stop was not clean.
+  virtual std::int64_t clean_shutdown_epoch() const = 0;
+
+  // After open(): gives shard `loop.shard()` its LogShard, with the found partitions for which
+  // `is_mine` says so. Runs on that shard's loop. `is_mine` and the partition's config come from
+  // the caller.
+  virtual io::Task<Result<std::unique_ptr<LogShard>>> start_shard(
+      io::Loop& loop, std::function<bool(const PartitionToOpen&)> is_mine,
+      std::function<LogConfig(const PartitionToOpen&)> config_of) = 0;
+
+  // A partition found on disk that no metadata knows: renamed to `-stray`, kept.
+  virtual io::Task<Result<void>> set_stray(io::Loop& loop, TopicIdPartition id) = 0;
+
+  // After all shards have stopped: writes checkpoints and `.kafka_cleanshutdown`, unlocks. Shard 0.
+  virtual io::Task<Result<void>> close(io::Loop& loop, std::int64_t broker_epoch, bool clean) = 0;
+};
+
+}  // namespace drave::segments
