@@ -32,6 +32,7 @@
 #include "io/buffer_pool.h"
 #include "io/file.h"
 #include "io/loop.h"
+#include "io/sync.h"
 
 namespace drave::segments {
 

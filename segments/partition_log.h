@@ -23,6 +23,7 @@
 #include "base/intrusive_list.h"
 #include "base/result.h"
 #include "io/loop.h"
+#include "io/sync.h"
 #include "io/task.h"
 #include "segments/journal.h"
 #include "segments/log_config.h"
