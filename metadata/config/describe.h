@@ -1,0 +1,42 @@
+#pragma once
+// What DescribeConfigs says of a topic, a group or a node. Pure.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "metadata/config/topic_config.h"
+
+namespace drave::metadata {
+
+struct ConfigSynonym {
+  std::string name;
+  std::optional<std::string> value;  // nullopt: sensitive, or null
+  ConfigSource source;
+};
+
+struct ConfigEntry {
+  std::string name;
+  std::optional<std::string> value;  // nullopt: sensitive, or null
+  ConfigSource source = ConfigSource::default_config;
+  ConfigType type = ConfigType::text;
+  bool sensitive = false;
+  bool read_only = false;               // a node's key that cannot change while it runs
+  std::vector<ConfigSynonym> synonyms;  // every place that gives a value, the strongest first
+  std::string documentation;            // a few words of ours; may be empty
+};
+
+// Every key that is not internal, sorted by name. A topic's own values of unknown keys are left
+// out.
+std::vector<ConfigEntry> describe_topic_configs(const ConfigLayers& layers);
+std::vector<ConfigEntry> describe_group_configs(const ConfigLayers& layers);
+
+// Every key of the node; `layers.topic` is not read. Keys with a prefix ("listener.name.", ...)
+// that are given appear, too.
+std::vector<ConfigEntry> describe_broker_configs(const ConfigLayers& layers);
+
+// The cluster default: only what its records give.
+std::vector<ConfigEntry> describe_default_broker_configs(const ConfigMap& dynamic_default);
+
+}  // namespace drave::metadata
