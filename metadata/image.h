@@ -1,0 +1,153 @@
+#pragma once
+// What the cluster's metadata amounts to at one offset of `__cluster_metadata`: an immutable value.
+//
+// Every node builds it by applying committed records in order (delta.h); shards share it by pointer
+// and swap it by message. An image never changes once it is published; a new one shares what did
+// not change with the old one. Whoever holds an ImagePtr may read it on any thread.
+//
+// Parts that this version does not act on (ACLs, quotas, SCRAM, tokens, ...) are kept as the
+// records that make them, so that a snapshot loses nothing that Kafka wrote.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ids.h"
+#include "metadata/config/config_def.h"
+
+namespace drave::metadata {
+
+struct PartitionImage {
+  std::vector<NodeId> replicas;
+  std::vector<Uuid> directories;  // of the replicas, in their order; empty: unassigned
+  std::vector<NodeId> isr;
+  std::vector<NodeId> removing_replicas;
+  std::vector<NodeId> adding_replicas;
+  std::vector<NodeId> eligible_leader_replicas;
+  std::vector<NodeId> last_known_elr;
+  NodeId leader = -1;
+  std::int8_t leader_recovery_state = 0;
+  LeaderEpoch leader_epoch = 0;
+  std::int32_t partition_epoch = 0;
+
+  bool operator==(const PartitionImage&) const = default;
+};
+
+struct TopicImage {
+  std::string name;
+  TopicId id;
+  std::map<PartitionIndex, PartitionImage> partitions;  // 0, 1, 2 ... without gaps
+};
+using TopicPtr = std::shared_ptr<const TopicImage>;
+
+class TopicsImage {
+ public:
+  // Null: no such topic.
+  const TopicImage* find(std::string_view name) const;
+  const TopicImage* find(const TopicId& id) const;
+  const std::map<std::string, TopicPtr, std::less<>>& by_name() const { return by_name_; }
+  std::size_t partition_count() const;
+
+  void put(TopicPtr topic);
+  void remove(const TopicId& id);
+
+ private:
+  std::map<std::string, TopicPtr, std::less<>> by_name_;
+  std::map<TopicId, TopicPtr> by_id_;
+};
+
+// DescribeConfigs' numbers.
+enum class ConfigResourceType : std::int8_t {
+  unknown = 0,
+  topic = 2,
+  broker = 4,
+  broker_logger = 8,
+  client_metrics = 16,
+  group = 32,
+};
+
+struct ConfigResource {
+  ConfigResourceType type = ConfigResourceType::unknown;
+  std::string name;  // topic name, node id, "" for the cluster default of brokers
+  auto operator<=>(const ConfigResource&) const = default;
+};
+
+struct BrokerEndpoint {
+  std::string name;
+  std::string host;
+  std::uint16_t port = 0;
+  std::int16_t security_protocol = 0;
+  bool operator==(const BrokerEndpoint&) const = default;
+};
+
+struct FeatureRange {
+  std::int16_t min = 0;
+  std::int16_t max = 0;
+  bool operator==(const FeatureRange&) const = default;
+};
+
+// A registered broker or controller.
+struct RegistrationImage {
+  NodeId id = -1;
+  std::int64_t epoch = -1;  // of a broker: the offset of its registration record
+  Uuid incarnation_id;
+  std::vector<BrokerEndpoint> endpoints;
+  std::map<std::string, FeatureRange> features;
+  std::optional<std::string> rack;
+  bool fenced = true;
+  bool in_controlled_shutdown = false;
+  std::vector<Uuid> directories;
+  bool operator==(const RegistrationImage&) const = default;
+};
+
+// A voter of the quorum, from the control records of the log.
+struct VoterImage {
+  NodeId id = -1;
+  Uuid directory_id;  // zero in a static quorum
+  std::vector<BrokerEndpoint> endpoints;
+  FeatureRange kraft_version;
+  bool operator==(const VoterImage&) const = default;
+};
+
+class Image {
+ public:
+  OffsetAndEpoch last_contained() const {
+    return last_contained_;
+  }  // offset of the last record applied
+  TimestampMs last_contained_timestamp() const { return last_contained_timestamp_; }
+
+  const TopicsImage& topics() const { return topics_; }
+  const RegistrationImage* broker(NodeId id) const;
+  const std::map<NodeId, RegistrationImage>& brokers() const { return brokers_; }
+  const std::map<NodeId, RegistrationImage>& controllers() const { return controllers_; }
+  // Finalized levels of features, "metadata.version" and "kraft.version" included.
+  const std::map<std::string, std::int16_t, std::less<>>& features() const { return features_; }
+  std::int16_t feature(std::string_view name) const;  // 0: not finalized
+  // The configs of a resource; empty if it has none.
+  const ConfigMap& configs(const ConfigResource& resource) const;
+  const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
+  const std::vector<VoterImage>& voters() const { return voters_; }
+  std::int64_t next_producer_id() const { return next_producer_id_; }
+
+ private:
+  friend class Delta;
+  OffsetAndEpoch last_contained_{-1, -1};
+  TimestampMs last_contained_timestamp_ = -1;
+  TopicsImage topics_;
+  std::map<NodeId, RegistrationImage> brokers_;
+  std::map<NodeId, RegistrationImage> controllers_;
+  std::map<std::string, std::int16_t, std::less<>> features_;
+  std::map<ConfigResource, ConfigMap> configs_;
+  std::vector<VoterImage> voters_;
+  std::int64_t next_producer_id_ = 0;
+  // Records kept verbatim, by a key that a later record of the same thing replaces or removes.
+  std::map<std::string, std::vector<std::uint8_t>, std::less<>> kept_;
+};
+using ImagePtr = std::shared_ptr<const Image>;
+
+}  // namespace drave::metadata
