@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -73,8 +74,7 @@ class ProducerStates {
                                         TimestampMs timestamp);
   // Forgets producers that wrote nothing since now - expiration (none with an open transaction).
   void expire(TimestampMs now_ms, std::int64_t expiration_ms);
-  // Forgets batches at or above `offset` (the caller reloads a snapshot and replays instead if a
-  // producer's older state is needed).
+  // Forgets everything (a truncation reloads a snapshot and replays what follows it).
   void clear();
 
   std::optional<Offset> first_unstable_offset() const;
@@ -84,6 +84,7 @@ class ProducerStates {
 
  private:
   std::map<ProducerId, ProducerEntry> entries_;  // ordered: snapshots are reproducible
+  std::set<Offset> open_transactions_;           // first offsets of those that are open
 };
 
 }  // namespace drave::segments
