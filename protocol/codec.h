@@ -164,7 +164,7 @@ class Sizer {
     if (!flexible_) return;
     TagSizer sizer{*this};
     list(sizer);
-    size_ += uvarint_size(sizer.count);
+    size_ += unsigned_varint_size(sizer.count);
   }
   // Bytes of the value of a tagged field.
   template <class T>
@@ -188,7 +188,8 @@ class Sizer {
       ++count;
       const std::size_t before = sizer.size_;
       sizer.add_tagged(value, facts);
-      sizer.size_ += uvarint_size(number) + uvarint_size(sizer.size_ - before);
+      sizer.size_ += unsigned_varint_size(number) +
+                     unsigned_varint_size(static_cast<std::uint32_t>(sizer.size_ - before));
     }
   };
 
@@ -199,7 +200,7 @@ class Sizer {
   }
   void add(const Uuid&, const Facts&) { size_ += 16; }
   void add(std::string_view value, const Facts& facts) {
-    size_ += value.size() + (flexible_ && !facts.classic ? uvarint_size(value.size() + 1) : 2);
+    size_ += value.size() + (flexible_ && !facts.classic ? length_size(value.size()) : 2);
   }
   void add(ByteView value, const Facts&) { size_ += value.size() + prefix(value.size()); }
   template <Struct S>
@@ -228,7 +229,11 @@ class Sizer {
       for (const E& element : value) add(element, facts);
     }
   }
-  std::size_t prefix(std::size_t length) const { return flexible_ ? uvarint_size(length + 1) : 4; }
+  // Bytes of a flexible length or count.
+  static std::size_t length_size(std::size_t length) {
+    return unsigned_varint_size(static_cast<std::uint32_t>(length) + 1);
+  }
+  std::size_t prefix(std::size_t length) const { return flexible_ ? length_size(length) : 4; }
 
   std::size_t size_ = 0;
   std::int16_t version_;

@@ -13,36 +13,32 @@ void Reader::fail(const char* reason, const char* field) {
   at_ = end_;
 }
 
-std::uint32_t Reader::uvarint_slow() {
-  std::uint32_t value = 0;
-  for (unsigned shift = 0; shift < 35; shift += 7) {
-    if (at_ == end_) {
-      fail("message ends inside a varint");
-      return 0;
-    }
-    const std::uint8_t byte = *at_++;
-    if (shift == 28 && byte > 0x0f) break;
-    value |= std::uint32_t{byte & 0x7fU} << shift;
-    if (byte < 0x80) return value;
-  }
-  fail("varint beyond 32 bits");
-  return 0;
+void Reader::varint_fault(VarintFault fault) {
+  fail(fault == VarintFault::cut ? "message ends inside a varint" : "varint of too many bytes");
 }
 
-std::uint64_t Reader::uvarlong() {
-  std::uint64_t value = 0;
-  for (unsigned shift = 0; shift < 70; shift += 7) {
-    if (at_ == end_) {
-      fail("message ends inside a varint");
-      return 0;
-    }
-    const std::uint8_t byte = *at_++;
-    if (shift == 63 && byte > 0x01) break;
-    value |= std::uint64_t{byte & 0x7fU} << shift;
-    if (byte < 0x80) return value;
+std::uint32_t Reader::uvarint_slow() {
+  std::uint32_t value = 0;
+  VarintFault fault = VarintFault::none;
+  const std::uint8_t* behind = read_unsigned_varint(at_, end_, value, fault);
+  if (behind == nullptr) {
+    varint_fault(fault);
+    return 0;
   }
-  fail("varint beyond 64 bits");
-  return 0;
+  at_ = behind;
+  return value;
+}
+
+std::int64_t Reader::varlong() {
+  std::int64_t value = 0;
+  VarintFault fault = VarintFault::none;
+  const std::uint8_t* behind = read_varlong(at_, end_, value, fault);
+  if (behind == nullptr) {
+    varint_fault(fault);
+    return 0;
+  }
+  at_ = behind;
+  return value;
 }
 
 ByteView Reader::bytes(std::size_t size) {

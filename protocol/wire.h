@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/uuid.h"
 #include "protocol/limits.h"
+#include "protocol/varint.h"
 
 namespace drave::protocol {
 
@@ -61,22 +62,14 @@ class Reader {
     return {high, integer<std::uint64_t>()};
   }
 
-  // Unsigned varints of at most 5 (10) bytes; a longer one, or one whose last byte has bits beyond
-  // 32 (64), fails. varint and varlong are zigzag.
+  // Variable-length integers (varint.h); a longer one than its width allows fails.
   std::uint32_t uvarint() {
     if (at_ != end_ && *at_ < 0x80) [[likely]]
       return *at_++;
     return uvarint_slow();
   }
-  std::uint64_t uvarlong();
-  std::int32_t varint() {
-    const std::uint32_t raw = uvarint();
-    return static_cast<std::int32_t>((raw >> 1) ^ (~(raw & 1) + 1));
-  }
-  std::int64_t varlong() {
-    const std::uint64_t raw = uvarlong();
-    return static_cast<std::int64_t>((raw >> 1) ^ (~(raw & 1) + 1));
-  }
+  std::int32_t varint() { return unzigzag32(uvarint()); }
+  std::int64_t varlong();
 
   // The next `size` bytes.
   ByteView bytes(std::size_t size);
@@ -102,6 +95,7 @@ class Reader {
 
  private:
   std::uint32_t uvarint_slow();
+  void varint_fault(VarintFault fault);
   Nullable view(std::int64_t length, bool nullable, const char* field);
 
   const std::uint8_t* begin_;
@@ -113,17 +107,6 @@ class Reader {
   std::size_t error_position_ = 0;
   bool over_budget_ = false;
 };
-
-// Bytes an unsigned varint takes.
-constexpr std::size_t uvarint_size(std::uint64_t value) {
-  return (static_cast<std::size_t>(std::bit_width(value | 1)) + 6) / 7;
-}
-constexpr std::uint32_t zigzag(std::int32_t value) {
-  return (static_cast<std::uint32_t>(value) << 1) ^ static_cast<std::uint32_t>(value >> 31);
-}
-constexpr std::uint64_t zigzag(std::int64_t value) {
-  return (static_cast<std::uint64_t>(value) << 1) ^ static_cast<std::uint64_t>(value >> 63);
-}
 
 // Appends to a buffer of its own, which grows and is kept by clear(), or to one that the caller
 // sized exactly (encoded_size), in which running out is a sticky error.
@@ -188,17 +171,13 @@ class Writer {
     integer(id.high);
     integer(id.low);
   }
-  void uvarint(std::uint32_t value) { uvarlong(value); }
-  void uvarlong(std::uint64_t value) {
-    if (!room(uvarint_size(value))) return;
-    while (value >= 0x80) {
-      *at_++ = static_cast<std::uint8_t>(value | 0x80);
-      value >>= 7;
-    }
-    *at_++ = static_cast<std::uint8_t>(value);
+  void uvarint(std::uint32_t value) {
+    if (room(unsigned_varint_size(value))) at_ = write_unsigned_varint(at_, value);
   }
-  void varint(std::int32_t value) { uvarlong(zigzag(value)); }
-  void varlong(std::int64_t value) { uvarlong(zigzag(value)); }
+  void varint(std::int32_t value) { uvarint(zigzag32(value)); }
+  void varlong(std::int64_t value) {
+    if (room(varlong_size(value))) at_ = write_varlong(at_, value);
+  }
   void bytes(ByteView bytes);
   // As bytes(), but gathers if this Writer does and `bytes` are long enough.
   void external(ByteView bytes);
