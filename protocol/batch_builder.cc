@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "protocol/compression.h"
 
 namespace drave::protocol {
 namespace {
@@ -34,7 +35,7 @@ std::size_t headers_size(std::span<const RecordHeaderView> headers) {
 }
 
 std::int16_t attributes_of(const BatchOptions& options) {
-  int bits = 0;
+  int bits = static_cast<int>(options.codec);
   if (options.timestamp_type == TimestampType::log_append_time) {
     bits |= batch_attribute::kLogAppendTime;
   }
@@ -89,6 +90,12 @@ void BatchBuilder::append_at(std::int32_t offset_delta, TimestampMs timestamp,
 }
 
 std::vector<std::uint8_t> BatchBuilder::finish() && {
+  if (options_.codec != Codec::none) {
+    std::vector<std::uint8_t> compressed(kBatchHeaderSize);
+    compress(options_.codec, options_.level, ByteView(batch_).subspan(kBatchHeaderSize),
+             compressed);
+    batch_ = std::move(compressed);
+  }
   BatchHeader header;
   header.base_offset = options_.base_offset;
   header.leader_epoch = options_.leader_epoch;

@@ -17,6 +17,8 @@ namespace drave::protocol {
 struct BatchOptions {
   Offset base_offset = 0;
   LeaderEpoch leader_epoch = -1;
+  Codec codec = Codec::none;
+  std::optional<int> level;  // compression.h; nullopt: the codec's default
   TimestampType timestamp_type = TimestampType::create_time;
   ProducerId producer_id = -1;
   ProducerEpoch producer_epoch = -1;
@@ -44,7 +46,7 @@ class BatchBuilder {
                  std::optional<ByteView> value, std::span<const RecordHeaderView> headers = {});
 
   std::int32_t record_count() const { return record_count_; }
-  // Of the batch if nothing more is appended.
+  // Of the batch if nothing more is appended, before compression.
   std::size_t size_bytes() const { return batch_.size(); }
 
   // The finished batch with its CRC. Without records it is the empty batch that compaction leaves.
