@@ -86,7 +86,8 @@ std::string_view nearest_config(ConfigScope scope, std::string_view name) {
     if (def.internal || def.name.size() > kNearestNameSizeMax) continue;
     const std::size_t distance = std::min(edit_distance(name, def.name, limit),
                                           edit_distance(words, sorted_words(def.name), limit));
-    if (distance > limit || (distance == limit && !nearest.empty())) continue;
+    const bool better_tie = nearest.size() != name.size() && def.name.size() == name.size();
+    if (distance > limit || (distance == limit && !nearest.empty() && !better_tie)) continue;
     limit = distance;
     nearest = def.name;
   }

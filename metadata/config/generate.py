@@ -2,7 +2,9 @@
 """Turns the *.keys files beside it into the table of config_def.h and into broker/CONFIG.md.
 
   generate.py table OUT    writes the C++ rows that config_def.cc includes
+  generate.py removed OUT  writes the rows of removed keys
   generate.py page OUT     writes the page for people
+  generate.py check PAGE   fails if PAGE is not what `page` would write
 """
 import pathlib
 import re
@@ -124,6 +126,10 @@ def page():
 
 def main():
     what, out = sys.argv[1:]
+    if what == 'check':
+        if pathlib.Path(out).read_text() != page():
+            sys.exit(f'{out} is old: run metadata/config/generate.py page broker/CONFIG.md')
+        return
     text = {'table': table, 'removed': removed, 'page': page}[what]()
     pathlib.Path(out).write_text(text)
 

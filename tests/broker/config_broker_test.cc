@@ -1,0 +1,412 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "broker/config/broker_config.h"
+
+namespace drave::broker {
+namespace {
+
+using metadata::ConfigMap;
+
+LoadedConfig load(std::string_view text, const Machine& machine = {"my.host"}) {
+  const auto properties = parse_properties(text, "f");
+  EXPECT_TRUE(properties.has_value());
+  return load_broker_config(*properties, machine);
+}
+
+// The only error of a configuration, or all of them in brackets, or "".
+std::string error_of(std::string_view text) {
+  const LoadedConfig loaded = load(text);
+  EXPECT_EQ(loaded.config.has_value(), loaded.errors.empty());
+  if (loaded.errors.empty()) return "";
+  if (loaded.errors.size() == 1) return loaded.errors[0];
+  std::string all;
+  for (const std::string& error : loaded.errors) all += "[" + error + "]";
+  return all;
+}
+
+// Expects that `text` loads without a warning.
+BrokerConfig loaded(std::string_view text) {
+  LoadedConfig result = load(text);
+  for (const std::string& error : result.errors) ADD_FAILURE() << error;
+  for (const std::string& warning : result.warnings) ADD_FAILURE() << warning;
+  return result.config.value_or(BrokerConfig());
+}
+
+// What every combined node of Kafka's own sets.
+constexpr std::string_view kCombined = R"(
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=localhost:9093
+listeners=PLAINTEXT://:9092,CONTROLLER://:9093
+inter.broker.listener.name=PLAINTEXT
+advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
+)";
+
+std::string combined(std::string_view more) {
+  return std::string(kCombined) + std::string(more);
+}
+
+TEST(BrokerConfig, without_settings_it_is_one_node_on_loopback) {
+  const BrokerConfig config = loaded("");
+  EXPECT_EQ(config.node_id, 1);
+  EXPECT_EQ(config.listeners,
+            (std::vector<Endpoint>{{"PLAINTEXT", SecurityProtocol::plaintext, "127.0.0.1", 9092}}));
+  EXPECT_EQ(config.advertised_listeners, config.listeners);
+  EXPECT_EQ(config.inter_broker_listener_name, "PLAINTEXT");
+  EXPECT_FALSE(config.controller_listener.has_value());
+  EXPECT_EQ(config.controller_listener_name, "CONTROLLER");
+  EXPECT_EQ(config.advertised_controller_listener,
+            (Endpoint{"CONTROLLER", SecurityProtocol::plaintext, "localhost", 9093}));
+  EXPECT_EQ(config.log_dirs, std::vector<std::string>{"./drave-data"});
+  EXPECT_EQ(config.metadata_log_dir, "./drave-data");
+  EXPECT_TRUE(config.quorum_voters.empty());
+  EXPECT_TRUE(config.given.empty());
+  EXPECT_EQ(config.topic_defaults, metadata::TopicConfig());
+  ASSERT_TRUE(config.http_listener.has_value());
+  EXPECT_EQ(config.http_listener->host, "127.0.0.1");
+  EXPECT_EQ(config.http_listener->port, 9644);
+  EXPECT_FALSE(config.http_listener->given);
+}
+
+// A field whose default is not the default of its key would differ between a node with and one
+// without a file that sets the key to its default.
+TEST(BrokerConfig, the_defaults_of_the_fields_are_those_of_the_keys) {
+  const BrokerConfig from_keys = loaded("");
+  const BrokerConfig fresh;
+  EXPECT_EQ(from_keys.socket_request_bytes_max, fresh.socket_request_bytes_max);
+  EXPECT_EQ(from_keys.socket_send_buffer_bytes, fresh.socket_send_buffer_bytes);
+  EXPECT_EQ(from_keys.socket_receive_buffer_bytes, fresh.socket_receive_buffer_bytes);
+  EXPECT_EQ(from_keys.socket_listen_backlog_size, fresh.socket_listen_backlog_size);
+  EXPECT_EQ(from_keys.request_memory_bytes, fresh.request_memory_bytes);
+  EXPECT_EQ(from_keys.connections_max, fresh.connections_max);
+  EXPECT_EQ(from_keys.connections_max_per_ip, fresh.connections_max_per_ip);
+  EXPECT_EQ(from_keys.connections_idle_ms_max, fresh.connections_idle_ms_max);
+  EXPECT_EQ(from_keys.fetch_bytes_max, fresh.fetch_bytes_max);
+  EXPECT_EQ(from_keys.fetch_sessions_max, fresh.fetch_sessions_max);
+  EXPECT_EQ(from_keys.request_partitions_max, fresh.request_partitions_max);
+  EXPECT_EQ(from_keys.auto_create_topics_enable, fresh.auto_create_topics_enable);
+  EXPECT_EQ(from_keys.delete_topic_enable, fresh.delete_topic_enable);
+  EXPECT_EQ(from_keys.num_partitions, fresh.num_partitions);
+  EXPECT_EQ(from_keys.default_replication_factor, fresh.default_replication_factor);
+  EXPECT_EQ(from_keys.log_retention_check_interval_ms, fresh.log_retention_check_interval_ms);
+  EXPECT_EQ(from_keys.producer_id_expiration_ms, fresh.producer_id_expiration_ms);
+  EXPECT_EQ(from_keys.producer_id_expiration_check_interval_ms,
+            fresh.producer_id_expiration_check_interval_ms);
+  EXPECT_EQ(from_keys.metadata_bytes_between_snapshots_max,
+            fresh.metadata_bytes_between_snapshots_max);
+  EXPECT_EQ(from_keys.metadata_snapshot_interval_ms_max, fresh.metadata_snapshot_interval_ms_max);
+  EXPECT_EQ(from_keys.metadata_segment_bytes, fresh.metadata_segment_bytes);
+  EXPECT_EQ(from_keys.metadata_segment_ms, fresh.metadata_segment_ms);
+  EXPECT_EQ(from_keys.metadata_retention_bytes, fresh.metadata_retention_bytes);
+  EXPECT_EQ(from_keys.metadata_retention_ms, fresh.metadata_retention_ms);
+  EXPECT_EQ(from_keys.shards, fresh.shards);
+  EXPECT_EQ(from_keys.journal_bytes, fresh.journal_bytes);
+  EXPECT_EQ(from_keys.journal_file_bytes, fresh.journal_file_bytes);
+  EXPECT_EQ(from_keys.tail_memory_bytes, fresh.tail_memory_bytes);
+  EXPECT_EQ(from_keys.log_level, fresh.log_level);
+}
+
+// The settings of config/server.properties as Apache Kafka 4 ships it.
+TEST(BrokerConfig, kafkas_own_file_loads) {
+  const LoadedConfig result = load(combined(R"(
+num.network.threads=3
+num.io.threads=8
+socket.send.buffer.bytes=102400
+socket.receive.buffer.bytes=102400
+socket.request.max.bytes=104857600
+log.dirs=/tmp/kraft-combined-logs
+num.partitions=1
+num.recovery.threads.per.data.dir=1
+offsets.topic.replication.factor=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+log.retention.hours=168
+log.segment.bytes=1073741824
+log.retention.check.interval.ms=300000
+)"));
+  EXPECT_TRUE(result.errors.empty()) << result.errors[0];
+  EXPECT_EQ(result.warnings.size(), 6U);  // of what is not served yet; Kafka's defaults give none
+  ASSERT_TRUE(result.config.has_value());
+  const BrokerConfig& config = *result.config;
+  EXPECT_EQ(config.listeners,
+            (std::vector<Endpoint>{{"PLAINTEXT", SecurityProtocol::plaintext, "", 9092}}));
+  EXPECT_EQ(config.advertised_listeners,
+            (std::vector<Endpoint>{{"PLAINTEXT", SecurityProtocol::plaintext, "localhost", 9092}}));
+  ASSERT_TRUE(config.controller_listener.has_value());
+  EXPECT_EQ(config.controller_listener->port, 9093);
+  EXPECT_EQ(config.advertised_controller_listener.host, "localhost");
+  EXPECT_EQ(config.log_dirs, std::vector<std::string>{"/tmp/kraft-combined-logs"});
+  EXPECT_EQ(config.integer("offsets.topic.replication.factor"), 1);
+  EXPECT_EQ(config.integer("offsets.topic.num.partitions"), 50);
+  EXPECT_EQ(config.text("log.retention.hours"), "168");
+  EXPECT_EQ(config.text("broker.rack"), std::nullopt);
+}
+
+TEST(BrokerConfig, a_static_quorum_of_this_node_alone_loads) {
+  const BrokerConfig config = loaded(R"(
+process.roles=broker,controller
+node.id=3
+controller.quorum.voters=3@127.0.0.1:19093
+listeners=PLAINTEXT://127.0.0.1:19092,CONTROLLER://127.0.0.1:19093
+controller.listener.names=CONTROLLER
+)");
+  ASSERT_EQ(config.quorum_voters.size(), 1U);
+  EXPECT_EQ(config.quorum_voters[0].id, 3);
+  EXPECT_EQ(config.quorum_voters[0].port, 19093);
+  EXPECT_EQ(config.advertised_controller_listener.host, "127.0.0.1");
+}
+
+TEST(BrokerConfig, all_problems_are_told_at_once_with_their_places) {
+  const LoadedConfig result = load("log.dirz=/x\nnum.partitions=0\nlog.segment.bytes=7d\n");
+  EXPECT_FALSE(result.config.has_value());
+  EXPECT_EQ(
+      result.errors,
+      (std::vector<std::string>{
+          "f:1: there is no key 'log.dirz'; did you mean 'log.dirs'?",
+          "f:2: Invalid value 0 for configuration num.partitions: Value must be at least 1",
+          "f:3: Invalid value 7d for configuration log.segment.bytes: a size ends in B, KiB, MiB, "
+          "GiB, TiB, kB, MB, GB, TB or nothing"}));
+}
+
+TEST(BrokerConfig, an_unknown_key_is_an_error_with_a_hint) {
+  EXPECT_EQ(error_of("retention.ms=5"),
+            "f:1: there is no key 'retention.ms'; it is a key of topics, the "
+            "default of all topics is 'log.retention.ms'");
+  EXPECT_EQ(error_of("what.is.this.supposed.to.be=5"),
+            "f:1: there is no key 'what.is.this.supposed.to.be'");
+  EXPECT_EQ(error_of("listener.name.x.foo=5"), "f:1: there is no key 'listener.name.x.foo'");
+}
+
+TEST(BrokerConfig, the_last_value_of_a_key_counts) {
+  const LoadedConfig result = load("num.partitions=0\nnum.partitions=3\n");
+  ASSERT_TRUE(result.config.has_value());
+  EXPECT_EQ(result.config->num_partitions, 3);
+  EXPECT_EQ(result.warnings,
+            std::vector<std::string>{"f:2: num.partitions is given again; the value of "
+                                     "f:1 does not count"});
+  auto properties = *parse_properties("num.partitions=0\n", "f");
+  properties.push_back(*parse_override("num.partitions=4"));
+  const LoadedConfig overridden = load_broker_config(properties, {});
+  ASSERT_TRUE(overridden.config.has_value());
+  EXPECT_EQ(overridden.config->num_partitions, 4);
+  EXPECT_TRUE(overridden.warnings.empty());
+  properties.push_back(*parse_override("num.partitions=x"));
+  EXPECT_EQ(load_broker_config(properties, {}).errors,
+            std::vector<std::string>{
+                "--override: Invalid value x for configuration num.partitions: Not a "
+                "number of type INT"});
+}
+
+TEST(BrokerConfig, units_are_taken_and_given_values_are_canonical) {
+  const BrokerConfig config =
+      loaded("log.segment.bytes=512MiB\nlog.retention.hours=7d\nlog.dirs= /a , /b ,/a\n");
+  EXPECT_EQ(config.topic_defaults.segment_bytes, 536'870'912);
+  EXPECT_EQ(config.given, (ConfigMap{{"log.dirs", "/a,/b"},
+                                     {"log.retention.hours", "168"},
+                                     {"log.segment.bytes", "536870912"}}));
+  EXPECT_EQ(config.log_dirs, (std::vector<std::string>{"/a", "/b"}));
+}
+
+TEST(BrokerConfig, what_has_no_effect_warns_unless_it_is_kafkas_default) {
+  EXPECT_TRUE(load("num.io.threads=8").warnings.empty());
+  EXPECT_EQ(
+      load("num.io.threads=9").warnings,
+      std::vector<std::string>{
+          "f:1: num.io.threads has no effect: Drave runs one thread per core; see drave.shards"});
+  EXPECT_EQ(load("zookeeper.connect=h:1").warnings.size(), 1U);
+  EXPECT_EQ(load("listener.name.internal.max.connections=5").warnings.size(), 1U);
+  EXPECT_EQ(load("listener.name.internal.plain.sasl.jaas.config=secret").warnings.size(), 1U);
+  EXPECT_EQ(load("rsm.config.x=5").warnings.size(), 1U);
+}
+
+TEST(BrokerConfig, what_would_be_unsafe_to_ignore_is_refused) {
+  EXPECT_EQ(error_of("authorizer.class.name="), "");
+  EXPECT_NE(error_of("authorizer.class.name=a.B"), "");
+  EXPECT_NE(error_of("remote.log.storage.system.enable=true"), "");
+  EXPECT_EQ(error_of("remote.log.storage.system.enable=false"), "");
+  EXPECT_NE(error_of("config.providers=file"), "");
+  EXPECT_NE(error_of("delegation.token.secret.key=secret"), "");
+  EXPECT_EQ(error_of("delegation.token.secret.key=secret").find("=secret"), std::string::npos);
+}
+
+TEST(BrokerConfig, roles_are_both_or_not_given) {
+  EXPECT_EQ(error_of("process.roles=controller,broker"), "");
+  EXPECT_EQ(error_of("process.roles=broker"),
+            "f:1: process.roles=broker is not served yet: a node has both roles; give "
+            "process.roles=broker,controller");
+  EXPECT_NE(error_of("process.roles=controller"), "");
+}
+
+TEST(BrokerConfig, node_id_has_an_older_name) {
+  EXPECT_EQ(loaded("broker.id=7").node_id, 7);
+  EXPECT_EQ(loaded("broker.id=7\nnode.id=7").node_id, 7);
+  EXPECT_EQ(error_of("broker.id=2\nnode.id=1"),
+            "f:1: You must set `node.id` to the same value as `broker.id`.");
+  EXPECT_NE(error_of("broker.id=-1"), "");
+  EXPECT_NE(error_of("node.id=-1"), "");
+}
+
+TEST(BrokerListeners, addresses_of_every_kind) {
+  const BrokerConfig config = loaded(R"(
+listeners=plaintext://[::1]:9092,INTERNAL://127.0.0.1:9092,Outside://:0
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,INTERNAL:PLAINTEXT,outside:PLAINTEXT
+inter.broker.listener.name=internal
+)");
+  ASSERT_EQ(config.listeners.size(), 3U);
+  EXPECT_EQ(config.listeners[0].listener, "PLAINTEXT");
+  EXPECT_EQ(config.listeners[0].host, "::1");
+  EXPECT_EQ(config.inter_broker_listener_name, "INTERNAL");
+  EXPECT_EQ(config.advertised_listeners[2].host, "my.host");
+  EXPECT_EQ(config.advertised_listeners[2].port, 0);
+}
+
+TEST(BrokerListeners, what_cannot_be_bound_is_an_error) {
+  for (const std::string_view bad :
+       {"PLAINTEXT:9092", "PLAINTEXT://h", "PLAINTEXT://h:", "PLAINTEXT://h:70000",
+        "PLAINTEXT://a b:1", "://h:1", "PLAINTEXT://h:-1", "PLAINTEXT://h:1,PLAINTEXT://h:2",
+        "OTHER://h:1"}) {
+    EXPECT_NE(error_of("listeners=" + std::string(bad)), "") << bad;
+  }
+  EXPECT_EQ(error_of("listeners=PLAINTEXT://:9092,CONTROLLER://:9092"),
+            "f:1: Each listener must have a different port: 9092 is there twice");
+  EXPECT_EQ(error_of("listeners=CONTROLLER://:9093"),
+            "f:1: There must be at least one broker listener. Perhaps all listeners appear in "
+            "controller.listener.names?");
+}
+
+TEST(BrokerListeners, only_plaintext_is_served_yet) {
+  EXPECT_EQ(error_of("listeners=SSL://:9092"),
+            "f:1: listener SSL has the protocol SSL; only PLAINTEXT is served yet");
+  EXPECT_NE(error_of("listeners=X://:9092\nlistener.security.protocol.map=X:SASL_SSL"), "");
+  EXPECT_NE(error_of("listener.security.protocol.map=PLAINTEXT:NONE"), "");
+  EXPECT_NE(error_of("listener.security.protocol.map=PLAINTEXT"), "");
+  EXPECT_NE(error_of("security.inter.broker.protocol=SSL"), "");
+}
+
+TEST(BrokerListeners, advertised_ones_must_be_reachable_and_known) {
+  EXPECT_EQ(
+      error_of("listeners=PLAINTEXT://0.0.0.0:9092"),
+      "advertised.listeners cannot use the nonroutable meta-address 0.0.0.0. Use a routable IP "
+      "address.");
+  EXPECT_EQ(error_of("listeners=PLAINTEXT://0.0.0.0:9092\nadvertised.listeners=PLAINTEXT://h:9092"),
+            "");
+  EXPECT_NE(error_of("advertised.listeners=SSL://h:1"), "");
+  EXPECT_NE(error_of("advertised.listeners=PLAINTEXT://h:0"), "");
+  EXPECT_EQ(
+      error_of("advertised.listeners=CONTROLLER://h:1"),
+      "f:1: There must be at least one broker advertised listener. Perhaps all listeners appear in "
+      "controller.listener.names?");
+  EXPECT_EQ(loaded("listeners=PLAINTEXT://:9092").advertised_listeners[0].host, "my.host");
+}
+
+TEST(BrokerListeners, the_inter_broker_listener_is_one_of_the_advertised) {
+  EXPECT_EQ(error_of("inter.broker.listener.name=X"),
+            "f:1: inter.broker.listener.name must be a listener name defined in "
+            "advertised.listeners. The "
+            "valid options based on currently configured listeners are PLAINTEXT");
+  EXPECT_EQ(
+      error_of("inter.broker.listener.name=PLAINTEXT\nsecurity.inter.broker.protocol=PLAINTEXT"),
+      "f:1: Only one of inter.broker.listener.name and security.inter.broker.protocol should be "
+      "set.");
+}
+
+TEST(BrokerQuorum, names_only_this_node) {
+  EXPECT_NE(error_of("controller.quorum.voters=1@a:9093,2@b:9093"), "");
+  EXPECT_EQ(
+      error_of("controller.quorum.voters=2@localhost:9093"),
+      "f:1: If process.roles contains the 'controller' role, the node id 1 must be included in the "
+      "set of voters 2");
+  EXPECT_EQ(error_of("controller.quorum.voters=1@0.0.0.0:9093"),
+            "f:1: Host string (0.0.0.0) is not routeable");
+  EXPECT_NE(error_of("controller.quorum.bootstrap.servers=a:9093,b:9093"), "");
+  EXPECT_NE(error_of("controller.quorum.bootstrap.servers=elsewhere:9093"), "");
+  EXPECT_NE(error_of("controller.quorum.bootstrap.servers=localhost:9094"), "");
+  EXPECT_EQ(error_of("controller.quorum.bootstrap.servers=my.host:9093"), "");
+  EXPECT_EQ(error_of("controller.quorum.bootstrap.servers=127.0.0.1:9093"), "");
+}
+
+TEST(BrokerLimits, of_requests_and_connections_agree) {
+  EXPECT_EQ(error_of("queued.max.request.bytes=5"),
+            "f:1: queued.max.request.bytes must be larger or equal to socket.request.max.bytes");
+  EXPECT_NE(error_of("drave.memory.request.bytes=1MiB"), "");
+  EXPECT_EQ(loaded("queued.max.request.bytes=200MiB").request_memory_bytes, 209'715'200);
+  EXPECT_EQ(loaded("socket.request.max.bytes=1GiB").request_memory_bytes, 1'073'741'824);
+  EXPECT_EQ(
+      error_of("max.connections.per.ip=0"),
+      "f:1: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides "
+      "property is set.");
+  const BrokerConfig config =
+      loaded("max.connections.per.ip=0\nmax.connections.per.ip.overrides=127.0.0.1:5, h:6,::1:7");
+  EXPECT_EQ(config.connections_max_per_ip_overrides,
+            (std::map<std::string, std::int32_t>{{"127.0.0.1", 5}, {"h", 6}, {"::1", 7}}));
+  for (const std::string_view bad : {"x", "x:", ":5", "x:y", "x:-1"}) {
+    EXPECT_NE(error_of("max.connections.per.ip.overrides=" + std::string(bad)), "") << bad;
+  }
+}
+
+TEST(BrokerTopics, node_wide_log_settings_are_checked_as_in_kafka) {
+  EXPECT_EQ(error_of("log.retention.hours=0"),
+            "f:1: log.retention.ms must be unlimited (-1) or, greater than or equal to 1");
+  EXPECT_EQ(error_of("log.retention.hours=0\nlog.retention.ms=5"), "");
+  EXPECT_EQ(loaded("log.retention.ms=-5").topic_defaults.retention_ms, -1);
+  EXPECT_NE(error_of("log.roll.ms=0"), "");
+  EXPECT_NE(error_of("log.roll.jitter.ms=-1"), "");
+  EXPECT_NE(error_of("log.flush.interval.ms=-1"), "");
+  EXPECT_EQ(loaded("log.flush.interval.messages=9223372036854775807").topic_defaults.flush_messages,
+            INT64_MAX);
+}
+
+TEST(BrokerOwnKeys, are_checked_against_each_other) {
+  EXPECT_NE(error_of("drave.journal.bytes=16MiB"), "");
+  EXPECT_EQ(error_of("drave.journal.bytes=16MiB\ndrave.journal.file.bytes=4MiB"), "");
+  EXPECT_NE(error_of("drave.journal.file.bytes=1048577"), "");
+  EXPECT_NE(error_of("drave.shards=-1"), "");
+  EXPECT_FALSE(loaded("drave.http.listener=off").http_listener.has_value());
+  EXPECT_TRUE(loaded("drave.http.listener=[::1]:80").http_listener->given);
+  EXPECT_EQ(loaded("drave.http.listener=[::1]:80").http_listener->host, "::1");
+  EXPECT_NE(error_of("drave.http.listener=on"), "");
+  const BrokerConfig config = loaded("drave.log.level=warn\ndrave.log.level.raft=debug");
+  EXPECT_EQ(config.log_level, "warn");
+  EXPECT_EQ(config.log_levels, (std::map<std::string, std::string>{{"raft", "debug"}}));
+  EXPECT_NE(error_of("drave.log.level.raft=loud"), "");
+}
+
+TEST(BrokerDynamicConfigs, the_nodes_beat_the_clusters_beat_the_files) {
+  const BrokerConfig started =
+      loaded("max.connections=10\nlog.retention.hours=1\nmessage.max.bytes=100\nnum.partitions=2");
+  const ConfigMap cluster = {
+      {"max.connections", "20"}, {"log.retention.ms", "5"}, {"num.partitions", "9"}};
+  const ConfigMap node = {{"max.connections", "30"}, {"message.max.bytes", "200"}};
+  std::vector<std::string> problems;
+  const BrokerConfig config = with_dynamic_configs(started, cluster, node, &problems);
+  EXPECT_TRUE(problems.empty());
+  EXPECT_EQ(config.connections_max, 30);
+  EXPECT_EQ(config.topic_defaults.retention_ms, 5);
+  EXPECT_EQ(config.topic_defaults.max_message_bytes, 200);
+  EXPECT_EQ(config.num_partitions, 2);  // read-only
+  EXPECT_EQ(config.given, started.given);
+  EXPECT_EQ(config.listeners, started.listeners);
+  const BrokerConfig back = with_dynamic_configs(started, {}, {}, &problems);
+  EXPECT_EQ(back.connections_max, 10);
+  EXPECT_EQ(back.topic_defaults, started.topic_defaults);
+}
+
+TEST(BrokerDynamicConfigs, a_stored_value_that_breaks_its_rule_is_passed_over) {
+  const BrokerConfig started = loaded("max.connections=10");
+  std::vector<std::string> problems;
+  const BrokerConfig config =
+      with_dynamic_configs(started, {{"max.connections", "x"}, {"of.others", "1"}},
+                           {{"log.segment.bytes", "1"}}, &problems);
+  EXPECT_EQ(config.connections_max, 10);
+  EXPECT_EQ(config.topic_defaults, started.topic_defaults);
+  EXPECT_FALSE(problems.empty());
+}
+
+}  // namespace
+}  // namespace drave::broker
