@@ -85,7 +85,7 @@ class [[nodiscard]] Task {
   }
   ~Task() { destroy(); }
 
-  bool is_valid() const { return handle_ != nullptr; }
+  bool is_valid() const { return static_cast<bool>(handle_); }
 
   auto operator co_await() && noexcept {
     struct Awaiter {
@@ -97,7 +97,7 @@ class [[nodiscard]] Task {
       }
       T await_resume() { return handle.promise().take(); }
     };
-    ASSERT(handle_ != nullptr);
+    ASSERT(is_valid());
     return Awaiter{handle_};
   }
 
@@ -106,7 +106,7 @@ class [[nodiscard]] Task {
 
  private:
   void destroy() {
-    if (handle_ != nullptr) std::exchange(handle_, nullptr).destroy();
+    if (is_valid()) std::exchange(handle_, nullptr).destroy();
   }
   Handle handle_ = nullptr;
 };
