@@ -17,6 +17,11 @@
 // (Errc::corrupt).
 //
 // Lives on one loop. Clients outlive their entries (PartitionLog::close waits for that).
+//
+// Order is what makes a crash harmless: files are recycled and unlinked oldest first, each change
+// of a name durable before the next, so that what a crash leaves is always the newest part of the
+// journal without a hole. No `append` can stand there without the `truncate` or `remove` that came
+// after it.
 
 #include <cstdint>
 #include <functional>
@@ -29,6 +34,7 @@
 #include "base/ids.h"
 #include "base/intrusive_list.h"
 #include "base/result.h"
+#include "base/units.h"
 #include "io/buffer_pool.h"
 #include "io/file.h"
 #include "io/loop.h"
@@ -54,8 +60,9 @@ struct JournalEntry {
 // Where an entry stands in its journal: grows by one with each entry. 0: none.
 using JournalSequence = std::uint64_t;
 
-// Whose entries a journal holds: a partition log.
-class JournalClient {
+// Whose entries a journal holds: a partition log. On the journal's list from its first append until
+// forget(); it must be forgotten before it is destroyed.
+class JournalClient : public ListLink<struct JournalClientTag> {
  public:
   // All entries of this client up to and including `sequence` are durable. Called once per group,
   // on the journal's loop, from its completion.
@@ -68,15 +75,24 @@ class JournalClient {
 
  private:
   friend class Journal;
-  // The group that this client is noted in, and its last sequence there; the journal's.
-  std::uint64_t noted_group_ = 0;
+  friend class JournalFiles;
+  // The journal's own: where this client is noted (the newest group and the newest file that hold
+  // entries of it), its last entry, and up to where it has released them.
+  const void* noted_group_ = nullptr;
   std::size_t noted_at_ = 0;
+  const void* noted_file_ = nullptr;
+  std::size_t noted_in_file_ = 0;
+  JournalSequence last_ = 0;
+  JournalSequence released_ = 0;
 };
 
 struct JournalOptions {
   std::int64_t file_bytes = 64 * kMiB;  // a multiple of 4 KiB
+  // The first file, zeroed before create() returns; the next ones grow fourfold up to file_bytes,
+  // each zeroed in the background while the one before it is written.
+  std::int64_t first_file_bytes = kMiB;
   std::int64_t bytes_max = 512 * kMiB;  // of all its files; at half, old partitions are written out
-  std::int64_t group_bytes_max = kMiB;  // payload of one group write (one larger entry goes alone)
+  std::int64_t group_bytes_max = kMiB;  // of one group write (one larger entry goes alone)
   bool direct = true;
 };
 
@@ -91,9 +107,9 @@ struct JournalCounters {
 
 class Journal {
  public:
-  // Makes a new, empty journal named `name` ("journal-0", ...) in `directory`: two pre-zeroed files
-  // to begin with, durable on return together with their names. Replay of an old one is
-  // journal_replay.h's.
+  // Makes a new, empty journal named `name` ("journal-0", ...) in `directory`: a pre-zeroed file to
+  // begin with, durable on return together with its name (and with whatever else was done to the
+  // directory before). Replay and removal of an old one is journal_replay.h's.
   static io::Task<Result<std::unique_ptr<Journal>>> create(io::Loop& loop, std::string directory,
                                                            std::string name,
                                                            JournalOptions options);
@@ -101,7 +117,7 @@ class Journal {
 
   // Copies the entry into the group being collected; it is written at the end of this pass, or when
   // the write in flight has completed. Never suspends, never fails while !is_fenced(): callers look
-  // at is_full() before they take work in. `client` hears of its durability.
+  // at is_full() before they take work in. `client` hears of its durability. 0 when fenced.
   JournalSequence append(JournalClient& client, const JournalEntry& entry);
 
   // Everything up to this is durable.
@@ -128,7 +144,7 @@ class Journal {
   io::WaitQueue& room();
 
   // Waits for the write in flight and what is pending, then closes the files; if everything was
-  // released, unlinks them (a clean stop leaves no journal).
+  // released, unlinks them, durably (a clean stop leaves no journal).
   io::Task<Result<void>> close();
 
   const JournalCounters& counters() const;

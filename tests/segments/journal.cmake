@@ -1,0 +1,3 @@
+drave_test(journal_tests SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/journal_test.cc
+  LIBRARIES drave_segments drave_io_uring)
