@@ -36,7 +36,8 @@ class Backend {
   virtual void submit(Operation& operation) = 0;
 
   // Asks that an operation in flight end early. It completes all the same, with -ECANCELED or with
-  // its true result; disk I/O that has begun is not interrupted.
+  // its true result; disk I/O that has begun is not interrupted. One that wait() has already
+  // appended to `completed` is left alone.
   virtual void cancel(Operation& operation) = 0;
 
   // Starts what is queued, then sleeps until something completes, a wake arrives or `deadline` has

@@ -58,9 +58,13 @@ class File {
   Task<Result<void>> close();
 
  private:
+  Task<Result<void>> simple(OperationCode code, const char* what, std::uint64_t position,
+                            std::uint64_t size);
+
   Loop* loop_ = nullptr;
   Handle handle_;
   std::string path_;
+  bool is_direct_ = false;
 };
 
 // --- Names. A name is durable only after sync_directory() of the directory that holds it.

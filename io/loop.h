@@ -1,16 +1,19 @@
 #pragma once
 // The loop of a shard: one thread, one backend, one timer wheel, one ready queue.
 //
-// A pass runs what is ready (bounded by kPassBudget), rings the doorbells of other shards, lets the
-// backend submit and wait, takes completions, fires timers, and runs the hooks that asked for the
-// end of the pass. Everything that belongs to a loop is touched on its thread only. In production a
-// thread calls run(); the simulator calls pass() on the loops of all its shards in the order that
-// its seed says.
+// A pass delivers mail, runs what is ready (bounded by kPassBudget), runs the hooks that asked for
+// the end of the pass, rings the doorbells of other shards, lets the backend submit and wait (one
+// system call), completes what has completed and fires timers; what these two made ready, and the
+// hooks that they asked for, run at the head of the next pass, before it sleeps. Everything that
+// belongs to a loop is touched on its thread only. In production a thread calls run(); the
+// simulator calls pass() on the loops of all its shards in the order that its seed says.
 
+#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <functional>
-#include <span>
+#include <mutex>
+#include <vector>
 
 #include "base/histogram.h"
 #include "base/intrusive_list.h"
@@ -66,16 +69,26 @@ class Loop {
   Instant now_precise() { return backend_.now(); }
 
   void post(Ready& item) { ready_.push_back(item); }
-  // Runs `hook` at the end of this pass; asking twice in a pass is one run.
+  // Runs `hook` before the loop next waits, after what is ready; asking twice is one run.
   void at_pass_end(PassEndHook& hook) {
     if (!hook.is_linked()) pass_end_.push_back(hook);
   }
 
   void submit(Operation& operation);
+  // Nothing happens if the operation is not in flight.
   void cancel(Operation& operation);
+  // Operations submitted and not yet completed.
+  std::size_t in_flight_count() const { return in_flight_count_; }
+  // Closes a handle whose owner died; nobody learns the result.
+  void close_detached(Handle handle);
 
-  // Starts a task that nobody awaits. For main() and tests: all else belongs to a Scope.
+  // Starts a task that nobody awaits, from the ready queue. For main() and tests: all else belongs
+  // to a Scope. A task that has not ended when the loop dies is never resumed.
   void start(Task<void> task);
+
+  // Runs `function` on this loop's thread in one of its next passes. From any thread; for the
+  // threads that have no loop (signals, HTTP listener, tests). Allocates.
+  void post_from_any_thread(std::function<void()> function);
 
   // One pass; sleeps no longer than until `wait_until` and not at all while something is ready.
   // False once stop() was called and nothing is ready.
@@ -86,8 +99,8 @@ class Loop {
   void stop() { stopping_ = true; }
   bool is_stopping() const { return stopping_; }
 
-  // Has work that needs no wait (the simulator asks).
-  bool has_ready() const { return !ready_.empty() || !pass_end_.empty(); }
+  // Has work that needs no wait, mail of other shards included (the simulator asks).
+  bool has_ready() const;
   // The earliest moment at which a pass is needed without any completion.
   Instant next_deadline() const;
 
@@ -96,14 +109,24 @@ class Loop {
   void attach(MailboxHub* hub) { hub_ = hub; }
   MailboxHub* hub() { return hub_; }
 
+  // How long a pass with nothing to do looks for work before it sleeps. 0 (the default) unless the
+  // shard has a core to itself.
+  void set_spin(Duration span) { spin_ = span; }
+
   const LoopCounters& counters() const { return counters_; }
   // Lengths of passes in nanoseconds, without their waits.
   Histogram& pass_times() { return pass_times_; }
 
  private:
+  struct DetachedClose;
+
   void run_ready();
   void run_pass_end();
-  void take_completions(Instant wait_until);
+  void run_foreign();
+  bool may_sleep() const;
+  void wait_for_work(Instant wait_until);
+  void take_completions();
+  void note_pass_time(Instant ended);
 
   Backend& backend_;
   std::uint32_t shard_;
@@ -114,6 +137,17 @@ class Loop {
   IntrusiveList<Operation> completed_;
   MailboxHub* hub_ = nullptr;
   bool stopping_ = false;
+  Duration spin_;
+  std::size_t in_flight_count_ = 0;
+  std::size_t detached_closes_ = 0;
+  Duration work_done_;        // by the last pass after its wait
+  Instant slow_pass_logged_;  // last time that a slow pass was logged
+  std::uint64_t slow_passes_unlogged_ = 0;
+
+  std::atomic<bool> has_foreign_ = false;
+  std::mutex foreign_mutex_;
+  std::vector<std::function<void()>> foreign_;  // guarded by foreign_mutex_
+
   LoopCounters counters_;
   Histogram pass_times_;
 };

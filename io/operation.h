@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/bytes.h"
 #include "base/intrusive_list.h"
 
@@ -47,7 +48,7 @@ enum class OperationCode : std::uint8_t {
   lock,              // handle: exclusive, without waiting; -EWOULDBLOCK if another holds it
   free_space,        // path -> *space
   // Sockets. result of receive: bytes, 0 when the peer has finished; of send: bytes taken.
-  listen,    // address, backlog -> handle value
+  listen,    // address, backlog -> handle value; address.port becomes the port that was bound
   accept,    // handle -> handle value of the connection; *peer if not null
   connect,   // address -> handle value
   receive,   // handle, vectors; or, with `pooled`, a buffer of the backend's choice (see `pooled`)
@@ -62,8 +63,8 @@ struct OpenOptions {
   bool exclusive = false;  // with create: fail if it exists
   bool truncate = false;
   bool directory = false;
-  bool direct = false;  // O_DIRECT: positions, sizes and addresses are multiples of
-                        // kDirectAlignment; -EINVAL where the file system cannot
+  bool direct = false;         // O_DIRECT: positions, sizes and addresses are multiples of
+                               // kDirectAlignment; -EINVAL where the file system cannot
   bool write_through = false;  // O_DSYNC for all writes
 };
 
@@ -105,8 +106,12 @@ struct Operation : ListLink<> {
   bool shutdown_write_only = false;
   // receive only: the backend picks one of its receive buffers when data is there, so that an idle
   // connection holds no memory. On success `pooled_buffer` is [data, data + result) and must be
-  // handed back with Backend::return_buffer on the same backend, soon.
+  // handed back with Backend::return_buffer on the same backend, soon. With any other result,
+  // 0 included, there is no buffer.
   bool pooled = false;
+  // receive into vectors only: a hint that fewer bytes than asked are of no use, so that the kernel
+  // may wait for them. The result may be fewer all the same.
+  bool whole = false;
   OpenOptions open;
   const char* path = nullptr;
   const char* path_to = nullptr;
@@ -118,6 +123,9 @@ struct Operation : ListLink<> {
   FileStatus* file_status = nullptr;
   Space* space = nullptr;
   SocketAddress* peer = nullptr;
+
+  // The submitter's own; the backend does not read it.
+  void* owner = nullptr;
 
   // >= 0: as the code says; < 0: -errno. Valid in and after `complete`.
   std::int32_t result = 0;

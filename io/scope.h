@@ -12,15 +12,17 @@ namespace drave::io {
 
 class Scope {
  public:
-  explicit Scope(Loop& loop) : loop_(loop), ended_(loop) {}
+  explicit Scope(Loop& loop) : loop_(loop), ended_(loop), stop_(loop) {}
   ~Scope() { ASSERT_EQUAL(running_, 0u); }
 
   // Starts `task` from the ready queue. Not after join() has returned.
   void spawn(Task<void> task);
 
   // Tells the tasks that they should end; each checks is_stopping() or waits on stopping().
-  void request_stop();
-  bool is_stopping() const { return stop_requested_; }
+  void request_stop() { stop_.open(); }
+  bool is_stopping() const { return stop_.is_open(); }
+  // Opens with the first request_stop().
+  Gate& stopping() { return stop_; }
 
   // Returns when nothing runs any more. Does not request the stop.
   Task<void> join();
@@ -32,8 +34,8 @@ class Scope {
   struct Runner;
   Loop& loop_;
   WaitQueue ended_;
+  Gate stop_;
   std::size_t running_ = 0;
-  bool stop_requested_ = false;
 };
 
 }  // namespace drave::io

@@ -55,6 +55,9 @@ class Socket {
   Task<Result<ReceivedBytes>> receive();
   // Receives at least one byte into `into`, at most its size; 0: the peer has finished.
   Task<Result<std::size_t>> receive_some(MutableByteView into);
+  // Fills `into`, however long it takes; the bytes received, fewer only if the peer has finished.
+  // Straight into its final place: for the rest of a large frame.
+  Task<Result<std::size_t>> receive_exactly(MutableByteView into);
   // Sends all of the pieces, in order. One send of a socket is in flight at a time.
   // `pieces` is consumed as scratch space; what it names stays valid until the task completes.
   Task<Result<void>> send_all(std::vector<iovec> pieces);

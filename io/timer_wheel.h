@@ -36,8 +36,8 @@ class TimerWheel {
   void disarm(Timer& timer);
 
   // Fires what is due, in order of tick; timers that fire() arms for now or the past fire in the
-  // next call.
-  void expire(Instant now);
+  // next call. Returns how many fired.
+  std::size_t expire(Instant now);
 
   // When expire() must be called next: no later than the earliest deadline, perhaps earlier (a
   // cascade); Instant::never() if nothing is armed.
@@ -49,11 +49,19 @@ class TimerWheel {
   static constexpr int kLevels = 6;
   static constexpr int kSlotBits = 6;
   static constexpr int kSlots = 1 << kSlotBits;
+  // Levels of timers that stand in no slot.
+  static constexpr std::uint8_t kFar = kLevels;      // beyond what the wheel spans (two years)
+  static constexpr std::uint8_t kDue = kLevels + 1;  // fires in the next expire(), whenever it is
 
   void place(Timer& timer);
-  void cascade(int level);
+  void take_out(Timer& timer);
+  void replace_all(IntrusiveList<Timer>& timers);
+  void cascade();
+  std::int64_t next_event() const;
 
   IntrusiveList<Timer> slots_[kLevels][kSlots];
+  IntrusiveList<Timer> far_;
+  IntrusiveList<Timer> due_;
   std::uint64_t occupied_[kLevels] = {};  // bit per slot
   std::int64_t tick_;                     // all ticks before this one have expired
   std::size_t armed_count_ = 0;
