@@ -89,4 +89,6 @@ fi
 ) > "$OUT/kgo.log" 2>&1
 python3 "$here/results.py" kgo "$OUT/kgo.log" "$name" > "$OUT/results.txt"
 cat "$OUT/results.txt"
-python3 "$here/results.py" totals "$OUT/results.txt"
+python3 "$here/results.py" totals "$OUT/results.txt" || exit
+[ -z "${GATE:-}" ] || python3 "$here/hold.py" "$here/lists/kafka-4.3.1.txt" "$OUT/results.txt" \
+  --gate "$here/lists/kgo-$GATE.txt"

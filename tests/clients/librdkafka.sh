@@ -116,4 +116,6 @@ for round in $(seq 1 "$RETRY"); do
   done
 done
 cat "$OUT"/*.result > "$OUT/results.txt" 2> /dev/null
-python3 "$here/results.py" totals "$OUT/results.txt"
+python3 "$here/results.py" totals "$OUT/results.txt" || exit
+[ -z "${GATE:-}" ] || python3 "$here/hold.py" "$here/lists/kafka-4.3.1.txt" "$OUT/results.txt" \
+  --gate "$here/lists/librdkafka-$GATE.txt"

@@ -49,6 +49,7 @@ class KafkaTools:
     def __exit__(self, *_):
         self.process.stdin.close()
         self.process.wait(30)
+        self.process.stdout.close()
         self.folder.cleanup()
 
     def call(self, tool, *arguments, stdin=""):
