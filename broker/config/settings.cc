@@ -14,6 +14,9 @@ using metadata::Treatment;
 constexpr std::string_view kLogLevelPrefix = "drave.log.level.";
 constexpr std::string_view kListenerPrefix = "listener.name.";
 
+// Errors after which no nearest key is looked for.
+constexpr std::size_t kHintsMax = 8;
+
 const ConfigDef* definition_of(std::string_view key) {
   if (key.starts_with(kLogLevelPrefix) && key.size() > kLogLevelPrefix.size()) {
     key = kLogLevelPrefix.substr(0, kLogLevelPrefix.size() - 1);
@@ -82,7 +85,10 @@ void Settings::check_unknown(const Property& property) {
     return warning(key, fmt::format("{} has no effect: Kafka 4 dropped it; {}", key, note));
   }
   std::string sentence = fmt::format("there is no key '{}'", key);
-  const std::string_view nearest = metadata::nearest_config(ConfigScope::broker, key);
+  // Of a file that is none of ours there may be thousands.
+  const std::string_view nearest = errors_.size() < kHintsMax
+                                       ? metadata::nearest_config(ConfigScope::broker, key)
+                                       : std::string_view();
   if (const ConfigDef* topic_key = metadata::find_config(ConfigScope::topic, key)) {
     const std::string_view synonym = topic_key->synonyms.substr(0, topic_key->synonyms.find(','));
     sentence += "; it is a key of topics";

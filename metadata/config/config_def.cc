@@ -45,18 +45,37 @@ std::size_t edit_distance(std::string_view left, std::string_view right, std::si
   return row[right.size()];
 }
 
+char folded(char c) {
+  if (c == '_' || c == '-') return '.';
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
 // The same words in another order, or with '_' for '.', are near, too.
 std::string sorted_words(std::string_view name) {
   std::vector<std::string> words(1);
   for (const char c : name) {
-    if (c == '.' || c == '_' || c == '-') {
+    if (folded(c) == '.') {
       words.emplace_back();
     } else {
-      words.back().push_back(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
+      words.back().push_back(folded(c));
     }
   }
   std::sort(words.begin(), words.end());
   return fmt::format("{}", fmt::join(words, "."));
+}
+
+// Letters that one name has more of than the other: never above the distance, and quickly counted.
+std::size_t letters_apart(std::string_view left, std::string_view right) {
+  std::array<int, 256> surplus{};
+  for (const char c : left) ++surplus[static_cast<unsigned char>(folded(c))];
+  for (const char c : right) --surplus[static_cast<unsigned char>(folded(c))];
+  std::size_t more = 0;
+  std::size_t fewer = 0;
+  for (const int count : surplus) {
+    if (count > 0) more += static_cast<std::size_t>(count);
+    if (count < 0) fewer += static_cast<std::size_t>(-count);
+  }
+  return std::max(more, fewer);
 }
 
 }  // namespace
@@ -84,6 +103,7 @@ std::string_view nearest_config(ConfigScope scope, std::string_view name) {
   std::string_view nearest;
   for (const ConfigDef& def : all_configs(scope)) {
     if (def.internal || def.name.size() > kNearestNameSizeMax) continue;
+    if (letters_apart(name, def.name) > limit) continue;
     const std::size_t distance = std::min(edit_distance(name, def.name, limit),
                                           edit_distance(words, sorted_words(def.name), limit));
     const bool better_tie = nearest.size() != name.size() && def.name.size() == name.size();

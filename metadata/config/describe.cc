@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 namespace drave::metadata {
 namespace {
 
@@ -129,9 +127,10 @@ std::vector<ConfigEntry> describe_broker_configs(const ConfigLayers& layers) {
   for (const auto* map : {&layers.dynamic_broker, &layers.dynamic_default, &layers.fixed}) {
     for (const auto& [name, value] : *map) {
       if (find_config(ConfigScope::broker, name) != nullptr) continue;
-      const bool there = std::any_of(entries.begin(), entries.end(),
-                                     [&](const ConfigEntry& entry) { return entry.name == name; });
-      if (there) continue;
+      const bool stronger =
+          (map != &layers.dynamic_broker && layers.dynamic_broker.contains(name)) ||
+          (map == &layers.fixed && layers.dynamic_default.contains(name));
+      if (stronger) continue;
       ConfigEntry entry;
       const ConfigDef* def = prefixed_config(name);
       if (def != nullptr) entry = entry_of(*def);

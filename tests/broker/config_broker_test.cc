@@ -118,7 +118,7 @@ num.io.threads=8
 socket.send.buffer.bytes=102400
 socket.receive.buffer.bytes=102400
 socket.request.max.bytes=104857600
-log.dirs=/tmp/kraft-combined-logs
+log.dirs=/var/kraft-combined-logs
 num.partitions=1
 num.recovery.threads.per.data.dir=1
 offsets.topic.replication.factor=1
@@ -141,7 +141,7 @@ log.retention.check.interval.ms=300000
   ASSERT_TRUE(config.controller_listener.has_value());
   EXPECT_EQ(config.controller_listener->port, 9093);
   EXPECT_EQ(config.advertised_controller_listener.host, "localhost");
-  EXPECT_EQ(config.log_dirs, std::vector<std::string>{"/tmp/kraft-combined-logs"});
+  EXPECT_EQ(config.log_dirs, std::vector<std::string>{"/var/kraft-combined-logs"});
   EXPECT_EQ(config.integer("offsets.topic.replication.factor"), 1);
   EXPECT_EQ(config.integer("offsets.topic.num.partitions"), 50);
   EXPECT_EQ(config.text("log.retention.hours"), "168");
