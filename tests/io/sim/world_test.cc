@@ -174,6 +174,8 @@ TEST(SimWorld, a_corpse_that_never_ends_is_abandoned_and_counted) {
   node.start([](Process& process) {
     return [](Process& at) -> Task<void> {
       Gate never(at.loop());
+      [[maybe_unused]] static Gate* volatile reachable;  // for the leak checker
+      reachable = &never;
       co_await never.wait();
     }(process);
   });
