@@ -11,6 +11,8 @@ namespace {
 constexpr std::uint32_t kResumesPerClockRead = 16;
 // Hooks may make work ready that asks for hooks; after so many turns the rest waits for a pass.
 constexpr int kTurnsPerPassMax = 8;
+// Waits of a dying loop for its last closes; a simulated machine that crashed never grants them.
+constexpr int kLastWaitsMax = 50;
 
 detail::Detached run_detached(Task<void> task) {
   co_await std::move(task);
@@ -33,7 +35,7 @@ Loop::Loop(Backend& backend, std::uint32_t shard)
 
 Loop::~Loop() {
   // Closes that destructors started must reach the kernel; all other work is dropped.
-  while (detached_closes_ > 0) {
+  for (int i = 0; i < kLastWaitsMax && detached_closes_ > 0; ++i) {
     backend_.wait(backend_.now() + milliseconds(100), completed_);
     while (!completed_.empty()) {
       Operation& operation = completed_.pop_front();

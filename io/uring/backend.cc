@@ -169,6 +169,8 @@ void UringBackend::take_operation(Operation& operation, std::int32_t result, std
       break;
     default: break;
   }
+  // A worker thread that was interrupted says EINTR.
+  if (result == -EINTR && is_canceled(operation)) result = -ECANCELED;
   finish(operation, result);
 }
 
