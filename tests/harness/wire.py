@@ -5,7 +5,7 @@ import struct
 import time
 
 API_PRODUCE, API_FETCH, API_LIST_OFFSETS, API_METADATA = 0, 1, 2, 3
-API_VERSIONS, API_CREATE_TOPICS = 18, 19
+API_VERSIONS, API_CREATE_TOPICS, API_DELETE_TOPICS = 18, 19, 20
 NONE, TOPIC_ALREADY_EXISTS = 0, 36
 
 
@@ -108,6 +108,13 @@ class Connection:
             body += string(key) + string(value)
         body += struct.pack(">ib", timeout_ms, 0)
         answer = self.call(API_CREATE_TOPICS, 2, body)
+        at = 4 + 4 + 2 + len(name.encode())
+        return struct.unpack(">h", answer[at:at + 2])[0]
+
+    def delete_topic(self, name, timeout_ms=30000):
+        """The error code."""
+        body = struct.pack(">i", 1) + string(name) + struct.pack(">i", timeout_ms)
+        answer = self.call(API_DELETE_TOPICS, 1, body)
         at = 4 + 4 + 2 + len(name.encode())
         return struct.unpack(">h", answer[at:at + 2])[0]
 
