@@ -48,9 +48,6 @@ struct Journal::State final : JournalFilesObserver {
   // --- JournalFilesObserver
   void on_file_ready() override;
   void on_files_failed(const Error& error) override { fence(error); }
-  void on_file_released(JournalSequence last) override {
-    released_floor = std::max(released_floor, last);
-  }
 
   struct Hook : io::PassEndHook {
     State* state = nullptr;
@@ -63,8 +60,8 @@ struct Journal::State final : JournalFilesObserver {
   JournalOptions options;
   JournalCounters counters;
   io::BufferPool buffers;
-  JournalFiles files;
   std::uint64_t journal_id;
+  JournalFiles files;
   Hook hook;
   WriteOperation operation;
   io::WaitQueue room;
@@ -85,7 +82,6 @@ struct Journal::State final : JournalFilesObserver {
   std::int64_t unreleased = 0;  // clients with entries that are not released
   JournalSequence last_sequence = 0;
   JournalSequence durable_sequence = 0;
-  JournalSequence released_floor = 0;  // nothing up to this is needed
   std::uint64_t last_number = 0;
   std::uint32_t previous_crc = 0;
   bool fenced = false;
@@ -99,8 +95,8 @@ Journal::State::State(io::Loop& on, std::string directory, std::string name, Jou
     : loop(on),
       options(given),
       buffers(kIdleGroupBytes),
-      files(on, std::move(directory), std::move(name), options, counters, *this),
       journal_id(on.backend().entropy()),
+      files(on, std::move(directory), {std::move(name), journal_id, 1}, options, counters, *this),
       room(on),
       drained(on) {
   hook.state = this;
@@ -159,7 +155,7 @@ void Journal::State::release(JournalClient& client, JournalSequence upto) {
   const bool needed = client.released_ < client.last_;
   client.released_ = std::max(client.released_, std::min(upto, client.last_));
   if (!needed) return;
-  if (client.released_ >= client.last_ && --unreleased == 0) released_floor = last_sequence;
+  if (client.released_ >= client.last_) --unreleased;
   files.look_for_released();
   if (is_drained()) drained.wake_all();
 }
@@ -195,12 +191,10 @@ void Journal::State::start_write() {
   header.journal_id = journal_id;
   header.generation = files.active().generation;
   header.number = ++last_number;
-  header.released_sequence = released_floor;
   header.previous_crc = previous_crc;
   previous_crc = group.seal(header);
   for (const JournalGroup::Noted& noted : group.noted())
     if (noted.client != nullptr) files.note(*noted.client, noted.sequence);
-  files.active().last_sequence = group.last_sequence();
   written = 0;
   first_vector = 0;
   started = loop.now_precise();
@@ -315,7 +309,6 @@ Journal::Journal(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Journal::~Journal() {
   ASSERT(!state_->writing);
-  // What close() did not see forgotten is not told anything any more.
   state_->clients.clear();
   state_->hook.unlink();
 }
@@ -373,7 +366,9 @@ io::Task<Result<void>> Journal::close() {
   while (!state_->is_drained()) co_await state_->drained.wait();
   state_->closing = true;
   const bool is_void = state_->unreleased == 0 && !state_->fenced;
-  co_return co_await state_->files.stop(is_void);
+  auto stopped = co_await state_->files.stop(is_void);
+  state_->clients.clear();
+  co_return stopped;
 }
 
 const JournalCounters& Journal::counters() const {

@@ -4,4 +4,6 @@ target_sources(drave_segments PRIVATE
   journal_files.cc
   journal_format.cc
   journal_group.cc
+  journal_reader.cc
+  journal_replay.cc
 )

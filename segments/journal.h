@@ -145,6 +145,7 @@ class Journal {
 
   // Waits for the write in flight and what is pending, then closes the files; if everything was
   // released, unlinks them, durably (a clean stop leaves no journal).
+  // No client hears anything after it.
   io::Task<Result<void>> close();
 
   const JournalCounters& counters() const;

@@ -23,12 +23,12 @@ std::int64_t round_up(std::int64_t size) {
 
 }  // namespace
 
-JournalFiles::JournalFiles(io::Loop& loop, std::string directory, std::string name,
+JournalFiles::JournalFiles(io::Loop& loop, std::string directory, JournalFileName first,
                            JournalOptions& options, JournalCounters& counters,
                            JournalFilesObserver& observer)
     : loop_(loop),
       directory_(std::move(directory)),
-      name_(std::move(name)),
+      next_name_(std::move(first)),
       options_(options),
       counters_(counters),
       observer_(observer),
@@ -37,10 +37,6 @@ JournalFiles::JournalFiles(io::Loop& loop, std::string directory, std::string na
 
 JournalFiles::~JournalFiles() {
   ASSERT_EQUAL(scope_.running_count(), 0U);
-}
-
-std::string JournalFiles::path_of(std::uint64_t generation) const {
-  return io::join_path(directory_, journal_file_name(name_, generation));
 }
 
 io::Task<Result<void>> JournalFiles::start() {
@@ -103,7 +99,6 @@ bool JournalFiles::make_room(std::uint64_t length) {
 
 void JournalFiles::note(JournalClient& client, JournalSequence sequence) {
   JournalFile& file = *live_.back();
-  file.last_sequence = std::max(file.last_sequence, sequence);
   if (client.noted_file_ == &file && client.noted_in_file_ < file.clients.size() &&
       file.clients[client.noted_in_file_].client == &client) {
     file.clients[client.noted_in_file_].last = sequence;
@@ -204,7 +199,6 @@ io::Task<Result<void>> JournalFiles::recycle_oldest() {
     if (at.client != nullptr && at.client->noted_file_ == file.get())
       at.client->noted_file_ = nullptr;
   file->clients.clear();
-  observer_.on_file_released(file->last_sequence);
   if (file->size != options_.file_bytes) {
     // One of the small first ones, or one that a very large entry needed.
     allocated_bytes_ -= file->size;
@@ -214,14 +208,12 @@ io::Task<Result<void>> JournalFiles::recycle_oldest() {
     observer_.on_file_ready();
     co_return Result<void>{};
   }
-  const std::uint64_t generation = next_generation_++;
-  std::string path = path_of(generation);
+  std::string path = io::join_path(directory_, journal_file_name(next_name_));
   CO_TRY_VOID(co_await io::rename(loop_, file->path, path));
   CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
   file->path = std::move(path);
-  file->generation = generation;
+  file->generation = next_name_.generation++;
   file->position = 0;
-  file->last_sequence = 0;
   file->released_count = 0;
   ++counters_.files_recycled;
   ready_.push_back(std::move(file));
@@ -230,7 +222,8 @@ io::Task<Result<void>> JournalFiles::recycle_oldest() {
 }
 
 io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
-  std::string preparing = io::join_path(directory_, preparing_file_name(name_, next_preparing_++));
+  std::string preparing =
+      io::join_path(directory_, preparing_file_name(next_name_.journal, next_preparing_++));
   auto made = co_await make_zeroed(preparing, size);
   if (!made) {
     // What is left of it gives its space back; recovery removes it should that fail, too.
@@ -238,11 +231,11 @@ io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
     co_return std::unexpected(std::move(made).error());
   }
   std::unique_ptr<JournalFile> file = std::move(*made);
-  file->generation = next_generation_++;
-  std::string path = path_of(file->generation);
+  std::string path = io::join_path(directory_, journal_file_name(next_name_));
   CO_TRY_VOID(co_await io::rename(loop_, preparing, path));
   CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
   file->path = std::move(path);
+  file->generation = next_name_.generation++;
   allocated_bytes_ += size;
   last_size_ = std::min(size, options_.file_bytes);
   ++counters_.files_created;

@@ -15,6 +15,7 @@
 #include "io/file.h"
 #include "io/scope.h"
 #include "segments/journal.h"
+#include "segments/journal_format.h"
 
 namespace drave::segments {
 
@@ -28,7 +29,6 @@ struct JournalFile {
   std::uint64_t generation = 0;
   std::int64_t size = 0;
   std::int64_t position = 0;  // where the next group goes
-  JournalSequence last_sequence = 0;
   std::vector<Client> clients;
   std::size_t released_count = 0;  // clients [0, released_count) need nothing of this file
 };
@@ -38,8 +38,6 @@ class JournalFilesObserver {
  public:
   virtual void on_file_ready() = 0;
   virtual void on_files_failed(const Error& error) = 0;
-  // A file whose last entry is `last` is free: nothing up to `last` is needed.
-  virtual void on_file_released(JournalSequence last) = 0;
 
  protected:
   ~JournalFilesObserver() = default;
@@ -47,8 +45,9 @@ class JournalFilesObserver {
 
 class JournalFiles {
  public:
-  JournalFiles(io::Loop& loop, std::string directory, std::string name, JournalOptions& options,
-               JournalCounters& counters, JournalFilesObserver& observer);
+  // `first` names the first file.
+  JournalFiles(io::Loop& loop, std::string directory, JournalFileName first,
+               JournalOptions& options, JournalCounters& counters, JournalFilesObserver& observer);
   ~JournalFiles();
 
   // Prepares the first file and syncs the directory.
@@ -82,17 +81,15 @@ class JournalFiles {
   bool oldest_is_recyclable();
   std::int64_t next_size() const;
   bool wants_file() const;
-  std::string path_of(std::uint64_t generation) const;
 
   io::Loop& loop_;
   std::string directory_;
-  std::string name_;
+  JournalFileName next_name_;
   JournalOptions& options_;
   JournalCounters& counters_;
   JournalFilesObserver& observer_;
   std::deque<std::unique_ptr<JournalFile>> live_;   // by generation; the last is active
   std::deque<std::unique_ptr<JournalFile>> ready_;  // by generation
-  std::uint64_t next_generation_ = 1;
   std::uint64_t next_preparing_ = 1;
   std::int64_t last_size_ = 0;        // of the newest file made
   std::int64_t allocated_bytes_ = 0;  // of all files

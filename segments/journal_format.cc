@@ -10,7 +10,14 @@
 namespace drave::segments {
 namespace {
 
+constexpr std::size_t kIdDigits = 16;
 constexpr std::size_t kGenerationDigits = 20;
+
+bool parse_number(std::string_view digits, int base, std::uint64_t& value) {
+  const char* end = digits.data() + digits.size();
+  const auto [at, error] = std::from_chars(digits.data(), end, value, base);
+  return error == std::errc{} && at == end;
+}
 
 bool is_known(std::uint8_t type) {
   return type >= static_cast<std::uint8_t>(JournalEntryType::append) &&
@@ -25,14 +32,13 @@ std::uint32_t encode_group_header(const GroupHeader& header, std::uint8_t* at) {
   store_big(at + 16, header.generation);
   store_big(at + 24, header.number);
   store_big(at + 32, header.first_sequence);
-  store_big(at + 40, header.released_sequence);
-  store_big(at + 48, header.entry_count);
-  store_big(at + 52, header.body_length);
-  store_big(at + 56, header.entries_crc);
-  store_big(at + 60, header.previous_crc);
-  std::memset(at + 64, 0, 12);
+  store_big(at + 40, header.entry_count);
+  store_big(at + 44, header.body_length);
+  store_big(at + 48, header.entries_crc);
+  store_big(at + 52, header.previous_crc);
+  std::memset(at + 56, 0, 4);
   const std::uint32_t crc = crc32c({at, kGroupHeaderSize - 4});
-  store_big(at + 76, crc);
+  store_big(at + 60, crc);
   return crc;
 }
 
@@ -41,18 +47,17 @@ Result<GroupHeader> decode_group_header(ByteView bytes) {
   const std::uint8_t* at = bytes.data();
   if (load_big<std::uint64_t>(at) != kJournalMagic) return failure(Errc::corrupt, "no group here");
   GroupHeader header;
-  header.header_crc = load_big<std::uint32_t>(at + 76);
+  header.header_crc = load_big<std::uint32_t>(at + 60);
   if (crc32c(bytes.first(kGroupHeaderSize - 4)) != header.header_crc)
     return failure(Errc::corrupt, "group header checksum");
   header.journal_id = load_big<std::uint64_t>(at + 8);
   header.generation = load_big<std::uint64_t>(at + 16);
   header.number = load_big<std::uint64_t>(at + 24);
   header.first_sequence = load_big<std::uint64_t>(at + 32);
-  header.released_sequence = load_big<std::uint64_t>(at + 40);
-  header.entry_count = load_big<std::uint32_t>(at + 48);
-  header.body_length = load_big<std::uint32_t>(at + 52);
-  header.entries_crc = load_big<std::uint32_t>(at + 56);
-  header.previous_crc = load_big<std::uint32_t>(at + 60);
+  header.entry_count = load_big<std::uint32_t>(at + 40);
+  header.body_length = load_big<std::uint32_t>(at + 44);
+  header.entries_crc = load_big<std::uint32_t>(at + 48);
+  header.previous_crc = load_big<std::uint32_t>(at + 52);
   if (header.body_length > kGroupLengthMax ||
       header.entry_count > header.body_length / kEntryHeaderSize)
     return failure(Errc::corrupt, "group header lengths");
@@ -117,21 +122,21 @@ Result<void> check_group_body(const GroupHeader& header, ByteView group) {
   return {};
 }
 
-std::string journal_file_name(std::string_view journal, std::uint64_t generation) {
-  return fmt::format("{}.{:020}{}", journal, generation, kJournalSuffix);
+std::string journal_file_name(const JournalFileName& name) {
+  return fmt::format("{}-{:016x}.{:020}{}", name.journal, name.id, name.generation, kJournalSuffix);
 }
 
 std::optional<JournalFileName> parse_journal_file_name(std::string_view name) {
-  if (!name.ends_with(kJournalSuffix)) return std::nullopt;
-  name.remove_suffix(kJournalSuffix.size());
-  const std::size_t dot = name.rfind('.');
-  if (dot == std::string_view::npos || dot == 0) return std::nullopt;
-  const std::string_view digits = name.substr(dot + 1);
-  JournalFileName parsed{std::string(name.substr(0, dot)), 0};
-  const auto [end, error] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), parsed.generation);
-  if (digits.size() != kGenerationDigits || error != std::errc{} ||
-      end != digits.data() + digits.size())
+  // What stands behind the journal's name: "-<id>.<generation>.journal".
+  const std::size_t tail = 1 + kIdDigits + 1 + kGenerationDigits + kJournalSuffix.size();
+  if (!name.ends_with(kJournalSuffix) || name.size() <= tail) return std::nullopt;
+  const std::string_view journal = name.substr(0, name.size() - tail);
+  const std::string_view id = name.substr(journal.size() + 1, kIdDigits);
+  const std::string_view generation =
+      name.substr(journal.size() + 2 + kIdDigits, kGenerationDigits);
+  JournalFileName parsed{std::string(journal), 0, 0};
+  if (name[journal.size()] != '-' || name[journal.size() + 1 + kIdDigits] != '.' ||
+      !parse_number(id, 16, parsed.id) || !parse_number(generation, 10, parsed.generation))
     return std::nullopt;
   return parsed;
 }

@@ -19,22 +19,21 @@ namespace drave::segments {
 
 inline constexpr std::uint64_t kJournalMagic = 0x4452'4156'4A52'4E31ULL;  // "DRAVJRN1"
 inline constexpr std::size_t kJournalBlock = 4096;  // groups begin at multiples of it
-inline constexpr std::size_t kGroupHeaderSize = 80;
+inline constexpr std::size_t kGroupHeaderSize = 64;
 inline constexpr std::size_t kEntryHeaderSize = 56;
 // What a reader believes of a group's length before its checksum is known to be right.
 inline constexpr std::size_t kGroupLengthMax = std::size_t{1} << 31;
 
 struct GroupHeader {
-  std::uint64_t journal_id = 0;        // drawn when the journal was made; all its groups carry it
-  std::uint64_t generation = 0;        // of the file, as in its name; an older one is old content
+  std::uint64_t journal_id = 0;        // as in the file's name; drawn when the journal was made
+  std::uint64_t generation = 0;        // as in the file's name; another one is old content
   std::uint64_t number = 0;            // 1, 2, 3 ... over all files of the journal
   JournalSequence first_sequence = 0;  // of the first entry; the others follow without gap
-  JournalSequence released_sequence = 0;  // entries up to this were in synced segments, or void
   std::uint32_t entry_count = 0;
   std::uint32_t body_length = 0;   // bytes of all entries, without padding
   std::uint32_t entries_crc = 0;   // over the header_crc fields of all entries
   std::uint32_t previous_crc = 0;  // header_crc of the group with the previous number; 0: none
-  std::uint32_t header_crc = 0;    // over the 76 bytes before it
+  std::uint32_t header_crc = 0;    // over the 60 bytes before it
 
   // With padding.
   std::uint64_t length() const { return group_length(body_length); }
@@ -85,17 +84,20 @@ class EntryCursor {
 // Whether `group` (whole, with its header) holds what `header` says. Errc::corrupt with the reason.
 Result<void> check_group_body(const GroupHeader& header, ByteView group);
 
-// --- Names: `<journal>.<generation, 20 digits>.journal`; `...journal-rotten` after rot was found;
-// `<journal>.<number>.preparing` while a file is being zeroed.
+// --- Names: `<journal>-<id, 16 hex digits>.<generation, 20 digits>.journal`; `.journal-rotten` in
+// place of `.journal` after rot was found in it; `<journal>.<number>.preparing` while a file is
+// being zeroed. The id in the name keeps bytes that a client chose from ever passing for a group.
 inline constexpr std::string_view kJournalSuffix = ".journal";
 inline constexpr std::string_view kRottenSuffix = ".journal-rotten";
 inline constexpr std::string_view kPreparingSuffix = ".preparing";
 
 struct JournalFileName {
   std::string journal;
+  std::uint64_t id = 0;
   std::uint64_t generation = 0;
+  auto operator<=>(const JournalFileName&) const = default;  // journals together, oldest file first
 };
-std::string journal_file_name(std::string_view journal, std::uint64_t generation);
+std::string journal_file_name(const JournalFileName& name);
 // nullopt: not a journal file.
 std::optional<JournalFileName> parse_journal_file_name(std::string_view name);
 std::string preparing_file_name(std::string_view journal, std::uint64_t number);

@@ -1,3 +1,4 @@
 drave_test(journal_tests SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/journal_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/journal_replay_test.cc
   LIBRARIES drave_segments drave_io_uring)

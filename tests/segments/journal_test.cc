@@ -53,7 +53,8 @@ TEST_F(JournalFixture, an_entry_is_reported_once_and_found_in_the_file) {
   append_and_wait(*journal, client, 0);
   EXPECT_EQ(client.told, 1);
   EXPECT_EQ(journal->durable_sequence(), 1U);
-  const auto bytes = content("journal-0.00000000000000000001.journal");
+  const auto bytes = content(files().front());
+  EXPECT_EQ(parse_journal_file_name(files().front())->journal, "journal-0");
   ASSERT_GE(bytes.size(), kJournalBlock);
   auto header = decode_group_header(bytes);
   ASSERT_TRUE(header.has_value()) << header.error().message();
