@@ -27,6 +27,9 @@ inline constexpr std::size_t kRecordErrorsMax = 1000;
 // One step of a validation passes over about so many bytes, and so many records.
 inline constexpr std::size_t kValidationStepBytes = 256 * 1024;
 inline constexpr std::int32_t kValidationStepRecords = 16 * 1024;
+// An uncompressed batch up to this size is walked in one step: at worst (the smallest records that
+// there can be) it takes 2 ms.
+inline constexpr std::size_t kValidationWalkBytesMax = 1280 * 1024;
 
 struct ValidationOptions {
   // Of the topic.
@@ -110,6 +113,7 @@ class BatchValidation {
   void decoder_failed(const Error& error);
   void check_record(std::int64_t timestamp_delta, std::int32_t offset_delta, bool has_key,
                     bool has_odd_length);
+  bool timestamp_allowed(TimestampMs timestamp) const;
   void fail_record(ErrorCode error, std::string message);
   bool check_record_failures();
   void accept();

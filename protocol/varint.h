@@ -33,8 +33,9 @@ enum class VarintFault : std::uint8_t { none, cut, too_long };
 
 namespace detail {
 template <class T>
-const std::uint8_t* read_unsigned_slowly(const std::uint8_t* at, const std::uint8_t* end, T& value,
-                                         VarintFault& fault) {
+[[gnu::noinline]] const std::uint8_t* read_unsigned_slowly(const std::uint8_t* at,
+                                                           const std::uint8_t* end, T& value,
+                                                           VarintFault& fault) {
   constexpr unsigned kGroups = sizeof(T) == 4 ? kVarintSizeMax : kVarlongSizeMax;
   T result = 0;
   for (unsigned group = 0; group < kGroups; ++group) {
@@ -58,9 +59,17 @@ const std::uint8_t* read_unsigned_slowly(const std::uint8_t* at, const std::uint
 // says why and `value` is unchanged.
 inline const std::uint8_t* read_unsigned_varint(const std::uint8_t* at, const std::uint8_t* end,
                                                 std::uint32_t& value, VarintFault& fault) {
-  if (at != end && *at < 0x80) [[likely]] {
-    value = *at;
-    return at + 1;
+  if (end - at >= 2) [[likely]] {
+    const std::uint32_t first = at[0];
+    if (first < 0x80) {
+      value = first;
+      return at + 1;
+    }
+    const std::uint32_t second = at[1];
+    if (second < 0x80) {
+      value = (first & 0x7F) | second << 7;
+      return at + 2;
+    }
   }
   return detail::read_unsigned_slowly(at, end, value, fault);
 }
@@ -74,9 +83,17 @@ inline const std::uint8_t* read_varint(const std::uint8_t* at, const std::uint8_
 inline const std::uint8_t* read_varlong(const std::uint8_t* at, const std::uint8_t* end,
                                         std::int64_t& value, VarintFault& fault) {
   std::uint64_t raw = 0;
-  if (at != end && *at < 0x80) [[likely]] {
-    value = unzigzag64(*at);
-    return at + 1;
+  if (end - at >= 2) [[likely]] {
+    const std::uint64_t first = at[0];
+    if (first < 0x80) {
+      value = unzigzag64(first);
+      return at + 1;
+    }
+    const std::uint64_t second = at[1];
+    if (second < 0x80) {
+      value = unzigzag64((first & 0x7F) | second << 7);
+      return at + 2;
+    }
   }
   at = detail::read_unsigned_slowly(at, end, raw, fault);
   if (at != nullptr) value = unzigzag64(raw);
