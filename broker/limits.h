@@ -1,0 +1,49 @@
+#pragma once
+// The bounds of a node towards its clients, each with what happens when it is reached. What an
+// operator may set has a configuration key instead (CONFIG.md).
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/units.h"
+
+namespace drave::broker {
+
+// Requests of one connection that are not yet answered; then its socket is not read.
+inline constexpr std::size_t kRequestsInFlightMax = 128;
+
+// Bytes of one connection's answers that its peer has not taken; then its socket is not read. One
+// answer may be larger.
+inline constexpr std::size_t kUnsentBytesMax = 4 * kMiB;
+
+// A frame that announces more than arrived gets memory in steps of what has arrived, from this on.
+inline constexpr std::size_t kFrameBytesFirst = 64 * kKiB;
+
+// Frames being assembled, of the whole node: more wait. An assembly that stalls while others wait
+// is closed.
+inline constexpr std::int64_t kAssemblyBytesMax = 16 * kMiB;
+inline constexpr Duration kAssemblyStallMax = seconds(2);
+
+// Records of answers that are being read or sent, of the whole node: fetches wait.
+inline constexpr std::int64_t kResponseBytesMax = 24 * kMiB;
+// Records of one answer; one batch may be larger.
+inline constexpr std::int64_t kFetchBytesMax = kResponseBytesMax / 2;
+
+// From the first byte of a frame to its last, plus a second for each 64 KiB.
+inline constexpr Duration kFrameTimeMax = seconds(30);
+// An answer of which the peer takes nothing for so long: the connection is closed; sooner if
+// fetches of others wait for memory.
+inline constexpr Duration kSendStallMax = seconds(30);
+inline constexpr Duration kSendStallUnderPressureMax = seconds(1);
+// After the peer finished sending, its answers may be taken for so long.
+inline constexpr Duration kDrainTimeMax = seconds(5);
+// How often a connection's deadlines are looked at.
+inline constexpr Duration kWatchPeriod = milliseconds(500);
+
+// Pieces of one gathered send.
+inline constexpr std::size_t kSendPiecesMax = 512;
+
+// When file descriptors ran out, accepting pauses for so long.
+inline constexpr Duration kAcceptPause = milliseconds(100);
+
+}  // namespace drave::broker

@@ -1,0 +1,357 @@
+#include "broker/net/connection.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "broker/api_table.h"
+#include "broker/limits.h"
+#include "broker/node.h"
+#include "broker/shard.h"
+#include "protocol/header.h"
+
+namespace drave::broker {
+
+Connection::Connection(Shard& shard, io::Socket socket, io::SocketAddress peer,
+                       const ListenerInfo& listener)
+    : shard_(shard),
+      socket_(std::move(socket)),
+      peer_(std::move(peer)),
+      listener_(listener),
+      progress_(shard.loop()),
+      assembly_(shard.buffers()),
+      watch_timer_([](io::Timer& timer) { static_cast<WatchTimer&>(timer).connection->watch(); }) {
+  send_.connection = this;
+  flush_hook_.connection = this;
+  flush_hook_.run = [](io::PassEndHook& hook) {
+    static_cast<FlushHook&>(hook).connection->flush();
+  };
+  watch_timer_.connection = this;
+  last_read_ = last_sent_ = shard_.loop().now();
+}
+
+Connection::~Connection() {
+  ASSERT(!send_.in_flight);
+  ASSERT_EQUAL(response_count_, 0u);
+}
+
+io::Task<void> Connection::run() {
+  shard_.loop().timers().arm(watch_timer_, shard_.loop().now() + kWatchPeriod);
+  co_await read_loop();
+  ending_ = true;
+  last_read_ = shard_.loop().now();  // the drain begins
+  parked_.for_each([](Parked& parked) { parked.cancel(parked); });
+  while (response_count_ > 0 || operations_ > 0 || send_.in_flight) {
+    on_response_ready();
+    co_await progress_.wait();
+  }
+  shard_.loop().timers().disarm(watch_timer_);
+  flush_hook_.unlink();
+  co_await socket_.close();
+}
+
+void Connection::park(Parked& parked) {
+  parked_.push_back(parked);
+  if (ending_) parked.cancel(parked);
+}
+
+bool Connection::may_read() const {
+  return response_count_ < kRequestsInFlightMax && unsent_bytes_ < kUnsentBytesMax;
+}
+
+io::Task<void> Connection::read_loop() {
+  while (!ending_) {
+    while (!may_read() && !ending_) co_await progress_.wait();
+    if (ending_) break;
+    if (assembly_.is_active()) {
+      co_await continue_frame();
+    } else {
+      co_await read_pooled();
+    }
+  }
+  assembly_.abandon();
+  release_assembly();
+}
+
+void Connection::release_assembly() {
+  if (assembly_charged_ == 0) return;
+  shard_.give_back_memory(shard_.node().assembly_budget(), assembly_charged_, this, true);
+  assembly_charged_ = 0;
+}
+
+io::Task<void> Connection::read_pooled() {
+  Result<io::ReceivedBytes> received = co_await socket_.receive();
+  if (!received || received->is_end()) {
+    ending_ = true;
+    if (!received) broken_ = true;
+    co_return;
+  }
+  last_read_ = shard_.loop().now();
+  auto* buffer = new FrameBuffer;
+  buffer->received = std::move(*received);
+  const FrameRef owner(buffer);
+  MutableByteView rest = buffer->received.bytes();
+  while (!rest.empty() && !ending_) {
+    const std::int64_t size = rest.size() < 4 ? -1 : load_big<std::int32_t>(rest.data());
+    if (rest.size() >= 4 && (size < 0 || size > shard_.config().socket_request_bytes_max)) {
+      fail("a frame's length is negative or exceeds socket.request.max.bytes");
+      co_return;
+    }
+    if (size < 0 || rest.size() < 4 + static_cast<std::size_t>(size)) {
+      assembly_.begin(rest);
+      frame_begun_ = frame_progress_ = shard_.loop().now();
+      co_return;
+    }
+    co_await dispatch(rest.subspan(4, static_cast<std::size_t>(size)), owner);
+    rest = rest.subspan(4 + static_cast<std::size_t>(size));
+  }
+}
+
+// Waits until the assembly may grow as it must. False: the connection is ending. What fits into the
+// smallest buffer is not charged: the number of connections bounds it.
+io::Task<bool> Connection::assembly_memory() {
+  const std::int64_t growth = assembly_.growth();
+  if (growth == 0) co_return true;
+  MemoryBudget& budget = shard_.node().assembly_budget();
+  const bool fits = budget.try_take(growth, this);
+  if (!fits) {
+    budget.begin_wait();
+    while (!ending_ && !budget.try_take(growth, this))
+      co_await shard_.memory_room().wait_until(shard_.loop().now() + MemoryBudget::kRetry);
+    budget.end_wait();
+    frame_progress_ = shard_.loop().now();  // it was we who stalled
+    if (ending_) co_return false;
+  }
+  assembly_charged_ += growth;
+  co_return true;
+}
+
+io::Task<void> Connection::continue_frame() {
+  if (!co_await assembly_memory()) co_return;
+  Result<std::size_t> received = co_await socket_.receive_some(assembly_.room());
+  if (!received || *received == 0) {
+    ending_ = true;
+    if (!received) broken_ = true;
+    co_return;
+  }
+  last_read_ = frame_progress_ = shard_.loop().now();
+  assembly_.received(*received);
+  if (assembly_.announced() > shard_.config().socket_request_bytes_max) {
+    fail("a frame's length exceeds socket.request.max.bytes");
+    co_return;
+  }
+  if (assembly_.filled() == 4 && load_big<std::int32_t>(assembly_.room().data() - 4) < 0) {
+    fail("a frame's length is negative");
+    co_return;
+  }
+  if (!assembly_.is_complete()) co_return;
+  auto [frame, owner] = assembly_.take();
+  release_assembly();
+  co_await dispatch(frame, std::move(owner));
+}
+
+io::Task<void> Connection::dispatch(MutableByteView frame, FrameRef owner) {
+  protocol::Reader in(frame);
+  protocol::RequestHeader header;
+  if (const Result<void> decoded = decode_request_header(in, header); !decoded) {
+    fail("a request header cannot be read");
+    co_return;
+  }
+  const ApiEntry* api = find_api(header.request_api_key, listener_.is_controller);
+  if (api == nullptr) {
+    fail("a request of an API that is not served here");
+    co_return;
+  }
+  auto* response = new Response(*this, header.request_api_key, header.request_api_version,
+                                header.correlation_id, shard_.loop().now());
+  responses_.push_back(*response);
+  ++response_count_;
+  if (!api->accepts(header.request_api_version)) {
+    refuse_version(*response, *api);
+    co_return;
+  }
+  Request request{.shard = shard_,
+                  .connection = *this,
+                  .response = *response,
+                  .frame = std::move(owner),
+                  .body = frame.subspan(in.position()),
+                  .api_key = header.request_api_key,
+                  .version = header.request_api_version,
+                  .client_id = header.client_id.value_or(""),
+                  .from_controller_listener = listener_.is_controller};
+  co_await api->handler(std::move(request));
+}
+
+void Connection::on_response_ready() {
+  shard_.loop().at_pass_end(flush_hook_);
+}
+
+void Connection::collect_sendable() {
+  while (!responses_.empty() && send_vectors_.size() < kSendPiecesMax) {
+    Response& first = responses_.front();
+    if (!first.ready_) return;
+    first.unlink();
+    sending_.push_back(first);
+    if (first.closes_) ending_ = true;
+    first.writer_.pieces([&](ByteView piece) {
+      send_vectors_.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
+    });
+  }
+}
+
+void Connection::flush() {
+  if (send_.in_flight) return;
+  if (broken_) return drop_responses();
+  collect_sendable();
+  if (send_vectors_.empty()) return release_sent();
+  last_sent_ = shard_.loop().now();
+  submit_send();
+}
+
+void Connection::submit_send() {
+  send_.code = io::OperationCode::send;
+  send_.handle = socket_.handle();
+  send_.vectors = send_vectors_.data() + send_first_;
+  send_.vector_count = static_cast<std::uint32_t>(send_vectors_.size() - send_first_);
+  send_.complete = [](io::Operation& operation) {
+    static_cast<SendOperation&>(operation).connection->on_sent();
+  };
+  shard_.loop().submit(send_);
+}
+
+void Connection::on_sent() {
+  if (send_.result < 0) {
+    broken_ = ending_ = true;
+    shard_.loop().start(socket_.shutdown_both());
+    return drop_responses();
+  }
+  last_sent_ = shard_.loop().now();
+  std::size_t taken = static_cast<std::size_t>(send_.result);
+  while (send_first_ < send_vectors_.size() && taken >= send_vectors_[send_first_].iov_len)
+    taken -= send_vectors_[send_first_++].iov_len;
+  if (send_first_ < send_vectors_.size()) {
+    iovec& part = send_vectors_[send_first_];
+    part.iov_base = static_cast<std::uint8_t*>(part.iov_base) + taken;
+    part.iov_len -= taken;
+    return submit_send();
+  }
+  release_sent();
+  flush();
+}
+
+void Connection::release_sent() {
+  send_vectors_.clear();
+  send_first_ = 0;
+  while (!sending_.empty()) {
+    Response& sent = sending_.pop_front();
+    shard_.count_response(sent);
+    unsent_bytes_ -= sent.writer_.size();
+    if (sent.charged_ > 0)
+      shard_.give_back_memory(shard_.node().response_budget(), sent.charged_, &sent, true);
+    --response_count_;
+    delete &sent;
+  }
+  progress_.wake_all();
+}
+
+// The peer takes nothing more: answers that are ready or become ready are void.
+void Connection::drop_responses() {
+  release_sent();
+  while (!responses_.empty() && responses_.front().ready_) {
+    Response& first = responses_.pop_front();
+    sending_.push_back(first);
+  }
+  release_sent();
+}
+
+void Connection::stop_reading(const char* why) {
+  if (ending_) return;
+  LOG_DEBUG("broker", "connection ends peer={}:{} reason={}", peer_.host, peer_.port, why);
+  ending_ = true;
+  progress_.wake_all();
+  shard_.memory_room().wake_all();
+  shard_.loop().start(socket_.shutdown_both());
+}
+
+void Connection::fail(const char* why) {
+  shard_.count_refused_frame();
+  LOG_DEBUG("broker", "connection refused peer={}:{} reason={}", peer_.host, peer_.port, why);
+  ending_ = true;
+}
+
+void Connection::watch() {
+  const Instant now = shard_.loop().now();
+  shard_.loop().timers().arm(watch_timer_, now + kWatchPeriod);
+  const Duration stall_max =
+      shard_.node().response_budget().is_short() ? kSendStallUnderPressureMax : kSendStallMax;
+  if (send_.in_flight && now - last_sent_ > stall_max) {
+    broken_ = true;
+    stop_reading("the peer does not read its answers");
+    shard_.loop().start(socket_.shutdown_both());
+  }
+  if (ending_ && now - last_read_ > kDrainTimeMax && send_.in_flight) {
+    shard_.loop().start(socket_.shutdown_both());
+  }
+  if (ending_) return;
+  if (assembly_.is_active()) {
+    const Duration allowed =
+        kFrameTimeMax + seconds(static_cast<std::int64_t>(assembly_.filled() / (64 * kKiB)));
+    if (now - frame_begun_ > allowed) return stop_reading("a frame takes too long");
+    if (shard_.node().assembly_budget().is_short() && now - frame_progress_ > kAssemblyStallMax)
+      return stop_reading("a frame stalls while others wait for memory");
+    return;
+  }
+  const std::int64_t idle_max = shard_.config().connections_idle_ms_max;
+  if (idle_max >= 0 && response_count_ == 0 && now - last_read_ > milliseconds(idle_max))
+    stop_reading("idle");
+}
+
+// --- Response
+
+void Response::begin() {
+  ASSERT(!ready_);
+  writer_.integer(std::int32_t{0});  // the frame's length, patched in finish()
+  encode_response_header(writer_, api_key_, version_, correlation_id_);
+}
+
+void Response::finish(Result<void> encoded) {
+  if (!encoded) {
+    LOG_ERROR("broker", "response cannot be encoded api={} version={} error={}", api_key_, version_,
+              encoded.error().message());
+    return close_connection();
+  }
+  writer_.patch(0, static_cast<std::int32_t>(writer_.size() - 4));
+  ready_ = true;
+  connection_.unsent_bytes_ += writer_.size();
+  connection_.on_response_ready();
+}
+
+void Response::send_nothing() {
+  ASSERT(!ready_);
+  ready_ = true;
+  connection_.on_response_ready();
+}
+
+void Response::close_connection() {
+  ASSERT(!ready_);
+  writer_.clear();
+  pieces_.clear();
+  ready_ = closes_ = true;
+  connection_.on_response_ready();
+}
+
+void Request::refuse(const Error& error) {
+  LOG_DEBUG("broker", "request refused api={} version={} error={}", api_key, version,
+            error.message());
+  shard.count_refused_frame();
+  response.close_connection();
+}
+
+io::Task<void> serve_connection(Shard& shard, io::Handle handle, io::SocketAddress peer,
+                                const ListenerInfo& listener) {
+  Connection connection(shard, io::Socket(shard.loop(), handle), std::move(peer), listener);
+  shard.add_connection(connection);
+  co_await connection.run();
+  shard.remove_connection(connection);
+}
+
+}  // namespace drave::broker

@@ -1,0 +1,460 @@
+#include "broker/node.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "broker/api_table.h"
+#include "broker/fetch/fetch_session.h"
+#include "io/mailbox.h"
+#include "raftlog/format.h"
+
+namespace drave::broker {
+
+struct Node::Acceptor {
+  io::Listener listener;
+  const ListenerInfo* info = nullptr;
+  Shard* shard = nullptr;
+};
+
+std::string_view to_string(NodeState state) {
+  switch (state) {
+    case NodeState::starting: return "starting";
+    case NodeState::recovering: return "recovering";
+    case NodeState::running: return "running";
+    case NodeState::stopping: return "stopping";
+    case NodeState::stopped: return "stopped";
+  }
+  return "unknown";
+}
+
+Node::Node(std::vector<io::Loop*> loops, BrokerConfig config)
+    : loops_(std::move(loops)),
+      config_(std::move(config)),
+      serving_(ServingImage::empty()),
+      scope_(*loops_.front()),
+      stopping_(*loops_.front()),
+      ids_ready_(*loops_.front()) {
+  for (io::Loop* loop : loops_) shards_.push_back(std::make_unique<Shard>(*this, *loop));
+  for (const auto& shard : shards_)
+    for (const ApiEntry& api : api_table())
+      shard->metrics().apis[static_cast<std::size_t>(api.key)].latency_ns =
+          std::make_unique<Histogram>();
+}
+
+Node::~Node() = default;
+
+// --- Start
+
+io::Task<Result<void>> Node::start() {
+  CO_TRY_VOID(co_await format_if_empty());
+  state_ = NodeState::recovering;
+  CO_TRY_VOID(co_await open_directories());
+  CO_TRY_VOID(co_await open_controller());
+  CO_TRY_VOID(co_await start_shards());
+  CO_TRY_VOID(co_await listen());
+  controller_->set_advertised_listeners(advertised_);
+  CO_TRY_VOID(co_await controller_->activate());
+  for (const auto& acceptor : acceptors_) {
+    Shard* shard = acceptor->shard;
+    Acceptor* accepting = acceptor.get();
+    co_await io::call_on(*loops_.front(), shard->number(), [this, shard, accepting] {
+      shard->scope().spawn(accept_loop(*shard, *accepting));
+    });
+  }
+  scope_.spawn(retention_loop());
+  state_ = NodeState::running;
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Node::format_if_empty() {
+  std::vector<std::string> all = config_.log_dirs;
+  if (std::find(all.begin(), all.end(), config_.metadata_log_dir) == all.end())
+    all.push_back(config_.metadata_log_dir);
+  bool any = false;
+  for (const std::string& path : all) {
+    Result<segments::MetaProperties> meta =
+        co_await segments::LogDirectory::read_meta_properties(*loops_.front(), path);
+    if (meta)
+      any = true;
+    else if (meta.error().code != Errc::not_found)
+      co_return std::unexpected(meta.error());
+  }
+  if (any) co_return Result<void>{};
+  raft::FormatOptions options;
+  options.node_id = config_.node_id;
+  options.directories = all;
+  options.metadata_directory = config_.metadata_log_dir;
+  options.controller_listener = config_.advertised_controller_listener.listener;
+  options.controller_host = config_.advertised_controller_listener.host;
+  options.controller_port = config_.advertised_controller_listener.port;
+  options.mode = config_.quorum_voters.empty() ? raft::FormatMode::standalone
+                                               : raft::FormatMode::static_voters;
+  io::Backend& backend = loops_.front()->backend();
+  options.cluster_id = Uuid::from_random(backend.entropy(), backend.entropy()).to_string();
+  CO_TRY_VOID(co_await raft::format(*loops_.front(), options));
+  LOG_INFO("broker", "formatted cluster_id={} directories={}", options.cluster_id,
+           fmt::join(all, ","));
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Node::open_directories() {
+  segments::LogDirectoryOptions options;
+  options.journal.bytes_max = config_.journal_bytes / static_cast<std::int64_t>(shard_count());
+  options.journal.file_bytes = config_.journal_file_bytes;
+  options.tail_bytes_max = config_.tail_memory_bytes / static_cast<std::int64_t>(shard_count());
+  options.producer_expiration_ms = config_.producer_id_expiration_ms;
+  std::vector<std::string> paths = config_.log_dirs;
+  auto place = std::find(paths.begin(), paths.end(), config_.metadata_log_dir);
+  if (place == paths.end()) place = paths.insert(paths.end(), config_.metadata_log_dir);
+  metadata_directory_ = static_cast<std::size_t>(place - paths.begin());
+  for (const std::string& path : paths) {
+    CO_TRY(auto directory, co_await segments::LogDirectory::open(*loops_.front(), path, options));
+    const segments::MetaProperties& meta = directory->meta();
+    if (meta.node_id != config_.node_id) {
+      co_return failure(Errc::invalid,
+                        fmt::format("{}: meta.properties says node.id {}, the configuration {}",
+                                    path, meta.node_id, config_.node_id));
+    }
+    if (!cluster_id_.empty() && meta.cluster_id != cluster_id_) {
+      co_return failure(Errc::invalid,
+                        fmt::format("{}: cluster.id {} differs from {} of the other directories",
+                                    path, meta.cluster_id, cluster_id_));
+    }
+    cluster_id_ = meta.cluster_id;
+    const segments::RecoveryReport& report = directory->recovery();
+    LOG_INFO("broker",
+             "directory opened path={} clean={} logs={} journal_entries={} torn_bytes={} rotten={}",
+             path, report.was_clean, report.logs, report.journal_entries_replayed,
+             report.torn_bytes_cut, report.rotten.size());
+    for (const Error& rot : report.rotten) LOG_ERROR("broker", "rot found {}", rot.message());
+    directories_.push_back(std::move(directory));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Node::open_controller() {
+  ControllerOptions options;
+  options.config = &config_;
+  options.cluster_id = cluster_id_;
+  options.metadata_directory_id = directories_[metadata_directory_]->meta().directory_id;
+  for (const auto& directory : directories_) {
+    const bool holds_data = std::find(config_.log_dirs.begin(), config_.log_dirs.end(),
+                                      directory->path()) != config_.log_dirs.end();
+    if (holds_data) options.log_directory_ids.push_back(directory->meta().directory_id);
+  }
+  options.advertised_listeners = config_.advertised_listeners;
+  CO_TRY(controller_, co_await QuorumController::open(
+                          *loops_.front(), *directories_[metadata_directory_], options, *this));
+  co_return Result<void>{};
+}
+
+ServingImagePtr Node::build_serving_image(metadata::ImagePtr image) {
+  return ServingImage::build(std::move(image), config_, *serving_);
+}
+
+io::Task<void> Node::start_shard(Shard& shard, std::string* problem) {
+  const ServingImagePtr image = serving_;
+  const std::uint32_t count = shard_count();
+  for (const auto& directory : directories_) {
+    auto is_mine = [&shard, count, image](const segments::PartitionToOpen& found) {
+      const ServedTopic* topic = image->find(found.id.topic_id);
+      return topic != nullptr && topic->topic->partitions.contains(found.id.partition) &&
+             shard_of(found.id, count) == shard.number();
+    };
+    auto config_of = [image](const segments::PartitionToOpen& found) {
+      const ServedTopic* topic = image->find(found.id.topic_id);
+      return topic == nullptr ? segments::LogConfig{} : topic->log_config;
+    };
+    Result<std::unique_ptr<segments::LogShard>> started =
+        co_await directory->start_shard(shard.loop(), is_mine, config_of);
+    if (!started) {
+      *problem = started.error().message();
+      co_return;
+    }
+    for (segments::PartitionLog* log : (*started)->logs()) {
+      const ServedTopic* topic = image->find(log->id().topic_id);
+      if (topic == nullptr) continue;
+      const auto partition = topic->topic->partitions.find(log->id().partition);
+      if (partition == topic->topic->partitions.end()) continue;
+      shard.add_replica(**started, *log, partition->second.leader_epoch);
+    }
+    shard.directories().push_back(std::move(*started));
+  }
+  co_await reconcile(shard, image);
+}
+
+io::Task<Result<void>> Node::start_shards() {
+  // Partitions that no metadata knows are set aside, not served and not deleted.
+  for (const auto& directory : directories_) {
+    for (const segments::PartitionToOpen& found : directory->found()) {
+      const ServedTopic* topic = serving_->find(found.id.topic_id);
+      if (topic != nullptr && topic->topic->partitions.contains(found.id.partition)) continue;
+      LOG_WARN("broker", "stray partition set aside directory={} topic={} partition={}",
+               directory->path(), found.topic, found.id.partition);
+      CO_TRY_VOID(co_await directory->set_stray(*loops_.front(), found.id));
+    }
+  }
+  for (const auto& shard : shards_) {
+    std::string problem;
+    std::string* said = &problem;
+    Shard* starting = shard.get();
+    co_await io::call_on(*loops_.front(), shard->number(),
+                         [this, starting, said] { return start_shard(*starting, said); });
+    if (!problem.empty()) co_return failure(Errc::io, problem);
+  }
+  shards_started_ = true;
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Node::listen() {
+  advertised_ = config_.advertised_listeners;
+  std::vector<Endpoint> all = config_.listeners;
+  if (config_.controller_listener.has_value()) all.push_back(*config_.controller_listener);
+  for (Endpoint& endpoint : all) {
+    const bool is_controller = endpoint.listener == config_.controller_listener_name;
+    listener_infos_.push_back(
+        std::make_unique<ListenerInfo>(ListenerInfo{endpoint.listener, is_controller}));
+    const ListenerInfo* info = listener_infos_.back().get();
+    for (const auto& shard : shards_) {
+      // The first shard may be given any port; the others take the same.
+      const io::SocketAddress address{endpoint.host, endpoint.port};
+      Shard* there = shard.get();
+      const int backlog = config_.socket_listen_backlog_size;
+      Result<io::Listener> bound =
+          co_await io::call_on(*loops_.front(), shard->number(), [there, address, backlog] {
+            return io::Listener::open(there->loop(), address, std::max(backlog, 512));
+          });
+      if (!bound) {
+        co_return failure(Errc::io,
+                          fmt::format("listener {} cannot bind {}:{}: {}", endpoint.listener,
+                                      endpoint.host, endpoint.port, bound.error().message()));
+      }
+      endpoint.port = bound->port();
+      acceptors_.push_back(std::make_unique<Acceptor>(Acceptor{std::move(*bound), info, there}));
+    }
+    for (Endpoint& told : advertised_)
+      if (told.listener == endpoint.listener && told.port == 0) told.port = endpoint.port;
+    LOG_INFO("broker", "listening listener={} address={}:{}", endpoint.listener, endpoint.host,
+             endpoint.port);
+  }
+  co_return Result<void>{};
+}
+
+io::Task<void> Node::accept_loop(Shard& shard, Acceptor& acceptor) {
+  while (!shard.scope().is_stopping()) {
+    Result<io::Listener::Accepted> accepted = co_await acceptor.listener.accept();
+    if (!accepted) {
+      if (accepted.error().code == Errc::canceled || accepted.error().code == Errc::closed) break;
+      // Out of descriptors, most likely: whoever waits in the backlog is served when some are free.
+      co_await io::sleep_for(shard.loop(), kAcceptPause);
+      continue;
+    }
+    if (!admit_connection(accepted->peer.host)) {
+      Shard::bump(shard.metrics().connections_refused);
+      shard.loop().close_detached(accepted->handle);
+      continue;
+    }
+    shard.scope().spawn(serve_connection(shard, accepted->handle, accepted->peer, *acceptor.info));
+  }
+}
+
+bool Node::admit_connection(const std::string& host) {
+  const std::lock_guard hold(connections_mutex_);
+  std::int32_t per_host = config_.connections_max_per_ip;
+  if (const auto own = config_.connections_max_per_ip_overrides.find(host);
+      own != config_.connections_max_per_ip_overrides.end())
+    per_host = own->second;
+  if (connection_count_ >= config_.connections_max) return false;
+  std::int32_t& of_host = connections_by_host_[host];
+  if (of_host >= per_host) return false;
+  ++of_host;
+  ++connection_count_;
+  return true;
+}
+
+void Node::connection_closed(const std::string& host) {
+  const std::lock_guard hold(connections_mutex_);
+  --connection_count_;
+  if (--connections_by_host_[host] == 0) connections_by_host_.erase(host);
+}
+
+const Endpoint* Node::advertised(std::string_view name) const {
+  for (const Endpoint& endpoint : advertised_)
+    if (endpoint.listener == name) return &endpoint;
+  return advertised_.empty() ? nullptr : &advertised_.front();
+}
+
+// --- Metadata
+
+io::Task<void> Node::publish(metadata::ImagePtr image) {
+  ServingImagePtr next = build_serving_image(std::move(image));
+  serving_ = next;
+  if (!shards_started_) {
+    // Before the shards have their logs there is nothing to reconcile; start_shard does it.
+    for (const auto& shard : shards_) {
+      Shard* there = shard.get();
+      co_await io::call_on(*loops_.front(), shard->number(),
+                           [there, next] { there->set_image(next); });
+    }
+    co_return;
+  }
+  for (const auto& shard : shards_) {
+    Shard* there = shard.get();
+    co_await io::call_on(*loops_.front(), shard->number(),
+                         [this, there, next] { return reconcile(*there, next); });
+  }
+}
+
+// Makes the shard run what the image says: new logs first, then the image, then removals, so that
+// nothing is asked of a log that is not there.
+io::Task<void> Node::reconcile(Shard& shard, ServingImagePtr image) {
+  const ServingImagePtr before = shard.image_ptr();
+  for (const auto& [name, topic] : image->metadata().topics().by_name()) {
+    const ServedTopic* served = image->find(topic->id);
+    const ServedTopic* old = before->find(topic->id);
+    if (served == old && shards_started_) continue;
+    for (const auto& [index, partition] : topic->partitions) {
+      const TopicIdPartition id{topic->id, index};
+      if (shard_of(id, shard_count()) != shard.number()) continue;
+      if (std::find(partition.replicas.begin(), partition.replicas.end(), config_.node_id) ==
+          partition.replicas.end())
+        continue;
+      if (Replica* replica = shard.replica(id); replica != nullptr) {
+        replica->log().set_config(served->log_config);
+        replica->set_leader_epoch(partition.leader_epoch);
+        continue;
+      }
+      if (shard.directories().empty()) continue;
+      // The directory with the fewest partitions of this shard, as Kafka chooses.
+      auto& directory = **std::min_element(
+          shard.directories().begin(), shard.directories().end(),
+          [](const auto& a, const auto& b) { return a->logs().size() < b->logs().size(); });
+      Result<segments::PartitionLog*> log =
+          co_await directory.open_or_create({name, id, served->log_config});
+      if (!log) {
+        LOG_ERROR("broker", "log cannot be created topic={} partition={} error={}", name, index,
+                  log.error().message());
+        continue;
+      }
+      shard.add_replica(directory, **log, partition.leader_epoch);
+    }
+  }
+  shard.set_image(image);
+  for (const auto& [name, topic] : before->metadata().topics().by_name()) {
+    if (image->find(topic->id) != nullptr) continue;
+    for (const auto& [index, partition] : topic->partitions) {
+      const TopicIdPartition id{topic->id, index};
+      Replica* replica = shard.replica(id);
+      if (replica == nullptr) continue;
+      segments::LogShard& directory = replica->directory();
+      shard.remove_replica(id);
+      if (const Result<void> removed = co_await directory.remove(id); !removed)
+        LOG_ERROR("broker", "log cannot be removed topic={} partition={} error={}", name, index,
+                  removed.error().message());
+    }
+  }
+}
+
+io::Task<Result<ProducerId>> Node::next_producer_id() {
+  while (producer_ids_.count == 0) {
+    if (allocating_ids_) {
+      co_await ids_ready_.wait();
+      continue;
+    }
+    allocating_ids_ = true;
+    Result<ProducerIdBlock> block = co_await controller_->allocate_producer_ids();
+    allocating_ids_ = false;
+    ids_ready_.wake_all();
+    if (!block) co_return std::unexpected(block.error());
+    producer_ids_ = *block;
+  }
+  --producer_ids_.count;
+  co_return producer_ids_.first++;
+}
+
+// --- Upkeep
+
+io::Task<void> Node::retention_loop() {
+  while (!stop_requested_) {
+    const bool woken = co_await stopping_.wait_until(
+        loops_.front()->now() + milliseconds(config_.log_retention_check_interval_ms));
+    if (woken || stop_requested_) break;
+    for (const auto& shard : shards_) {
+      Shard* there = shard.get();
+      co_await io::call_on(*loops_.front(), shard->number(),
+                           [this, there] { return enforce_retention(*there); });
+    }
+  }
+}
+
+io::Task<void> Node::enforce_retention(Shard& shard) {
+  // Few segments of one log at a time: one wrong clock must not empty a topic in one go.
+  constexpr int kSegmentsPerPass = 16;
+  std::vector<TopicIdPartition> ids;
+  for (const auto& [id, replica] : shard.replicas()) ids.push_back(id);
+  std::sort(ids.begin(), ids.end());
+  for (const TopicIdPartition& id : ids) {
+    Replica* replica = shard.replica(id);
+    if (replica == nullptr || shard.scope().is_stopping()) continue;
+    const TimestampMs now = shard.loop().wall_now();
+    replica->log().expire_producers(now, config_.producer_id_expiration_ms);
+    const Result<int> deleted =
+        co_await replica->log().enforce_retention(now, replica->high_watermark(), kSegmentsPerPass);
+    if (!deleted) {
+      LOG_WARN("broker", "retention failed error={}", deleted.error().message());
+    }
+  }
+}
+
+// --- Stop
+
+void Node::hurry() {
+  hurry_ = true;
+  stopping_.wake_all();
+}
+
+io::Task<void> Node::stop_shard(Shard& shard) {
+  shard.stop_connections("the node stops");
+  co_await shard.stop();
+  for (const auto& directory : shard.directories()) {
+    if (const Result<void> stopped = co_await directory->stop(); !stopped)
+      LOG_ERROR("broker", "a log directory did not stop cleanly error={}",
+                stopped.error().message());
+  }
+  const auto& replicas = shard.replicas();
+  while (!replicas.empty()) shard.remove_replica(replicas.begin()->first);
+  shard.directories().clear();
+}
+
+io::Task<void> Node::stop() {
+  state_ = NodeState::stopping;
+  stop_requested_ = true;
+  stopping_.wake_all();
+  for (const auto& acceptor : acceptors_) {
+    Acceptor* closing = acceptor.get();
+    co_await io::call_on(*loops_.front(), acceptor->shard->number(),
+                         [closing] { return closing->listener.close(); });
+  }
+  co_await scope_.join();
+  bool clean = shards_started_;
+  for (const auto& shard : shards_) {
+    Shard* there = shard.get();
+    co_await io::call_on(*loops_.front(), shard->number(),
+                         [this, there] { return stop_shard(*there); });
+  }
+  const std::int64_t epoch = controller_ == nullptr ? -1 : controller_->broker_epoch();
+  if (controller_ != nullptr) co_await controller_->stop();
+  controller_.reset();
+  for (const auto& directory : directories_) {
+    if (const Result<void> closed = co_await directory->close(*loops_.front(), epoch, clean);
+        !closed)
+      LOG_ERROR("broker", "directory did not close cleanly path={} error={}", directory->path(),
+                closed.error().message());
+  }
+  directories_.clear();
+  acceptors_.clear();
+  state_ = NodeState::stopped;
+}
+
+}  // namespace drave::broker

@@ -1,0 +1,117 @@
+#pragma once
+// A node: its shards, its log directories, its controller, its listeners; from start to stop.
+//
+// Lives on shard 0, on which start() and stop() run; the Shards live on their loops. Everything
+// else of the broker reaches the parts it needs through here. What is shared by all shards (config,
+// budgets, the shards themselves) is immutable after start() or atomic.
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "broker/config/broker_config.h"
+#include "broker/controller/quorum_controller.h"
+#include "broker/memory_budget.h"
+#include "broker/net/connection.h"
+#include "broker/shard.h"
+#include "io/loop.h"
+#include "io/scope.h"
+#include "io/socket.h"
+#include "segments/log_directory.h"
+
+namespace drave::broker {
+
+enum class NodeState : std::uint8_t { starting, recovering, running, stopping, stopped };
+std::string_view to_string(NodeState state);
+
+class Node final : public Publisher {
+ public:
+  // `loops`: of all shards, connected by a hub, shard 0 first; they outlive the node. `config` is
+  // copied.
+  Node(std::vector<io::Loop*> loops, BrokerConfig config);
+  ~Node();
+
+  // On shard 0. Formats what is empty (a node alone), recovers, elects, listens; clients are served
+  // when it returns. Errors end the start; call stop() all the same.
+  io::Task<Result<void>> start();
+  // On shard 0. Stops listening, answers what was read, writes out, leaves the clean marker. With
+  // `fast` (a second signal): connections are cut at once.
+  io::Task<void> stop();
+  void hurry();
+
+  const BrokerConfig& config() const { return config_; }
+  Shard& shard(std::uint32_t number) { return *shards_[number]; }
+  std::uint32_t shard_count() const { return static_cast<std::uint32_t>(shards_.size()); }
+  MemoryBudget& assembly_budget() { return assembly_budget_; }
+  MemoryBudget& response_budget() { return response_budget_; }
+  NodeState state() const { return state_.load(std::memory_order_acquire); }
+  const std::string& cluster_id() const { return cluster_id_; }
+
+  // The advertised endpoint for clients of the listener `name`.
+  const Endpoint* advertised(std::string_view name) const;
+  // Set once start() has bound; by listener name.
+  const std::vector<Endpoint>& advertised_listeners() const { return advertised_; }
+
+  // --- Shard 0 only
+  QuorumController& controller() { return *controller_; }
+  std::vector<std::unique_ptr<segments::LogDirectory>>& directories() { return directories_; }
+  // The next producer id; takes a new block from the controller when the last is used up.
+  io::Task<Result<ProducerId>> next_producer_id();
+  io::Task<void> publish(metadata::ImagePtr image) override;
+
+  // --- Any shard
+  // Counts a new connection of `host`; false: a limit is reached.
+  bool admit_connection(const std::string& host);
+  void connection_closed(const std::string& host);
+
+ private:
+  struct Acceptor;
+
+  io::Task<Result<void>> open_directories();
+  io::Task<Result<void>> format_if_empty();
+  io::Task<Result<void>> open_controller();
+  io::Task<Result<void>> start_shards();
+  io::Task<Result<void>> listen();
+  io::Task<void> start_shard(Shard& shard, std::string* problem);
+  io::Task<void> reconcile(Shard& shard, ServingImagePtr image);
+  io::Task<void> accept_loop(Shard& shard, Acceptor& acceptor);
+  io::Task<void> retention_loop();
+  io::Task<void> enforce_retention(Shard& shard);
+  io::Task<void> stop_shard(Shard& shard);
+  ServingImagePtr build_serving_image(metadata::ImagePtr image);
+
+  std::vector<io::Loop*> loops_;
+  BrokerConfig config_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  MemoryBudget assembly_budget_{kAssemblyBytesMax};
+  MemoryBudget response_budget_{kResponseBytesMax};
+  std::atomic<NodeState> state_{NodeState::starting};
+  std::string cluster_id_;
+  std::vector<std::unique_ptr<segments::LogDirectory>> directories_;
+  std::size_t metadata_directory_ = 0;  // index in directories_
+  std::unique_ptr<QuorumController> controller_;
+  bool shards_started_ = false;
+  ServingImagePtr serving_;
+  std::vector<Endpoint> advertised_;
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;
+  std::vector<std::unique_ptr<ListenerInfo>> listener_infos_;
+  io::Scope scope_;
+  io::WaitQueue stopping_;  // wakes what sleeps on shard 0
+  bool stop_requested_ = false;
+  bool hurry_ = false;
+
+  ProducerIdBlock producer_ids_;
+  bool allocating_ids_ = false;
+  io::WaitQueue ids_ready_;
+
+  std::mutex connections_mutex_;  // a connection begins or ends: rare
+  std::map<std::string, std::int32_t> connections_by_host_;
+  std::int64_t connection_count_ = 0;
+};
+
+}  // namespace drave::broker

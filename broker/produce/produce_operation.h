@@ -1,0 +1,147 @@
+#pragma once
+// One Produce request on its way: judged on the connection's shard, appended on the shards that own
+// its partitions, answered when all that it appended is on disk.
+//
+//   connection's shard          partition's shard
+//   validate each batch
+//   go  ------------------->    check the sequence, append to log and journal
+//       <------- appended       (the frame's bytes are no longer needed)
+//       <----------- done       when durable: the journal's completion
+//   answer
+//
+// Parts go to their shards in the order of the requests, so one connection's batches reach a
+// partition in that order. Nothing here suspends but validation of large batches.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/net/request.h"
+#include "broker/shard.h"
+#include "io/mailbox.h"
+#include "io/timer_wheel.h"
+#include "protocol/batch_validator.h"
+#include "protocol/error_code.h"
+#include "protocol/messages/produce.h"
+
+namespace drave::broker {
+
+class ProduceOperation;
+class ProducePart;
+
+// One partition of the request.
+struct PartitionAppend {
+  struct Durable : segments::DurableWaiter {
+    PartitionAppend* append = nullptr;
+  };
+
+  // What is to be appended.
+  TopicIdPartition id;
+  MutableByteView batch;
+  protocol::AcceptedBatch accepted;
+  std::vector<std::uint8_t> recompressed;  // backs `batch` where the topic has its own codec
+  LeaderEpoch leader_epoch = -1;           // as the connection's shard knows it
+
+  // What came of it.
+  protocol::ErrorCode error = protocol::ErrorCode::none;
+  std::string message;
+  std::vector<protocol::RecordFailure> record_failures;
+  Offset base_offset = -1;
+  Offset log_start = -1;
+  TimestampMs append_time = -1;
+
+  bool appended = false;
+  Durable durable;
+  ProducePart* part = nullptr;
+};
+
+// The partitions of the request that one shard owns.
+class ProducePart {
+ public:
+  ProducePart(ProduceOperation& operation, std::uint32_t shard);
+
+  // On the partitions' shard. Appends what is not appended yet; false: a log is full, try again
+  // when room() says so.
+  bool try_append();
+  // Where to wait after try_append() returned false; null: anywhere.
+  io::WaitQueue* room() { return room_; }
+
+ private:
+  friend class ProduceOperation;
+  struct PartMessage : io::Message {
+    ProducePart* part = nullptr;
+  };
+
+  void arrive();
+  bool append_one(PartitionAppend& append);
+  void wait_for_duplicate(PartitionAppend& append, Replica& replica, Offset end);
+  void wait_durable(PartitionAppend& append, Replica& replica, Offset end);
+  void one_settled();
+  void send_home(PartMessage& message);
+
+  ProduceOperation& operation_;
+  Shard* shard_ = nullptr;  // of the partitions
+  std::uint32_t shard_number_;
+  std::vector<PartitionAppend*> appends_;
+  std::size_t next_ = 0;       // appends before it were tried
+  std::size_t unsettled_ = 1;  // waits for durability, and one for the appending itself
+  io::WaitQueue* room_ = nullptr;
+  PartMessage go_;
+  PartMessage appended_;
+  PartMessage done_;
+};
+
+class ProduceOperation {
+ public:
+  // Validates and sends the parts on their way; the answer follows. `request` has been decoded into
+  // `message`, whose views live in the request's frame.
+  static io::Task<void> start(Request request, protocol::ProduceRequest message);
+
+ private:
+  friend class ProducePart;
+  struct Topic {
+    std::string name;
+    TopicId id;
+    std::size_t first = 0;  // of its partitions in appends_
+    std::size_t count = 0;
+  };
+  struct Timeout : io::Timer {
+    using io::Timer::Timer;
+    ProduceOperation* operation = nullptr;
+  };
+
+  ProduceOperation(Request request, const protocol::ProduceRequest& message);
+  ~ProduceOperation() = default;
+
+  io::Task<void> judge(const protocol::ProduceRequest& message);
+  io::Task<void> judge_partition(const ServedTopic* topic, protocol::ErrorCode topic_error,
+                                 std::optional<ByteView> records, PartitionAppend& append);
+  io::Task<void> recompress(metadata::TopicConfig config, PartitionAppend& append);
+  void dispatch();
+  ProducePart& part_of(std::uint32_t shard);
+  void on_appended();
+  void on_done();
+  void on_timeout();
+  void answer();
+  void finish();
+
+  Shard& shard_;
+  Connection& connection_;
+  Response* response_;  // null once answered
+  FrameRef frame_;
+  std::int16_t version_;
+  std::int16_t acks_;
+  std::int32_t timeout_ms_;
+  bool has_transactional_id_;
+  std::vector<Topic> topics_;
+  std::vector<std::unique_ptr<PartitionAppend>> appends_;
+  std::vector<PartitionIndex> indexes_;  // of appends_
+  std::vector<std::unique_ptr<ProducePart>> parts_;
+  std::size_t parts_appending_ = 0;
+  std::size_t parts_open_ = 0;
+  Timeout timeout_;
+};
+
+}  // namespace drave::broker

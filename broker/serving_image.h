@@ -1,0 +1,60 @@
+#pragma once
+// The metadata image as the request path needs it: topics by name and by id with their effective
+// configuration. Built once for each image on shard 0, then shared by all shards, immutable.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "base/ids.h"
+#include "broker/config/broker_config.h"
+#include "metadata/config/topic_config.h"
+#include "metadata/image.h"
+#include "segments/log_config.h"
+
+namespace drave::broker {
+
+struct ServedTopic {
+  metadata::TopicPtr topic;
+  metadata::TopicConfig config;
+  segments::LogConfig log_config;
+  bool is_internal = false;  // __consumer_offsets, __transaction_state, __share_group_state
+};
+
+class ServingImage {
+ public:
+  // An image from which nothing is served yet.
+  static std::shared_ptr<const ServingImage> empty();
+  // Reuses the entries of `previous` whose topic and configs did not change.
+  static std::shared_ptr<const ServingImage> build(metadata::ImagePtr image,
+                                                   const BrokerConfig& config,
+                                                   const ServingImage& previous);
+
+  const metadata::Image& metadata() const { return *image_; }
+  const metadata::ImagePtr& metadata_ptr() const { return image_; }
+  // Null: no such topic.
+  const ServedTopic* find(std::string_view name) const;
+  const ServedTopic* find(const TopicId& id) const;
+
+ private:
+  using EntryPtr = std::shared_ptr<const ServedTopic>;
+  metadata::ImagePtr image_;
+  metadata::ConfigMap node_configs_;
+  metadata::ConfigMap default_configs_;
+  std::unordered_map<std::string_view, EntryPtr> by_name_;  // keys: the entries' topic names
+  std::unordered_map<Uuid, EntryPtr> by_id_;
+};
+using ServingImagePtr = std::shared_ptr<const ServingImage>;
+
+segments::LogConfig log_config_of(const metadata::TopicConfig& config);
+
+// The shard that has this partition: the same for all shards and starts of a process with as many
+// shards.
+std::uint32_t shard_of(const TopicIdPartition& id, std::uint32_t shard_count);
+
+// Topics that clients may read but neither create nor write.
+bool is_internal_topic(std::string_view name);
+
+}  // namespace drave::broker

@@ -1,0 +1,137 @@
+#include "broker/shard.h"
+
+#include <algorithm>
+
+#include "broker/fetch/fetch_session.h"
+#include "broker/net/connection.h"
+#include "broker/node.h"
+#include "broker/produce/produce_operation.h"
+
+namespace drave::broker {
+
+namespace {
+// Freed buffers that a shard keeps for the next use.
+constexpr std::size_t kIdleBufferBytesMax = 4 * kMiB;
+}  // namespace
+
+Shard::Shard(Node& node, io::Loop& loop)
+    : node_(node),
+      loop_(loop),
+      buffers_(kIdleBufferBytesMax),
+      scope_(loop),
+      image_(ServingImage::empty()),
+      fetch_sessions_(std::make_unique<FetchSessions>(*this)),
+      memory_room_(loop) {
+  news_hook_.shard = this;
+  news_hook_.run = [](io::PassEndHook& hook) {
+    static_cast<NewsHook&>(hook).shard->wake_readers();
+  };
+}
+
+Shard::~Shard() {
+  news_hook_.unlink();
+}
+
+const BrokerConfig& Shard::config() const {
+  return node_.config();
+}
+
+Replica* Shard::replica(const TopicIdPartition& id) {
+  const auto found = replicas_.find(id);
+  return found == replicas_.end() ? nullptr : found->second.get();
+}
+
+Replica& Shard::add_replica(segments::LogShard& directory, segments::PartitionLog& log,
+                            LeaderEpoch epoch) {
+  auto& slot = replicas_[log.id()];
+  ASSERT(slot == nullptr);
+  slot = std::make_unique<Replica>(*this, directory, log, epoch);
+  return *slot;
+}
+
+void Shard::remove_replica(const TopicIdPartition& id) {
+  const auto found = replicas_.find(id);
+  if (found == replicas_.end()) return;
+  found->second->log().set_observer(nullptr);
+  replicas_.erase(found);
+}
+
+void Shard::note_visible(Replica& replica) {
+  if (!replica.is_linked()) news_.push_back(replica);
+  loop_.at_pass_end(news_hook_);
+}
+
+void Shard::wake_readers() {
+  while (!news_.empty()) news_.pop_front().wake_waiters();
+}
+
+void Shard::block(ProducePart& part) {
+  blocked_.push_back(&part);
+  if (retrying_) return;
+  retrying_ = true;
+  scope_.spawn(retry_blocked());
+}
+
+io::Task<void> Shard::retry_blocked() {
+  while (!blocked_.empty()) {
+    if (blocked_.front()->try_append()) {
+      blocked_.erase(blocked_.begin());
+      continue;
+    }
+    // The log that was full says when it may have room; a deadline, since what frees it may be
+    // another log's flush.
+    io::WaitQueue* room = blocked_.front()->room();
+    if (room != nullptr) {
+      co_await room->wait_until(loop_.now() + milliseconds(10));
+    } else {
+      co_await io::sleep_for(loop_, milliseconds(1));
+    }
+  }
+  retrying_ = false;
+}
+
+io::Task<void> Shard::take_memory(MemoryBudget& budget, std::int64_t bytes, const void* who) {
+  if (budget.try_take(bytes, who)) co_return;
+  budget.begin_wait();
+  while (!budget.try_take(bytes, who))
+    co_await memory_room_.wait_until(loop_.now() + MemoryBudget::kRetry);
+  budget.end_wait();
+}
+
+void Shard::give_back_memory(MemoryBudget& budget, std::int64_t bytes, const void* who, bool all) {
+  budget.give_back(bytes, who, all);
+  memory_room_.wake_all();
+}
+
+void Shard::add_connection(Connection& connection) {
+  connections_.push_back(&connection);
+  bump(metrics_.connections_accepted);
+  metrics_.connections.store(connections_.size(), std::memory_order_relaxed);
+}
+
+void Shard::remove_connection(Connection& connection) {
+  std::erase(connections_, &connection);
+  metrics_.connections.store(connections_.size(), std::memory_order_relaxed);
+  node_.connection_closed(connection.peer().host);
+}
+
+void Shard::stop_connections(const char* why) {
+  const std::vector<Connection*> all = connections_;
+  for (Connection* connection : all) connection->stop_reading(why);
+}
+
+void Shard::count_response(const Response& response) {
+  const auto key = static_cast<std::size_t>(response.api_key());
+  if (key >= ShardMetrics::kApis) return;
+  ShardMetrics::Api& api = metrics_.apis[key];
+  if (api.latency_ns == nullptr) return;
+  bump(api.requests);
+  api.latency_ns->record((loop_.now() - response.received()).ns);
+}
+
+io::Task<void> Shard::stop() {
+  scope_.request_stop();
+  co_await scope_.join();
+}
+
+}  // namespace drave::broker

@@ -1,0 +1,137 @@
+#pragma once
+// What one shard of the node has: its loop's services, its part of the logs, its replicas, its
+// connections, its image, its counters. Everything here is touched on the shard's thread only, but
+// for what `metrics()` says.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/histogram.h"
+#include "broker/config/broker_config.h"
+#include "broker/limits.h"
+#include "broker/memory_budget.h"
+#include "broker/replica.h"
+#include "broker/serving_image.h"
+#include "io/buffer_pool.h"
+#include "io/loop.h"
+#include "io/mailbox.h"
+#include "io/scope.h"
+#include "io/sync.h"
+#include "segments/log_directory.h"
+
+namespace drave::broker {
+
+class Connection;
+class FetchSessions;
+class Node;
+class ProducePart;
+class Response;
+
+// Written by the shard, read by the HTTP listener's thread.
+struct ShardMetrics {
+  static constexpr std::size_t kApis = 128;
+  struct Api {
+    std::atomic<std::uint64_t> requests{0};
+    std::unique_ptr<Histogram> latency_ns;  // from the frame's arrival to the last byte sent
+  };
+  std::array<Api, kApis> apis;
+  std::atomic<std::uint64_t> refused_frames{0};
+  std::atomic<std::uint64_t> connections{0};
+  std::atomic<std::uint64_t> connections_accepted{0};
+  std::atomic<std::uint64_t> connections_refused{0};
+  std::atomic<std::uint64_t> bytes_in{0};
+  std::atomic<std::uint64_t> bytes_out{0};
+};
+
+class Shard {
+ public:
+  Shard(Node& node, io::Loop& loop);
+  ~Shard();
+
+  Node& node() { return node_; }
+  io::Loop& loop() { return loop_; }
+  std::uint32_t number() const { return loop_.shard(); }
+  std::uint32_t count() const { return loop_.hub() == nullptr ? 1 : loop_.hub()->shard_count(); }
+  io::BufferPool& buffers() { return buffers_; }
+  io::Scope& scope() { return scope_; }
+  const BrokerConfig& config() const;
+
+  // --- Metadata
+  const ServingImage& image() const { return *image_; }
+  ServingImagePtr image_ptr() const { return image_; }
+  void set_image(ServingImagePtr image) { image_ = std::move(image); }
+
+  // --- Logs and replicas
+  std::vector<std::unique_ptr<segments::LogShard>>& directories() { return directories_; }
+  // Null: this shard has no such replica.
+  Replica* replica(const TopicIdPartition& id);
+  Replica& add_replica(segments::LogShard& directory, segments::PartitionLog& log,
+                       LeaderEpoch epoch);
+  void remove_replica(const TopicIdPartition& id);
+  std::unordered_map<TopicIdPartition, std::unique_ptr<Replica>, TopicIdPartitionHash>& replicas() {
+    return replicas_;
+  }
+  // A replica has data that its waiters may see: they are woken at the end of the pass.
+  void note_visible(Replica& replica);
+  // A part that could not be appended whole (journal or tail full) waits in line.
+  void block(ProducePart& part);
+  bool has_blocked() const { return !blocked_.empty(); }
+
+  FetchSessions& fetch_sessions() { return *fetch_sessions_; }
+
+  // --- Memory
+  // Where takers of a MemoryBudget that did not fit wait.
+  io::WaitQueue& memory_room() { return memory_room_; }
+  // Takes from `budget`, waiting while it must.
+  io::Task<void> take_memory(MemoryBudget& budget, std::int64_t bytes, const void* who);
+  void give_back_memory(MemoryBudget& budget, std::int64_t bytes, const void* who, bool all);
+
+  // --- Connections
+  void add_connection(Connection& connection);
+  void remove_connection(Connection& connection);
+  void stop_connections(const char* why);
+  std::size_t connection_count() const { return connections_.size(); }
+
+  // --- Counters
+  void count_response(const Response& response);
+  void count_refused_frame() { bump(metrics_.refused_frames); }
+  ShardMetrics& metrics() { return metrics_; }
+  static void bump(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) {
+    counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+
+  // Ends what the shard runs by itself; connections have ended before.
+  io::Task<void> stop();
+
+ private:
+  struct NewsHook : io::PassEndHook {
+    Shard* shard = nullptr;
+  };
+  io::Task<void> retry_blocked();
+  void wake_readers();
+
+  Node& node_;
+  io::Loop& loop_;
+  io::BufferPool buffers_;
+  io::Scope scope_;
+  ServingImagePtr image_;
+  std::vector<std::unique_ptr<segments::LogShard>> directories_;
+  std::unordered_map<TopicIdPartition, std::unique_ptr<Replica>, TopicIdPartitionHash> replicas_;
+  IntrusiveList<Replica, ReplicaNewsTag> news_;
+  NewsHook news_hook_;
+  std::vector<ProducePart*> blocked_;  // first come, first served
+  bool retrying_ = false;
+  std::unique_ptr<FetchSessions> fetch_sessions_;
+
+  io::WaitQueue memory_room_;
+  std::vector<Connection*> connections_;
+  ShardMetrics metrics_;
+};
+
+}  // namespace drave::broker
