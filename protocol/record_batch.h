@@ -131,7 +131,7 @@ class BatchView {
   }
   TimestampMs max_timestamp() const {
     return field<TimestampMs>(batch_field::kMaxTimestamp);
-  }                                                                                       // (2)
+  }  // (2)
   ProducerId producer_id() const { return field<ProducerId>(batch_field::kProducerId); }  // (2)
   bool has_producer_id() const { return producer_id() > -1; }                             // (2)
   ProducerEpoch producer_epoch() const {                                                  // (2)
