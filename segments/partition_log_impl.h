@@ -83,6 +83,9 @@ class PartitionLogImpl : public PartitionLog, public JournalClient {
   // (truncate_fully_to). Both are the fields of the journal entry.
   virtual io::Task<Result<void>> replay_truncate(Offset first_offset, Offset end_offset) = 0;
   virtual void replay_log_start(Offset log_start) = 0;
+  // An `append` entry that has rotted in the journal. If the segments lack it, its offsets are
+  // lost: reads of them fail, the log goes on behind them, report() says so.
+  virtual io::Task<Result<void>> replay_lost(Offset first_offset, Offset end_offset) = 0;
   // The last entry was replayed: writes out and syncs. Errc::corrupt if the entries did not
   // continue the segments (a gap): the log ends before the gap, and the report says so.
   virtual io::Task<Result<void>> finish_replay() = 0;
@@ -119,7 +122,9 @@ class PartitionLogImpl : public PartitionLog, public JournalClient {
   // No append is taken any more, waiters fail, the journal's entries are void for this log.
   virtual void fence(const Error& reason) = 0;
   // A clean stop: writes out, syncs, saves indexes and producer snapshot, closes files. The
-  // directory is what Kafka leaves. Only destruction may follow.
+  // directory is what Kafka leaves. Only destruction may follow. A log start that was not
+  // checkpointed yet is forgotten by the journal here: checkpoint it before. After a fault nothing
+  // is written, and the journal keeps its entries.
   virtual io::Task<Result<void>> close() = 0;
   // The partition is being deleted: waits for its tasks, fails waiters, forgets its tail and its
   // journal entries, closes files. The caller renames and unlinks the directory.

@@ -1,0 +1,306 @@
+#pragma once
+// The partition log over segment files. Its parts: file_log.cc (life, appends, durability),
+// file_log_read.cc, file_log_find.cc (timestamps, aborted transactions), file_log_flush.cc,
+// file_log_truncate.cc, file_log_retain.cc, file_log_recover.cc, file_log_replay.cc.
+//
+// Order of what is on disk, after which a crash at any point is recovered:
+//   journal entry durable -> bytes in segment -> segment, its indexes and its name synced ->
+//   epoch file, producer snapshot -> recovery point moves, journal entry released.
+//   journal `truncate` durable -> newer segments unlinked, newest first -> segment cut and synced.
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "io/sync.h"
+#include "segments/file_cache.h"
+#include "segments/leader_epoch_cache.h"
+#include "segments/partition_log_impl.h"
+#include "segments/producer_state.h"
+#include "segments/segment.h"
+#include "segments/segment_reader.h"
+#include "segments/tail.h"
+
+namespace drave::segments {
+
+// What a batch does to the producers' states; an abort marker is noted in `aborted`, if given.
+void note_producer(ProducerStates& states, TransactionIndex* aborted,
+                   const protocol::BatchView& batch);
+
+class FileLog final : public PartitionLogImpl {
+ public:
+  FileLog(LogServices services, std::string path, std::string topic, TopicIdPartition id,
+          LogConfig config);
+  ~FileLog() override;
+
+  io::Task<Result<void>> recover(RecoveryHints hints);
+
+  // PartitionLog
+  const std::string& topic() const override { return topic_; }
+  const TopicIdPartition& id() const override { return id_; }
+  Offset log_start() const override { return log_start_; }
+  Offset end() const override { return end_; }
+  Offset durable_end() const override { return durable_end_; }
+  Offset last_stable_offset() const override;
+  std::int64_t size_bytes() const override;
+  bool is_fenced() const override { return fenced_; }
+  LeaderEpoch latest_epoch() const override { return epochs_.latest(); }
+  const ProducerStates& producers() const override { return producers_; }
+  SequenceCheck check_sequence(const ProducerBatch& batch) const override {
+    return producers_.check(batch);
+  }
+  Result<AppendResult> append_as_leader(MutableByteView batch, LeaderEpoch epoch,
+                                        TimestampMs now_ms) override;
+  Result<AppendResult> append_as_follower(ByteView batches, TimestampMs now_ms) override;
+  void begin_epoch(LeaderEpoch epoch) override;
+  void when_durable(DurableWaiter& waiter) override;
+  void set_observer(LogObserver* observer) override { observer_ = observer; }
+  io::WaitQueue& room() override;
+  Result<std::optional<ReadResult>> try_read(const ReadRequest& request) override;
+  io::Task<Result<ReadResult>> read(ReadRequest request) override;
+  io::Task<Result<std::vector<AbortedTransaction>>> aborted_transactions(Offset first,
+                                                                         Offset last) override;
+  io::Task<Result<TimestampOffset>> find_by_timestamp(TimestampMs timestamp, Offset limit) override;
+  io::Task<Result<TimestampOffset>> find_max_timestamp(Offset limit) override;
+  EpochEnd end_offset_for_epoch(LeaderEpoch epoch) const override {
+    return epochs_.end_offset_for(epoch, end_);
+  }
+  LeaderEpoch epoch_of(Offset offset) const override { return epochs_.epoch_of(offset); }
+  io::Task<Result<void>> truncate_to(Offset offset) override;
+  io::Task<Result<void>> truncate_fully_to(Offset offset) override;
+  io::Task<Result<void>> advance_log_start(Offset offset) override;
+  void set_config(const LogConfig& config) override { config_ = config; }
+  const LogConfig& config() const override { return config_; }
+  io::Task<Result<int>> enforce_retention(TimestampMs now_ms, Offset limit,
+                                          int segments_max) override;
+  void expire_producers(TimestampMs now_ms, std::int64_t expiration_ms) override {
+    producers_.expire(now_ms, expiration_ms);
+  }
+  io::Task<Result<void>> flush() override;
+
+  // PartitionLogImpl
+  const OpenReport& report() const override { return report_; }
+  const std::string& path() const override { return path_; }
+  io::Task<Result<void>> replay_append(Offset first_offset, Offset end_offset,
+                                       ByteView batches) override;
+  io::Task<Result<void>> replay_truncate(Offset first_offset, Offset end_offset) override;
+  void replay_log_start(Offset log_start) override;
+  io::Task<Result<void>> replay_lost(Offset first_offset, Offset end_offset) override;
+  io::Task<Result<void>> finish_replay() override;
+  io::Task<Result<void>> attach(LogServices services) override;
+  std::int64_t unwritten_bytes() const override;
+  std::optional<Instant> unwritten_since() const override;
+  std::int64_t unsynced_bytes() const override { return unsynced_bytes_; }
+  bool needs_sync() const override;
+  JournalSequence oldest_sequence() const override;
+  io::Task<Result<std::size_t>> write_tail_piece(std::size_t bytes_max,
+                                                 bool whole_blocks_only) override;
+  io::Task<Result<void>> sync_segments() override;
+  Offset recovery_point() const override { return recovery_point_; }
+  void on_log_start_checkpointed(Offset log_start) override;
+  io::Task<Result<int>> unlink_deleted(int files_max) override;
+  void fence(const Error& reason) override;
+  io::Task<Result<void>> close() override;
+  io::Task<void> discard() override;
+
+  // JournalClient
+  void on_journal_durable(JournalSequence sequence) override;
+  void on_journal_failed(const Error& error) override { fence(error); }
+
+ private:
+  using SegmentPtr = std::shared_ptr<Segment>;
+
+  // An entry of the journal, or several of them: what is released, and what became durable.
+  struct Mark {
+    JournalSequence first_sequence = 0;  // 0: there is no journal
+    JournalSequence sequence = 0;
+    Offset end_offset = 0;
+    LogPosition at;  // where its last byte ends
+    std::int64_t bytes = 0;
+  };
+  struct LogStartMark {
+    JournalSequence sequence = 0;
+    Offset log_start = 0;
+  };
+  struct PendingSnapshot {
+    Offset offset = 0;
+    std::vector<std::uint8_t> bytes;
+  };
+  struct DoomedFile {
+    std::string path;
+    Instant due;
+  };
+  // Held while files change.
+  class FilesLock {
+   public:
+    explicit FilesLock(io::Semaphore* held) : held_(held) {}
+    FilesLock(FilesLock&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+    ~FilesLock() {
+      if (held_ != nullptr) held_->release();
+    }
+
+   private:
+    io::Semaphore* held_;
+  };
+  // What a look into file bytes found.
+  struct Found {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+    std::size_t needed = 0;   // bytes from `end` on that the next batch needs; 0: they are there
+    bool corrupt = false;     // at `end`
+    Offset next_offset = -1;  // behind the last batch before `end`
+  };
+  struct FilePlace {
+    SegmentPtr segment;
+    std::uint64_t position = 0;
+    std::size_t bytes = 0;
+  };
+  // Where a reader of files stopped, so that it goes on there.
+  struct ReadHint {
+    Offset offset = -1;
+    LogPosition at;
+    std::size_t ahead = 0;
+  };
+
+  io::Task<FilesLock> lock_files();
+  void bind(LogServices services);
+  io::Loop& loop() const { return *services_.loop; }
+
+  // Appending.
+  Result<void> check_can_append(std::size_t bytes);
+  Result<AppendResult> append(ByteView batches, TimestampMs now_ms);
+  void append_batch(const protocol::BatchView& batch, TimestampMs now_ms);
+  void note_state(Segment& segment, const protocol::BatchView& batch);
+  void roll();
+  void take_snapshot(Offset offset);
+  void add_mark(JournalSequence sequence, std::int64_t bytes);
+  void add_durable(const Mark& mark);
+  void wake_waiters(bool all_fail, Offset fail_above);
+  io::Task<Result<void>> wait_journal(JournalSequence sequence);
+  Error fenced_error() const;
+
+  // Reading.
+  std::size_t segment_index_of(Offset offset) const;
+  SegmentPtr segment_at(Offset base_offset) const;
+  Result<void> check_readable(const ReadRequest& request) const;
+  std::optional<ReadResult> read_tail(const ReadRequest& request);
+  Result<FilePlace> place_in_file(const ReadRequest& request, std::size_t bytes) const;
+  static Found find_batches(ByteView window, const ReadRequest& request);
+  ReadResult take_found(const FilePlace& place, std::shared_ptr<std::uint8_t> buffer,
+                        const Found& found);
+  const ReadHint* find_hint(Offset offset, Offset segment) const;
+  Error rot_error(const Segment& segment, const RottenRange& range) const;
+  io::Task<Result<Error>> quarantine(SegmentPtr segment, std::uint64_t position, Offset offset);
+  io::Task<Result<void>> load_segment_indexes(SegmentPtr segment);
+  io::Task<Result<void>> rebuild_indexes(SegmentPtr segment);
+  io::Task<Result<std::vector<SegmentPtr>>> segments_with_times();
+  io::Task<Result<TimestampOffset>> find_in_range(Offset from, Offset end, TimestampMs timestamp,
+                                                  Offset limit);
+  io::Task<Result<TimestampMs>> largest_in_range(Offset from, Offset limit);
+
+  // Writing files. All with the lock held.
+  bool has_unwritten() const;
+  LogPosition write_limit() const;
+  io::Task<Result<std::size_t>> write_piece(std::size_t bytes_max, bool whole_blocks_only);
+  io::Task<Result<void>> write_direct(SegmentPtr segment, TailPiece& piece, FilePin& buffered);
+  io::Task<Result<void>> sync_locked();
+  io::Task<Result<void>> sync_files();
+  io::Task<Result<void>> create_file(SegmentPtr segment);
+  io::Task<Result<void>> save_state(Offset synced_end);
+  io::Task<Result<void>> write_all();
+  io::Task<Result<void>> finish_writes();
+  void release_journal();
+  Error fault(Error error);
+
+  // Cutting.
+  io::Task<Result<ProducerStates>> producers_at(Offset offset);
+  io::Task<Result<LogPosition>> position_of(Offset offset, Offset& found);
+  std::vector<SegmentPtr> cut_memory(LogPosition at, Offset offset, ProducerStates producers);
+  void cut_marks(LogPosition at, Offset offset);
+  io::Task<Result<void>> cut_files(LogPosition at, std::vector<SegmentPtr> removed);
+  io::Task<Result<void>> remove_snapshots_above(Offset offset);
+  io::Task<Result<void>> remove_segment_files(SegmentPtr segment);
+  io::Task<Result<void>> truncate_locked(Offset offset);
+  io::Task<Result<void>> truncate_fully_locked(Offset offset);
+  JournalSequence journal_truncate(Offset first_offset, Offset end_offset);
+  io::Task<Result<void>> retire_segments(std::size_t count);
+
+  // Recovery.
+  struct Listing {
+    std::set<Offset> logs;
+    std::set<Offset> snapshots;
+    std::map<Offset, std::uint64_t> sizes;
+    std::vector<std::string> leftovers;  // to be unlinked
+    std::vector<std::string> swaps;      // ".swap" files of a cleaning that was under way
+    std::optional<Offset> cleaned_first;
+  };
+  io::Task<Result<Listing>> list_files();
+  io::Task<Result<bool>> finish_swaps(Listing listing);
+  io::Task<Result<bool>> load_epochs();
+  io::Task<Result<void>> load_segments(Listing listing, RecoveryHints hints);
+  io::Task<Result<Offset>> load_snapshot(Offset limit);
+  io::Task<Result<void>> scan_segment(SegmentPtr segment, Offset rot_below, Offset state_from,
+                                      bool note_epochs, bool trusted);
+  io::Task<Result<bool>> scan_damage(SegmentPtr segment, SegmentReader& reader, Offset rot_below,
+                                     bool trusted);
+  io::Task<Result<Offset>> base_offset_at(SegmentPtr segment, std::uint64_t position);
+  io::Task<Result<void>> open_active(SegmentPtr segment, Offset state_from);
+  io::Task<Result<void>> cut_torn(SegmentPtr segment);
+  void settle(const RecoveryHints& hints);
+
+  LogServices services_;
+  std::string path_;
+  std::string topic_;
+  TopicIdPartition id_;
+  LogConfig config_;
+  OpenReport report_;
+
+  Offset log_start_ = 0;
+  Offset end_ = 0;
+  Offset durable_end_ = 0;
+  Offset recovery_point_ = 0;
+  std::vector<SegmentPtr> segments_;  // by base offset; the last one is active; never empty
+  std::unique_ptr<Tail> tail_;
+  LeaderEpochCache epochs_;
+  ProducerStates producers_;
+
+  std::unique_ptr<io::Semaphore> files_lock_;
+  std::unique_ptr<io::WaitQueue> progress_;  // the journal told something
+  LogPosition written_at_;                   // all before it is in files
+  LogPosition durable_at_;                   // all before it is durable in the journal
+  std::int64_t unsynced_bytes_ = 0;
+  std::optional<Instant> unwritten_since_;
+  bool names_changed_ = false;  // the directory is to be synced
+  bool epochs_changed_ = false;
+  std::string saved_epochs_;  // what stands in leader-epoch-checkpoint
+  std::vector<PendingSnapshot> pending_snapshots_;
+  std::set<Offset> snapshots_;  // on disk
+  std::deque<DoomedFile> doomed_;
+
+  std::deque<Mark> pending_marks_;  // not durable in the journal
+  std::deque<Mark> durable_marks_;  // not in synced segments
+  std::deque<LogStartMark> log_start_marks_;
+  JournalSequence last_sequence_ = 0;
+  JournalSequence durable_sequence_ = 0;
+  JournalSequence released_sequence_ = 0;
+
+  IntrusiveList<DurableWaiter, DurableWaiterTag> waiters_;
+  bool waiters_in_order_ = true;
+  Offset last_wanted_ = 0;
+  LogObserver* observer_ = nullptr;
+  bool fenced_ = false;
+  Error fence_reason_;
+  bool journal_known_ = false;  // the journal has seen this log as a client
+
+  std::uint64_t generation_ = 0;  // grows when bytes that a reader may look at go away
+  std::array<ReadHint, 4> hints_;
+  std::size_t next_hint_ = 0;
+  bool replay_diverged_ = false;
+  bool journal_covers_ = false;  // while recovering: what was not synced is in a journal
+};
+
+}  // namespace drave::segments

@@ -1,0 +1,283 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "segments/file_log.h"
+#include "segments/log_limits.h"
+
+namespace drave::segments {
+
+using protocol::BatchPeek;
+using protocol::BatchView;
+
+std::size_t FileLog::segment_index_of(Offset offset) const {
+  auto after = std::upper_bound(
+      segments_.begin(), segments_.end(), offset,
+      [](Offset wanted, const SegmentPtr& segment) { return wanted < segment->base_offset(); });
+  std::size_t index =
+      after == segments_.begin() ? 0 : static_cast<std::size_t>(after - segments_.begin()) - 1;
+  // Compaction leaves gaps between segments.
+  if (offset >= segments_[index]->end_offset && index + 1 < segments_.size()) ++index;
+  return index;
+}
+
+FileLog::SegmentPtr FileLog::segment_at(Offset base_offset) const {
+  for (const SegmentPtr& segment : segments_) {
+    if (segment->base_offset() == base_offset) return segment;
+  }
+  return nullptr;
+}
+
+Result<void> FileLog::check_readable(const ReadRequest& request) const {
+  if (request.offset >= log_start_ && request.offset <= end_) return {};
+  return failure(Errc::out_of_range, path_ + ": offset " + std::to_string(request.offset) +
+                                         " is not in [" + std::to_string(log_start_) + ", " +
+                                         std::to_string(end_) + "]");
+}
+
+std::optional<ReadResult> FileLog::read_tail(const ReadRequest& request) {
+  ReadResult result;
+  result.log_start = log_start_;
+  if (request.offset >= end_ || request.offset >= request.end_limit) return result;
+  if (request.offset < tail_->first_offset()) return std::nullopt;
+  result.size = tail_->read(request, result.pieces);
+  return result;
+}
+
+Error FileLog::rot_error(const Segment& segment, const RottenRange& range) const {
+  return Error{Errc::corrupt, 0,
+               segment.path() + " position " + std::to_string(range.begin) + ": offsets " +
+                   std::to_string(range.first_offset) + " to " +
+                   std::to_string(range.end_offset - 1) + " fail their check"};
+}
+
+const FileLog::ReadHint* FileLog::find_hint(Offset offset, Offset segment) const {
+  for (const ReadHint& hint : hints_) {
+    if (hint.offset == offset && hint.at.segment == segment) return &hint;
+  }
+  return nullptr;
+}
+
+// Errc::busy: the indexes are to be loaded first.
+Result<FileLog::FilePlace> FileLog::place_in_file(const ReadRequest& request,
+                                                  std::size_t bytes) const {
+  const SegmentPtr& segment = segments_[segment_index_of(request.offset)];
+  if (const RottenRange* range = segment->find_rotten_offset(request.offset)) {
+    return std::unexpected(rot_error(*segment, *range));
+  }
+  if (!segment->indexes_present) return failure(Errc::busy, "");
+  std::uint64_t position = segment->offset_index.lookup(request.offset).position;
+  if (const ReadHint* hint = find_hint(request.offset, segment->base_offset())) {
+    position = hint->at.position;
+  }
+  std::uint64_t limit = segment->written;
+  for (const RottenRange& range : segment->rotten) {
+    if (range.end_offset <= request.offset) position = std::max(position, range.end);
+    if (range.first_offset > request.offset) limit = std::min(limit, range.begin);
+  }
+  FilePlace place{segment, position, 0};
+  if (position < limit)
+    place.bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, limit - position));
+  return place;
+}
+
+FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request) {
+  Found found;
+  bool started = false;
+  while (found.end < window.size()) {
+    const ByteView rest = window.subspan(found.end);
+    const BatchPeek peek = protocol::peek_batch(rest);
+    if (peek.status == BatchPeek::Status::partial) {
+      if (!started) found.needed = std::max(peek.size, protocol::kBatchHeaderSize);
+      break;
+    }
+    const Result<BatchView> batch = protocol::parse_batch(rest);
+    if (!batch || batch->last_offset() < batch->base_offset()) {
+      found.corrupt = true;
+      break;
+    }
+    if (batch->last_offset() >= request.offset) {
+      const std::size_t total =
+          found.end + batch->size_bytes() - (started ? found.begin : found.end);
+      const bool fits = total <= request.bytes_max || (!started && request.at_least_one_batch);
+      if (batch->base_offset() >= request.end_limit || !fits) break;
+      if (!batch->crc_matches()) {
+        found.corrupt = true;
+        break;
+      }
+      if (!std::exchange(started, true)) found.begin = found.end;
+    }
+    found.next_offset = batch->last_offset() + 1;
+    found.end += batch->size_bytes();
+  }
+  if (!started) found.begin = found.end;
+  return found;
+}
+
+ReadResult FileLog::take_found(const FilePlace& place, std::shared_ptr<std::uint8_t> buffer,
+                               const Found& found) {
+  ReadResult result;
+  result.log_start = log_start_;
+  result.size = found.end - found.begin;
+  if (result.size == 0) return result;
+  const ByteView bytes(buffer.get() + found.begin, result.size);
+  result.pieces.emplace_back(std::move(buffer), bytes);
+  hints_[next_hint_] = {
+      found.next_offset, {place.segment->base_offset(), place.position + found.end}, 0};
+  next_hint_ = (next_hint_ + 1) % hints_.size();
+  return result;
+}
+
+namespace {
+
+// What to read for a request: its bytes and what may stand between an index entry and its batch.
+std::size_t bytes_to_read(const ReadRequest& request, std::int64_t index_interval) {
+  const std::size_t before =
+      static_cast<std::size_t>(std::clamp<std::int64_t>(2 * index_interval, 1024, 64 * kKiB));
+  return std::min(request.bytes_max, kReadAheadMax * 4) + before;
+}
+
+}  // namespace
+
+Result<std::optional<ReadResult>> FileLog::try_read(const ReadRequest& request) {
+  TRY_VOID(check_readable(request));
+  if (std::optional<ReadResult> result = read_tail(request)) return result;
+  std::size_t bytes = bytes_to_read(request, config_.index_interval_bytes);
+  Result<FilePlace> place = place_in_file(request, bytes);
+  if (!place) {
+    if (place.error().code == Errc::busy) return std::nullopt;
+    return std::unexpected(std::move(place).error());
+  }
+  io::File* file = place->segment->opened();
+  if (file == nullptr || place->bytes == 0) return std::nullopt;
+  services_.files->touch(place->segment->cached_file());
+  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(place->bytes);
+  const Result<std::size_t> got =
+      file->read_cached(place->position, MutableByteView(buffer.get(), place->bytes));
+  if (!got) return std::nullopt;  // read() finds out why
+  const Found found = find_batches(ByteView(buffer.get(), *got), request);
+  if (found.begin == found.end && (found.needed > 0 || found.corrupt || found.end == *got)) {
+    return std::nullopt;
+  }
+  return take_found(*place, std::move(buffer), found);
+}
+
+io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
+  std::size_t bytes = bytes_to_read(request, config_.index_interval_bytes);
+  std::optional<LogPosition> at;  // where to go on, once batches before the wanted one were passed
+  bool from_disk = false;
+  while (true) {
+    CO_TRY_VOID(check_readable(request));
+    if (std::optional<ReadResult> result = read_tail(request)) co_return std::move(*result);
+    const std::uint64_t generation = generation_;
+    Result<FilePlace> place = place_in_file(request, bytes);
+    if (!place) {
+      if (place.error().code != Errc::busy) co_return std::unexpected(std::move(place).error());
+      CO_TRY_VOID(co_await load_segment_indexes(segments_[segment_index_of(request.offset)]));
+      continue;
+    }
+    SegmentPtr segment = place->segment;
+    if (at && at->segment == segment->base_offset()) {
+      place->position = at->position;
+      place->bytes = static_cast<std::size_t>(std::min<std::uint64_t>(
+          bytes, segment->written - std::min(segment->written, at->position)));
+    }
+    if (place->bytes == 0) {
+      // Nothing of the offset is in this file: what was to be there is missing.
+      CO_TRY(Error error, co_await quarantine(segment, place->position, request.offset));
+      co_return std::unexpected(std::move(error));
+    }
+    CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
+    std::shared_ptr<std::uint8_t> buffer =
+        services_.files->read_pool().take(std::max(place->bytes, kReadAheadMin));
+    Result<std::size_t> got =
+        pin.file().read_cached(place->position, MutableByteView(buffer.get(), place->bytes));
+    if (!got) {
+      if (got.error().code != Errc::busy) co_return std::unexpected(std::move(got).error());
+      // The page cache keeps what is read beyond the need for the reader's next request.
+      from_disk = true;
+      const std::size_t ahead = static_cast<std::size_t>(std::min<std::uint64_t>(
+          std::max(place->bytes, kReadAheadMin), segment->written - place->position));
+      got = co_await pin.file().read(place->position, MutableByteView(buffer.get(), ahead));
+      if (!got) co_return std::unexpected(std::move(got).error());
+    }
+    if (generation != generation_) {
+      at.reset();
+      continue;
+    }
+    const Found found = find_batches(ByteView(buffer.get(), *got), request);
+    if (found.begin == found.end) {
+      const std::uint64_t stopped = place->position + found.end;
+      if (found.corrupt || (found.needed > 0 && stopped + found.needed > segment->written)) {
+        const Offset offset = found.next_offset >= 0 ? found.next_offset : request.offset;
+        CO_TRY(Error error, co_await quarantine(segment, stopped, offset));
+        if (request.offset < segment->find_rotten(stopped)->end_offset) {
+          co_return std::unexpected(std::move(error));
+        }
+        at.reset();
+        continue;
+      }
+      if (found.needed > 0 || found.end == *got) {
+        at = LogPosition{segment->base_offset(), stopped};
+        bytes = std::max(bytes, found.needed);
+        if (stopped < segment->written) continue;
+        at.reset();
+        if (segment->complete && segment->end_offset > request.offset) {
+          request.offset = segment->end_offset;
+          continue;
+        }
+      }
+    }
+    ReadResult result = take_found(*place, std::move(buffer), found);
+    result.from_disk = from_disk;
+    co_return std::move(result);
+  }
+}
+
+// Finds how far the damage at `position` goes and remembers it. `offset` is the first that is lost.
+io::Task<Result<Error>> FileLog::quarantine(SegmentPtr segment, std::uint64_t position,
+                                            Offset offset) {
+  const std::uint64_t generation = generation_;
+  RottenRange range{position, std::max(segment->written, position + 1), offset,
+                    std::max(segment->end_offset, offset + 1)};
+  CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
+  SegmentReader reader(pin.file(), services_.files->read_pool(), position, segment->written);
+  CO_TRY(const SegmentReader::Step step, co_await reader.fill());
+  if (step != SegmentReader::Step::end) {
+    CO_TRY(const std::optional<std::uint64_t> next, co_await reader.skip_to_valid(offset));
+    if (next) {
+      CO_TRY(const SegmentReader::Step found, co_await reader.fill());
+      const std::optional<BatchView> batch =
+          found == SegmentReader::Step::batches ? reader.next() : std::nullopt;
+      range.end = *next;
+      if (batch) range.end_offset = std::max(batch->base_offset(), offset + 1);
+    }
+  }
+  if (generation == generation_) {
+    segment->add_rotten(range);
+    LOG_ERROR("segments", "rot file={} position={} end={} offsets=[{}, {})", segment->path(),
+              range.begin, range.end, range.first_offset, range.end_offset);
+  }
+  co_return rot_error(*segment, range);
+}
+
+io::Task<Result<void>> FileLog::load_segment_indexes(SegmentPtr segment) {
+  while (!segment->indexes_present) {
+    const std::uint64_t generation = generation_;
+    Result<void> loaded = co_await segment->load_indexes(loop());
+    if (generation != generation_) co_return Result<void>{};  // the caller looks again
+    if (loaded) {
+      segment->set_droppable(*services_.files);
+      break;
+    }
+    if (loaded.error().code != Errc::corrupt && loaded.error().code != Errc::not_found) {
+      co_return loaded;
+    }
+    LOG_WARN("segments", "rebuilding indexes of {}: {}", segment->path(), loaded.error().message());
+    CO_TRY_VOID(co_await rebuild_indexes(segment));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace drave::segments

@@ -1,0 +1,251 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "io/file.h"
+#include "segments/file_log.h"
+#include "segments/log_limits.h"
+#include "segments/producer_snapshot.h"
+
+namespace drave::segments {
+
+using protocol::BatchView;
+
+// The place of the first batch that ends above `offset`, and its base offset.
+io::Task<Result<LogPosition>> FileLog::position_of(Offset offset, Offset& found) {
+  if (offset >= tail_->first_offset()) co_return tail_->position_of(offset, found);
+  SegmentPtr segment = segments_[segment_index_of(offset)];
+  CO_TRY_VOID(co_await load_segment_indexes(segment));
+  std::uint64_t position = segment->offset_index.lookup(offset).position;
+  for (const RottenRange& range : segment->rotten) {
+    if (range.end_offset <= offset) position = std::max(position, range.end);
+  }
+  CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
+  SegmentReader reader(pin.file(), services_.files->read_pool(), position, segment->written);
+  while (true) {
+    CO_TRY(const SegmentReader::Step step, co_await reader.fill());
+    if (step != SegmentReader::Step::batches) break;
+    while (true) {
+      const std::uint64_t at = reader.position();
+      const std::optional<BatchView> batch = reader.next();
+      if (!batch) break;
+      if (batch->last_offset() < offset) continue;
+      found = batch->base_offset();
+      co_return LogPosition{segment->base_offset(), at};
+    }
+  }
+  // Damage stands there, or the file ends: the cut is where reading stops.
+  found = offset;
+  co_return LogPosition{segment->base_offset(), reader.position()};
+}
+
+// What was known of producers when the log ended at `offset`: the newest snapshot and what follows.
+io::Task<Result<ProducerStates>> FileLog::producers_at(Offset offset) {
+  ProducerStates states;
+  Offset from = log_start_;
+  auto newest = snapshots_.upper_bound(offset);
+  while (newest != snapshots_.begin()) {
+    const Offset at = *--newest;
+    const std::string path = io::join_path(path_, segment_file_name(at, ".snapshot"));
+    const Result<std::vector<std::uint8_t>> bytes =
+        co_await io::read_file(loop(), path, kSmallFileBytesMax);
+    if (!bytes) continue;
+    Result<std::vector<ProducerEntry>> entries = decode_producer_snapshot(*bytes);
+    if (!entries) continue;
+    states.load(std::move(*entries));
+    from = std::max(from, at);
+    break;
+  }
+  while (from < offset) {
+    ReadRequest request;
+    request.offset = from;
+    request.end_limit = offset;
+    request.bytes_max = kReadAheadMax;
+    request.at_least_one_batch = true;
+    const Result<ReadResult> result = co_await read(request);
+    if (!result) {
+      // Rotten ranges tell nothing of producers.
+      const SegmentPtr& segment = segments_[segment_index_of(from)];
+      const RottenRange* range = segment->find_rotten_offset(from);
+      if (result.error().code != Errc::corrupt || range == nullptr) {
+        co_return std::unexpected(result.error());
+      }
+      from = range->end_offset;
+      continue;
+    }
+    if (result->size == 0) break;
+    for (const LogPiece& piece : result->pieces) {
+      protocol::BatchIterator batches(piece.bytes());
+      while (std::optional<BatchView> batch = batches.next()) {
+        if (batch->base_offset() >= from && batch->last_offset() < offset) {
+          note_producer(states, nullptr, *batch);
+        }
+        from = std::max(from, batch->last_offset() + 1);
+      }
+    }
+    co_await io::yield(loop());
+  }
+  co_return std::move(states);
+}
+
+JournalSequence FileLog::journal_truncate(Offset first_offset, Offset end_offset) {
+  if (services_.journal == nullptr) return 0;
+  journal_known_ = true;
+  last_sequence_ = services_.journal->append(
+      *this, {JournalEntryType::truncate, id_, first_offset, end_offset, {}});
+  return last_sequence_;
+}
+
+// Marks above the cut stand for nothing but their entries now.
+void FileLog::cut_marks(LogPosition at, Offset offset) {
+  for (std::deque<Mark>* marks : {&durable_marks_, &pending_marks_}) {
+    for (Mark& mark : *marks) {
+      mark.end_offset = std::min(mark.end_offset, offset);
+      mark.at = std::min(mark.at, at);
+    }
+  }
+  durable_at_ = std::min(durable_at_, at);
+  durable_end_ = std::min(durable_end_, offset);
+  recovery_point_ = std::min(recovery_point_, offset);
+  written_at_ = std::min(written_at_, at);
+}
+
+// The cut in memory, at once. Returns segments that are no longer part of the log, newest last.
+std::vector<FileLog::SegmentPtr> FileLog::cut_memory(LogPosition at, Offset offset,
+                                                     ProducerStates producers) {
+  ++generation_;
+  hints_.fill({});
+  std::vector<SegmentPtr> removed;
+  while (segments_.back()->base_offset() > at.segment) {
+    removed.insert(removed.begin(), segments_.back());
+    segments_.pop_back();
+  }
+  Segment& active = *segments_.back();
+  ASSERT_EQUAL(active.base_offset(), at.segment);
+  active.truncate_to(at.position, offset);
+  tail_->truncate_to(at, offset);
+  cut_marks(at, offset);
+  end_ = offset;
+  producers_ = std::move(producers);
+  if (epochs_.truncate_from_end(offset)) epochs_changed_ = true;
+  std::erase_if(pending_snapshots_, [&](const auto& snapshot) { return snapshot.offset > offset; });
+  unsynced_bytes_ = 0;
+  for (const SegmentPtr& segment : segments_) {
+    unsynced_bytes_ += static_cast<std::int64_t>(segment->written - segment->synced);
+  }
+  return removed;
+}
+
+io::Task<Result<void>> FileLog::remove_segment_files(SegmentPtr segment) {
+  segment->close_files(*services_.files);
+  for (const char* suffix : {".log", ".index", ".timeindex", ".txnindex"}) {
+    Result<void> gone = co_await io::unlink(loop(), segment->path(suffix));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+  }
+  names_changed_ = true;
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> FileLog::remove_snapshots_above(Offset offset) {
+  while (!snapshots_.empty() && *snapshots_.rbegin() > offset) {
+    const Offset at = *snapshots_.rbegin();
+    Result<void> gone =
+        co_await io::unlink(loop(), io::join_path(path_, segment_file_name(at, ".snapshot")));
+    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+    snapshots_.erase(at);
+    names_changed_ = true;
+  }
+  co_return Result<void>{};
+}
+
+// The cut in files: newest first, so that a crash leaves a shorter log and never one with a hole.
+io::Task<Result<void>> FileLog::cut_files(LogPosition at, std::vector<SegmentPtr> removed) {
+  CO_TRY_VOID(co_await remove_snapshots_above(end_));
+  for (; !removed.empty(); removed.pop_back()) {
+    CO_TRY_VOID(co_await remove_segment_files(removed.back()));
+  }
+  SegmentPtr active = segment_at(at.segment);
+  if (!active->file_exists) CO_TRY_VOID(co_await create_file(active));
+  CO_TRY(FilePin pin, co_await active->open(*services_.files, false));
+  CO_TRY(const io::FileStatus status, co_await io::status(loop(), active->path()));
+  if (status.size > active->written) {
+    CO_TRY_VOID(co_await pin.file().truncate(active->written));
+  }
+  CO_TRY_VOID(co_await pin.file().sync());
+  active->synced = active->written;
+  unsynced_bytes_ = 0;
+  for (const SegmentPtr& segment : segments_) {
+    unsynced_bytes_ += static_cast<std::int64_t>(segment->written - segment->synced);
+  }
+  names_changed_ = false;
+  co_return co_await io::sync_directory(loop(), path_);
+}
+
+io::Task<Result<void>> FileLog::truncate_to(Offset offset) {
+  FilesLock lock = co_await lock_files();
+  if (fenced_) co_return std::unexpected(fenced_error());
+  if (offset >= end_) co_return Result<void>{};
+  if (offset < log_start_) {
+    co_return failure(Errc::out_of_range, path_ + ": truncation below the log start");
+  }
+  co_return co_await truncate_locked(offset);
+}
+
+io::Task<Result<void>> FileLog::truncate_locked(Offset offset) {
+  Offset cut = offset;
+  CO_TRY(const LogPosition at, co_await position_of(offset, cut));
+  cut = std::min(cut, offset);
+  CO_TRY_VOID(co_await load_segment_indexes(segment_at(at.segment)));
+  CO_TRY(ProducerStates producers, co_await producers_at(cut));
+  // From here to the end of cut_memory() nothing suspends: appends see all of the cut or nothing.
+  const JournalSequence sequence = journal_truncate(log_start_, cut);
+  std::vector<SegmentPtr> removed = cut_memory(at, cut, std::move(producers));
+  if (sequence != 0) pending_marks_.push_back({sequence, sequence, cut, at, 0});
+  wake_waiters(false, cut);
+  if (sequence != 0) CO_TRY_VOID(co_await wait_journal(sequence));
+  Result<void> done = co_await cut_files(at, std::move(removed));
+  if (!done) co_return std::unexpected(fault(std::move(done).error()));
+  co_return co_await sync_locked();
+}
+
+io::Task<Result<void>> FileLog::truncate_fully_to(Offset offset) {
+  FilesLock lock = co_await lock_files();
+  if (fenced_) co_return std::unexpected(fenced_error());
+  co_return co_await truncate_fully_locked(offset);
+}
+
+io::Task<Result<void>> FileLog::truncate_fully_locked(Offset offset) {
+  const JournalSequence sequence = journal_truncate(offset, offset);
+  ++generation_;
+  hints_.fill({});
+  std::vector<SegmentPtr> removed = std::exchange(segments_, {});
+  segments_.push_back(std::make_shared<Segment>(path_, offset, loop().wall_now()));
+  const LogPosition at{offset, 0};
+  tail_->clear();
+  for (std::deque<Mark>* marks : {&durable_marks_, &pending_marks_}) {
+    for (Mark& mark : *marks) {
+      mark.end_offset = offset;
+      mark.at = at;
+    }
+  }
+  if (sequence != 0) pending_marks_.push_back({sequence, sequence, offset, at, 0});
+  written_at_ = durable_at_ = at;
+  log_start_ = end_ = durable_end_ = recovery_point_ = offset;
+  producers_.clear();
+  epochs_.clear();
+  epochs_changed_ = true;
+  pending_snapshots_.clear();
+  unsynced_bytes_ = 0;
+  wake_waiters(false, -1);
+  if (sequence != 0) CO_TRY_VOID(co_await wait_journal(sequence));
+  // The new file must not take the place of an old one of the same name that still has bytes.
+  Result<void> done = co_await remove_snapshots_above(-1);
+  for (; done && !removed.empty(); removed.pop_back()) {
+    done = co_await remove_segment_files(removed.back());
+  }
+  if (done) done = co_await cut_files(at, {});
+  if (!done) co_return std::unexpected(fault(std::move(done).error()));
+  co_return co_await sync_locked();
+}
+
+}  // namespace drave::segments
