@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness.node import make_node  # noqa: E402
 from harness.wire import Connection  # noqa: E402
-from loop_disk import SKIPPED, LoopDisk, NotPermitted  # noqa: E402
+from loop_disk import SKIPPED, SMALL_JOURNAL, disk_or_skip  # noqa: E402
 
 
 def count(node, disk, records):
@@ -40,15 +40,10 @@ def main():
     parser.add_argument("--kafka", action="store_true")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="drave-flushes-")
-    try:
-        disk = LoopDisk(folder)
-        disk.mount()
-    except (NotPermitted, FileNotFoundError) as error:
-        print(f"skipped: no loop mounts here: {error}")
-        shutil.rmtree(folder)
+    disk = disk_or_skip(folder)
+    if not disk:
         return SKIPPED
-    settings = {} if options.kafka else {"drave.journal.bytes": str(64 << 20),
-                                         "drave.journal.file.bytes": str(8 << 20)}
+    settings = {} if options.kafka else dict(SMALL_JOURNAL)
     settings.update(pair.split("=", 1) for pair in options.set)
     node = make_node("kafka" if options.kafka else "draved", folder, settings=settings,
                      data=disk.path / "data")

@@ -1,6 +1,7 @@
 """An ext4 of its own in a file, mounted through a loop device, whose power can be cut."""
 import fcntl
 import os
+import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -48,6 +49,9 @@ class LoopDisk:
         finally:
             os.close(fd)
 
+    def free_bytes(self):
+        return shutil.disk_usage(self.path).free
+
     def device(self):
         return run("findmnt", "-no", "SOURCE", str(self.path))
 
@@ -55,3 +59,18 @@ class LoopDisk:
         """Cache flushes that the device was asked for since it was set up."""
         name = self.device().removeprefix("/dev/")
         return int(Path(f"/sys/block/{name}/stat").read_text().split()[15])
+
+
+SMALL_JOURNAL = {"drave.journal.bytes": str(64 << 20), "drave.journal.file.bytes": str(8 << 20)}
+
+
+def disk_or_skip(folder, mebibytes=768):
+    """A mounted disk, or None after saying why there is none and removing `folder`."""
+    try:
+        disk = LoopDisk(folder, mebibytes)
+        disk.mount()
+        return disk
+    except (NotPermitted, FileNotFoundError) as error:
+        print(f"skipped: no loop mounts here: {error}")
+        shutil.rmtree(folder)
+        return None

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from harness.load import NumberedLoad  # noqa: E402
 from harness.node import make_node  # noqa: E402
-from loop_disk import SKIPPED, LoopDisk, NotPermitted  # noqa: E402
+from loop_disk import SKIPPED, SMALL_JOURNAL, disk_or_skip  # noqa: E402
 
 
 def cut(disk, node):
@@ -47,15 +47,10 @@ def main():
     parser.add_argument("--kafka", action="store_true")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="drave-powercut-")
-    try:
-        disk = LoopDisk(folder)
-        disk.mount()
-    except (NotPermitted, FileNotFoundError) as error:
-        print(f"skipped: no loop mounts here: {error}")
-        shutil.rmtree(folder)
+    disk = disk_or_skip(folder)
+    if not disk:
         return SKIPPED
-    settings = {} if options.kafka else {"drave.journal.bytes": str(64 << 20),
-                                         "drave.journal.file.bytes": str(8 << 20)}
+    settings = {} if options.kafka else dict(SMALL_JOURNAL)
     settings.update(pair.split("=", 1) for pair in options.set)
     if options.kafka:
         settings.setdefault("log.flush.interval.messages", "1")
