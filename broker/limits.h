@@ -40,6 +40,9 @@ inline constexpr Duration kDrainTimeMax = seconds(5);
 // How often a connection's deadlines are looked at.
 inline constexpr Duration kWatchPeriod = milliseconds(500);
 
+// How often a shard publishes its gauges for /metrics.
+inline constexpr Duration kGaugePeriod = seconds(1);
+
 // Pieces of one gathered send.
 inline constexpr std::size_t kSendPiecesMax = 512;
 

@@ -182,6 +182,7 @@ io::Task<void> Node::start_shard(Shard& shard, std::string* problem) {
     shard.directories().push_back(std::move(*started));
   }
   co_await reconcile(shard, image);
+  shard.start();
 }
 
 io::Task<Result<void>> Node::start_shards() {

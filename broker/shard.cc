@@ -21,7 +21,8 @@ Shard::Shard(Node& node, io::Loop& loop)
       scope_(loop),
       image_(ServingImage::empty()),
       fetch_sessions_(std::make_unique<FetchSessions>(*this)),
-      memory_room_(loop) {
+      memory_room_(loop),
+      stopping_(loop) {
   news_hook_.shard = this;
   news_hook_.run = [](io::PassEndHook& hook) {
     static_cast<NewsHook&>(hook).shard->wake_readers();
@@ -129,8 +130,61 @@ void Shard::count_response(const Response& response) {
   api.latency_ns->record((loop_.now() - response.received()).ns);
 }
 
+void Shard::start() {
+  scope_.spawn(gauge_loop());
+}
+
+io::Task<void> Shard::gauge_loop() {
+  while (!scope_.is_stopping()) {
+    read_gauges();
+    co_await stopping_.wait_until(loop_.now() + kGaugePeriod);
+  }
+}
+
+void Shard::read_gauges() {
+  ShardMetrics::Gauges& to = metrics_.gauges;
+  const auto set = [](std::atomic<std::uint64_t>& gauge, auto value) {
+    gauge.store(static_cast<std::uint64_t>(value), std::memory_order_relaxed);
+  };
+  const io::BackendCounters& ring = loop_.backend().counters();
+  set(to.ring_enters, ring.waits);
+  set(to.operations, ring.submitted);
+  set(to.punts, ring.punts);
+  set(to.doorbells, ring.doorbells);
+  set(to.receive_starved, ring.receive_starved);
+  set(to.buffer_bytes, buffers_.used_bytes() + buffers_.idle_bytes());
+  set(to.replicas, replicas_.size());
+  set(to.fetch_sessions, fetch_sessions_->count());
+  segments::JournalCounters sum;
+  std::int64_t used = 0, most = 0, tail = 0;
+  for (const auto& directory : directories_) {
+    segments::Journal& journal = directory->journal();
+    const segments::JournalCounters& of = journal.counters();
+    sum.groups += of.groups;
+    sum.entries += of.entries;
+    sum.payload_bytes += of.payload_bytes;
+    sum.written_bytes += of.written_bytes;
+    sum.files_recycled += of.files_recycled;
+    used += journal.used_bytes();
+    most += journal.bytes_max();
+    tail += directory->tail_bytes();
+    set(to.journal_write_p50_ns, journal.write_ns().percentile(0.5));
+    set(to.journal_write_p99_ns, journal.write_ns().percentile(0.99));
+    set(to.journal_group_entries_p50, journal.group_entries().percentile(0.5));
+  }
+  set(to.journal_groups, sum.groups);
+  set(to.journal_entries, sum.entries);
+  set(to.journal_payload_bytes, sum.payload_bytes);
+  set(to.journal_written_bytes, sum.written_bytes);
+  set(to.journal_files_recycled, sum.files_recycled);
+  set(to.journal_used_bytes, used);
+  set(to.journal_bytes_max, most);
+  set(to.tail_bytes, tail);
+}
+
 io::Task<void> Shard::stop() {
   scope_.request_stop();
+  stopping_.wake_all();
   co_await scope_.join();
 }
 

@@ -23,6 +23,7 @@
 #include "io/mailbox.h"
 #include "io/scope.h"
 #include "io/sync.h"
+#include "protocol/compression.h"
 #include "segments/log_directory.h"
 
 namespace drave::broker {
@@ -45,8 +46,30 @@ struct ShardMetrics {
   std::atomic<std::uint64_t> connections{0};
   std::atomic<std::uint64_t> connections_accepted{0};
   std::atomic<std::uint64_t> connections_refused{0};
-  std::atomic<std::uint64_t> bytes_in{0};
-  std::atomic<std::uint64_t> bytes_out{0};
+
+  // Copied from the loop, its backend and the journals once in kGaugePeriod.
+  struct Gauges {
+    std::atomic<std::uint64_t> ring_enters{0};
+    std::atomic<std::uint64_t> operations{0};
+    std::atomic<std::uint64_t> punts{0};
+    std::atomic<std::uint64_t> doorbells{0};
+    std::atomic<std::uint64_t> receive_starved{0};
+    std::atomic<std::uint64_t> journal_groups{0};
+    std::atomic<std::uint64_t> journal_entries{0};
+    std::atomic<std::uint64_t> journal_payload_bytes{0};
+    std::atomic<std::uint64_t> journal_written_bytes{0};
+    std::atomic<std::uint64_t> journal_files_recycled{0};
+    std::atomic<std::uint64_t> journal_used_bytes{0};
+    std::atomic<std::uint64_t> journal_bytes_max{0};
+    std::atomic<std::uint64_t> journal_write_p50_ns{0};
+    std::atomic<std::uint64_t> journal_write_p99_ns{0};
+    std::atomic<std::uint64_t> journal_group_entries_p50{0};
+    std::atomic<std::uint64_t> tail_bytes{0};
+    std::atomic<std::uint64_t> buffer_bytes{0};
+    std::atomic<std::uint64_t> replicas{0};
+    std::atomic<std::uint64_t> fetch_sessions{0};
+  };
+  Gauges gauges;
 };
 
 class Shard {
@@ -84,6 +107,7 @@ class Shard {
   bool has_blocked() const { return !blocked_.empty(); }
 
   FetchSessions& fetch_sessions() { return *fetch_sessions_; }
+  protocol::DecompressorPool& decompressors() { return decompressors_; }
 
   // --- Memory
   // Where takers of a MemoryBudget that did not fit wait.
@@ -106,7 +130,9 @@ class Shard {
     counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
   }
 
-  // Ends what the shard runs by itself; connections have ended before.
+  // Begins what the shard runs by itself.
+  void start();
+  // Ends it, and waits for the connections; they were told to end before.
   io::Task<void> stop();
 
  private:
@@ -115,6 +141,8 @@ class Shard {
   };
   io::Task<void> retry_blocked();
   void wake_readers();
+  io::Task<void> gauge_loop();
+  void read_gauges();
 
   Node& node_;
   io::Loop& loop_;
@@ -128,8 +156,10 @@ class Shard {
   std::vector<ProducePart*> blocked_;  // first come, first served
   bool retrying_ = false;
   std::unique_ptr<FetchSessions> fetch_sessions_;
+  protocol::DecompressorPool decompressors_;
 
   io::WaitQueue memory_room_;
+  io::WaitQueue stopping_;
   std::vector<Connection*> connections_;
   ShardMetrics metrics_;
 };

@@ -16,6 +16,42 @@ namespace {
 constexpr std::int64_t kBucketsUs[] = {50,    100,    250,    500,     1'000,   2'500,
                                        5'000, 10'000, 50'000, 100'000, 500'000, 1'000'000};
 
+using Gauges = ShardMetrics::Gauges;
+
+struct GaugeInfo {
+  std::string_view name;
+  std::string_view kind;
+  std::string_view help;
+  std::atomic<std::uint64_t> Gauges::* value;
+};
+
+constexpr GaugeInfo kGauges[] = {
+    {"drave_ring_enters_total", "counter", "Calls into the kernel's ring.", &Gauges::ring_enters},
+    {"drave_ring_operations_total", "counter", "Operations submitted.", &Gauges::operations},
+    {"drave_ring_punts_total", "counter", "Operations given to a worker.", &Gauges::punts},
+    {"drave_doorbells_total", "counter", "Wakes of other shards.", &Gauges::doorbells},
+    {"drave_receive_starved_total", "counter", "Receives without a buffer.",
+     &Gauges::receive_starved},
+    {"drave_journal_flushes_total", "counter", "Flushed group writes.", &Gauges::journal_groups},
+    {"drave_journal_entries_total", "counter", "Entries.", &Gauges::journal_entries},
+    {"drave_journal_payload_bytes_total", "counter", "Record bytes.",
+     &Gauges::journal_payload_bytes},
+    {"drave_journal_written_bytes_total", "counter", "Bytes with headers and padding.",
+     &Gauges::journal_written_bytes},
+    {"drave_journal_recycled_total", "counter", "Files recycled.", &Gauges::journal_files_recycled},
+    {"drave_journal_used_bytes", "gauge", "Bytes not yet in synced segments.",
+     &Gauges::journal_used_bytes},
+    {"drave_journal_bytes_max", "gauge", "Bound of the above.", &Gauges::journal_bytes_max},
+    {"drave_journal_write_p50_ns", "gauge", "Group write, median.", &Gauges::journal_write_p50_ns},
+    {"drave_journal_write_p99_ns", "gauge", "Group write, p99.", &Gauges::journal_write_p99_ns},
+    {"drave_journal_group_entries_p50", "gauge", "Entries of a group, median.",
+     &Gauges::journal_group_entries_p50},
+    {"drave_tail_bytes", "gauge", "Log tails in memory.", &Gauges::tail_bytes},
+    {"drave_buffer_bytes", "gauge", "Pooled buffers.", &Gauges::buffer_bytes},
+    {"drave_replicas", "gauge", "Partitions served.", &Gauges::replicas},
+    {"drave_fetch_sessions", "gauge", "Incremental fetch sessions.", &Gauges::fetch_sessions},
+};
+
 class Text {
  public:
   void head(std::string_view name, std::string_view kind, std::string_view help) {
@@ -76,6 +112,10 @@ void shards(Text& text, Node& node) {
        [](Shard& shard) { return shard.metrics().connections_refused.load(); });
   each("drave_refused_frames_total", "counter", "Frames that could not be read as requests.",
        [](Shard& shard) { return shard.metrics().refused_frames.load(); });
+  for (const GaugeInfo& gauge : kGauges)
+    each(gauge.name, gauge.kind, gauge.help, [&](Shard& shard) {
+      return (shard.metrics().gauges.*gauge.value).load(std::memory_order_relaxed);
+    });
   text.head("drave_pass_seconds", "histogram",
             "Length of a pass of a shard's loop, without its wait.");
   for (std::uint32_t s = 0; s < node.shard_count(); ++s)

@@ -90,7 +90,7 @@ io::Task<void> ProduceOperation::judge_partition(const ServedTopic* topic, Error
   options.produce_version = version_;
   options.now_ms = shard_.loop().wall_now();
   const ByteView bytes = records.value_or(ByteView{});
-  protocol::BatchValidation validation(bytes, options);
+  protocol::BatchValidation validation(bytes, options, &shard_.decompressors());
   while (!validation.step()) co_await io::yield(shard_.loop());
   protocol::Verdict& verdict = validation.verdict();
   append.error = verdict.error;
@@ -116,7 +116,7 @@ io::Task<void> ProduceOperation::recompress(metadata::TopicConfig config, Partit
   }
   const auto batch = protocol::parse_batch(append.batch);
   ASSERT(batch.has_value());  // it was accepted
-  protocol::Recompression work(*batch, options);
+  protocol::Recompression work(*batch, options, &shard_.decompressors());
   for (;;) {
     const Result<bool> done = work.step();
     if (!done) {
@@ -130,6 +130,7 @@ io::Task<void> ProduceOperation::recompress(metadata::TopicConfig config, Partit
   }
   append.recompressed = std::move(work.result());
   append.batch = append.recompressed;
+  append.accepted.size_bytes = append.recompressed.size();
 }
 
 ProducePart& ProduceOperation::part_of(std::uint32_t shard) {

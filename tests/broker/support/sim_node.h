@@ -1,0 +1,76 @@
+#pragma once
+// A broker::Node on a simulated machine, and clients on another.
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "broker/config/broker_config.h"
+#include "broker/node.h"
+#include "io/sim/world.h"
+#include "tests/broker/support/kafka_client.h"
+
+namespace drave::test {
+
+inline broker::BrokerConfig config_for(const io::sim::Node& machine,
+                                       std::vector<std::string> more = {}) {
+  std::vector<broker::Property> properties;
+  std::vector<std::string> texts{"node.id=1",
+                                 "process.roles=broker,controller",
+                                 "listeners=PLAINTEXT://" + machine.host() + ":9092",
+                                 "controller.listener.names=CONTROLLER",
+                                 "advertised.listeners=PLAINTEXT://" + machine.host() + ":9092",
+                                 "log.dirs=data",
+                                 "drave.http.listener=off",
+                                 "drave.journal.bytes=16MiB",
+                                 "drave.journal.file.bytes=1MiB"};
+  texts.insert(texts.end(), more.begin(), more.end());
+  for (const std::string& text : texts) {
+    auto property = broker::parse_override(text);
+    EXPECT_TRUE(property.has_value()) << text;
+    properties.push_back(std::move(*property));
+  }
+  broker::LoadedConfig loaded = broker::load_broker_config(properties, {});
+  for (const std::string& error : loaded.errors) ADD_FAILURE() << error;
+  return *loaded.config;
+}
+
+// Runs one node for as long as its machine lets it.
+class SimNode {
+ public:
+  SimNode(io::sim::Node& machine, broker::BrokerConfig config)
+      : machine_(machine), config_(std::move(config)) {}
+
+  void start(std::uint32_t shards) {
+    ready_ = false;
+    machine_.start([this](io::sim::Process& process) { return run(process); }, shards);
+  }
+  bool is_ready() const { return ready_; }
+  const std::string& problem() const { return problem_; }
+
+ private:
+  io::Task<void> run(io::sim::Process& process) {
+    std::vector<io::Loop*> loops;
+    for (std::uint32_t i = 0; i < process.shard_count(); ++i) loops.push_back(&process.loop(i));
+    broker::Node node(loops, config_);
+    io::Gate stop(process.loop(0));
+    process.on_stop([&stop] { stop.open(); });
+    const Result<void> started = co_await node.start();
+    if (started) {
+      if (!process.is_dead()) ready_ = true;
+      co_await stop.wait();
+    } else if (!process.is_dead()) {
+      problem_ = started.error().message();
+    }
+    co_await node.stop();
+    ready_ = false;
+  }
+
+  io::sim::Node& machine_;
+  broker::BrokerConfig config_;
+  bool ready_ = false;
+  std::string problem_;
+};
+
+}  // namespace drave::test
