@@ -79,6 +79,8 @@ struct Journal::State final : JournalFilesObserver {
   bool was_full = false;
 
   IntrusiveList<JournalClient, JournalClientTag> clients;
+  std::vector<JournalClient*> touched;
+  std::function<void(const Error&)> failure_handler;
   std::int64_t unreleased = 0;  // clients with entries that are not released
   JournalSequence last_sequence = 0;
   JournalSequence durable_sequence = 0;
@@ -145,6 +147,10 @@ JournalSequence Journal::State::append(JournalClient& client, const JournalEntry
   pending_bytes += group.length() - before;
   client.last_ = sequence;
   note(group, client, sequence);
+  if (!client.touched_) {
+    client.touched_ = true;
+    touched.push_back(&client);
+  }
   ++counters.entries;
   counters.payload_bytes += entry.payload.size();
   if (!writing) loop.at_pass_end(hook);
@@ -169,6 +175,8 @@ void Journal::State::forget(JournalClient& client) {
   for (auto& group : pending) drop(*group);
   if (writing) drop(*writing);
   files.forget(client);
+  if (client.touched_) std::erase(touched, &client);
+  client.touched_ = false;
   client.noted_group_ = nullptr;
   client.unlink();
   client.last_ = client.released_ = 0;
@@ -282,6 +290,7 @@ void Journal::State::fence(const Error& error) {
   clients.for_each([&all](JournalClient& client) { all.push_back(&client); });
   for (JournalClient* client : all)
     if (client->is_linked()) client->on_journal_failed(fence_reason);
+  if (failure_handler) failure_handler(fence_reason);
   room.wake_all();
   drained.wake_all();
 }
@@ -357,6 +366,16 @@ bool Journal::is_full() const {
 }
 std::vector<JournalClient*> Journal::oldest_clients() {
   return state_->files.oldest_clients();
+}
+void Journal::take_touched(std::vector<JournalClient*>& into) {
+  for (JournalClient* client : state_->touched) {
+    client->touched_ = false;
+    into.push_back(client);
+  }
+  state_->touched.clear();
+}
+void Journal::set_failure_handler(std::function<void(const Error&)> handler) {
+  state_->failure_handler = std::move(handler);
 }
 io::WaitQueue& Journal::room() {
   return state_->room;

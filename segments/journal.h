@@ -84,6 +84,7 @@ class JournalClient : public ListLink<struct JournalClientTag> {
   std::size_t noted_in_file_ = 0;
   JournalSequence last_ = 0;
   JournalSequence released_ = 0;
+  bool touched_ = false;
 };
 
 struct JournalOptions {
@@ -125,6 +126,8 @@ class Journal {
   JournalSequence last_sequence() const;
   bool is_fenced() const;
   const Error& fence_reason() const;
+  // Called after the clients' on_journal_failed, once.
+  void set_failure_handler(std::function<void(const Error&)> handler);
 
   // A client tells up to where its entries are no longer needed: they are in synced segment files,
   // or void. Frees journal files.
@@ -140,6 +143,8 @@ class Journal {
   bool is_full() const;
   // Above half: clients with entries in the oldest file should write out; they are returned.
   std::vector<JournalClient*> oldest_clients();
+  // Moves the clients that have appended since the last call to the end of `into`.
+  void take_touched(std::vector<JournalClient*>& into);
   // Waiters for "not full any more".
   io::WaitQueue& room();
 

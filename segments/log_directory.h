@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,12 @@ struct LogDirectoryOptions {
   std::int64_t free_bytes_min = 256 * kMiB;  // below: produce is refused with a retriable error
   std::int64_t checkpoint_interval_ms = 60'000;
   std::int64_t producer_expiration_ms = 86'400'000;
+  // Of the metadata log's journal.
+  JournalOptions metadata_journal{
+      .file_bytes = 8 * kMiB, .first_file_bytes = 256 * kKiB, .bytes_max = 64 * kMiB};
+  // The directory has failed and is fenced. Called once, on the loop of open(), not from within a
+  // call into this folder.
+  std::function<void(const Error&)> on_failed;
 };
 
 struct RecoveryReport {
@@ -50,7 +57,9 @@ struct RecoveryReport {
   int journal_groups_replayed = 0;
   int journal_entries_replayed = 0;
   std::int64_t torn_bytes_cut = 0;
-  std::vector<Error> rotten;  // Errc::corrupt with file and position; ranges quarantined
+  int journal_entries_dropped = 0;   // of partitions whose directory is not there
+  std::vector<Error> rotten;         // Errc::corrupt with file and position; ranges quarantined
+  std::vector<std::string> ignored;  // directories left alone: `-future`, `-stray`, unknown ones
 };
 
 struct PartitionToOpen {
@@ -77,7 +86,11 @@ class LogShard {
   // False while free space is below the bound: produce is refused, all else goes on.
   virtual bool accepts_writes() const = 0;
   virtual std::int64_t tail_bytes() const = 0;
-  // Writes everything to segments, syncs, closes the journal. After it only destruction.
+  // What `replication-offset-checkpoint` shall say of a log; without one, its durable end. The file
+  // never names more than what is in synced segments.
+  virtual void set_high_watermark_source(std::function<Offset(const PartitionLog&)> source) = 0;
+  // Writes everything to segments, syncs, closes the journal. After it only destruction. An error:
+  // something is not in its segment, and the next start recovers.
   virtual io::Task<Result<void>> stop() = 0;
 };
 
@@ -107,6 +120,17 @@ class LogDirectory {
   virtual io::Task<Result<std::unique_ptr<LogShard>>> start_shard(
       io::Loop& loop, std::function<bool(const PartitionToOpen&)> is_mine,
       std::function<LogConfig(const PartitionToOpen&)> config_of) = 0;
+
+  // The metadata log `__cluster_metadata-0` (topic id kMetadataTopicId) with a journal and a
+  // flusher of its own, as a shard that holds nothing else. Its directory is made if it is not
+  // there; other files in it (`.checkpoint`, `quorum-state`) are left alone. Before start_shard()
+  // or after.
+  virtual io::Task<Result<std::unique_ptr<LogShard>>> start_metadata_shard(io::Loop& loop,
+                                                                           LogConfig config) = 0;
+
+  // Of `replication-offset-checkpoint` as it was found.
+  virtual std::optional<Offset> high_watermark(const std::string& topic,
+                                               PartitionIndex partition) const = 0;
 
   // A partition found on disk that no metadata knows: renamed to `-stray`, kept.
   virtual io::Task<Result<void>> set_stray(io::Loop& loop, TopicIdPartition id) = 0;
