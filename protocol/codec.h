@@ -5,7 +5,25 @@
 #include "protocol/fields.h"
 #include "protocol/wire.h"
 
+// Two flavours: the codecs on the path of every request have each field's code in place and reuse
+// the capacity of arrays; those of all other messages, compiled with DRAVE_CODEC_COMPACT, call one
+// function per type of field, which takes less code and a third less of the compiler's time.
+#ifdef DRAVE_CODEC_COMPACT
+#define DRAVE_CODEC_FLAVOUR compact
+#define DRAVE_CODEC_FIELD [[gnu::noinline]]
+#else
+#define DRAVE_CODEC_FLAVOUR fast
+#define DRAVE_CODEC_FIELD [[gnu::always_inline]]
+#endif
+
 namespace drave::protocol {
+
+// "FetchRequest v12: topics: null in an array that cannot be null, at byte 33" and the like.
+Error decode_error(const Reader& in, std::string_view message, std::int16_t version);
+Error encode_error(const Writer& out, std::string_view message, std::int16_t version);
+Error version_error(std::string_view message, std::int16_t version);
+
+inline namespace DRAVE_CODEC_FLAVOUR {
 
 class Decoder {
  public:
@@ -13,7 +31,7 @@ class Decoder {
       : in_(in), version_(version), flexible_(flexible) {}
 
   template <class T, class D = Zero>
-  [[gnu::always_inline]] void field(T& value, Facts facts, D otherwise = {}) {
+  DRAVE_CODEC_FIELD void field(T& value, const Facts& facts, D otherwise = {}) {
     if (facts.has(version_)) {
       read(value, facts);
     } else {
@@ -137,7 +155,12 @@ class Decoder {
   }
   template <class E>
   void read_elements(std::vector<E>& value, std::int32_t count, const Facts& facts) {
-    value.resize(static_cast<std::size_t>(std::max(count, 0)));
+    const auto size = static_cast<std::size_t>(std::max(count, 0));
+#ifdef DRAVE_CODEC_COMPACT
+    value = std::vector<E>(size);
+#else
+    value.resize(size);
+#endif
     for (E& element : value) {
       if (!in_.ok()) return;
       read(element, facts);
@@ -155,7 +178,7 @@ class Sizer {
   std::size_t size() const { return size_; }
 
   template <class T, class D = Zero>
-  [[gnu::always_inline]] void field(const T& value, Facts facts, D = {}) {
+  DRAVE_CODEC_FIELD void field(const T& value, const Facts& facts, D = {}) {
     if (facts.has(version_)) add(value, facts);
   }
   void tags() { size_ += flexible_ ? 1 : 0; }
@@ -246,7 +269,7 @@ class Encoder {
       : out_(out), version_(version), flexible_(flexible) {}
 
   template <class T, class D = Zero>
-  [[gnu::always_inline]] void field(const T& value, Facts facts, D otherwise = {}) {
+  DRAVE_CODEC_FIELD void field(const T& value, const Facts& facts, D otherwise = {}) {
     if (facts.has(version_)) {
       write(value, facts);
     } else if (!facts.ignorable) {
@@ -362,11 +385,6 @@ class Encoder {
   bool flexible_;
 };
 
-// "FetchRequest v12: topics: null in an array that cannot be null, at byte 33" and the like.
-Error decode_error(const Reader& in, std::string_view message, std::int16_t version);
-Error encode_error(const Writer& out, std::string_view message, std::int16_t version);
-Error version_error(std::string_view message, std::int16_t version);
-
 template <class M>
 Result<void> decode_message(Reader& in, M& message, std::int16_t version) {
   if (version < M::kVersionMin || version > M::kVersionMax)
@@ -393,6 +411,8 @@ std::size_t message_size(const M& message, std::int16_t version) {
   Fields<M>::visit(sizer, message);
   return sizer.size();
 }
+
+}  // namespace DRAVE_CODEC_FLAVOUR
 
 }  // namespace drave::protocol
 

@@ -36,9 +36,10 @@ inline constexpr Present kPresent;
 }  // namespace drave::protocol
 
 // decode: reads `message` in `version` from where `in` stands; trailing bytes stay unread. Every
-//   field is overwritten, and the capacity of arrays is reused. Errors: unsupported (a version
-//   outside [kVersionMin, kVersionMax]), invalid (bytes that are not such a message), too_large
-//   (its arrays exceed the Reader's budget). After an error the message's content means nothing.
+//   field is overwritten; the messages of the hot path reuse the capacity of arrays. Errors:
+//   unsupported (a version outside [kVersionMin, kVersionMax]), invalid (bytes that are not such a
+//   message), too_large (its arrays exceed the Reader's budget). After an error the message's
+//   content means nothing.
 // encode: appends `message`. Errors: unsupported; invalid where a field that `version` lacks has a
 //   value other than its default and is not ignorable, where null stands in a field that cannot be
 //   null in `version`, or where a string exceeds 32,767 bytes. After an error discard the output.

@@ -30,7 +30,7 @@ class Printer {
     out_ += '}';
   }
   template <class T, class D = Zero>
-  void field(const T& value, const Facts& facts, D = {}) {
+  [[gnu::noinline]] void field(const T& value, const Facts& facts, D = {}) {
     if (!facts.has(version_)) return;
     print_json_name(out_, facts.name);
     print(value);
@@ -92,7 +92,7 @@ class Scanner {
       : tree_(tree), node_(node), version_(version), flexible_(flexible) {}
 
   template <class T, class D = Zero>
-  void field(T& value, const Facts& facts, D otherwise = {}) {
+  [[gnu::noinline]] void field(T& value, const Facts& facts, D otherwise = {}) {
     const JsonTree::Node found = facts.has(version_) ? tree_.member(node_, facts.name) : nullptr;
     if (found == nullptr) return reset(value, otherwise);
     scan(value, found);

@@ -136,8 +136,8 @@ def emit_header(file, out):
     out.append("}  // namespace drave::protocol")
 
 
-def call(item):
-    """One line of a field list."""
+def facts_of(item):
+    """A field's facts, as a row of its struct's kFacts."""
     facts = [f'.name = "{item.wire_name}"']
     if item.versions[0] != 0:
         facts.append(f".from = {item.versions[0]}")
@@ -151,11 +151,13 @@ def call(item):
         facts.append(".ignorable = true")
     if item.classic:
         facts.append(".classic = true")
+    return "{" + ", ".join(facts) + "}"
+
+
+def call(item, index):
+    """The arguments of one line of a field list."""
     default = default_value(item)
-    args = f"m.{member(item)}, Facts{{{', '.join(facts)}}}"
-    if default is not None:
-        args += f", {default}"
-    return args
+    return f"m.{member(item)}, kFacts[{index}]" + ("" if default is None else f", {default}")
 
 
 def emit_struct_fields(qualified, fields, versions, structs, out):
@@ -164,16 +166,21 @@ def emit_struct_fields(qualified, fields, versions, structs, out):
     out.append(f"struct Fields<{qualified}> {{")
     least = bytes_min(fields, versions, structs)
     out.append(f"  static constexpr std::size_t kBytesMin = {max(1, least)};")
+    if fields:
+        out.append("  static constexpr Facts kFacts[] = {")
+        out.extend(f"      {facts_of(item)}," for item in fields)
+        out.append("  };")
+    place = {id(item): index for index, item in enumerate(fields)}
     unused = "" if any(f.tag is None for f in fields) or tagged else "[[maybe_unused]] "
     out.append("  template <class V, class M>")
     out.append(f"  static void visit(V& v, {unused}M& m) {{")
     for item in fields:
         if item.tag is None:
-            out.append(f"    v.field({call(item)});")
+            out.append(f"    v.field({call(item, place[id(item)])});")
     if tagged:
         out.append("    v.tags([&m](auto& t) {")
         for item in tagged:
-            out.append(f"      t.tag({item.tag}, {call(item)});")
+            out.append(f"      t.tag({item.tag}, {call(item, place[id(item)])});")
         out.append("    });")
     else:
         out.append("    v.tags();")
