@@ -83,7 +83,8 @@ def run(options, disk, node):
         if len(recoveries) < options.cuts and load.acked >= deadlines[len(recoveries)]:
             recoveries.append(cut(disk, node))
     result = load.verify()
-    node.check(node.stop())
+    status = node.stop()  # the log has complaints: the disk failed
+    result["ok"] = result["ok"] and (options.kafka or status == 0)
     result.update(cuts=len(recoveries), seconds=round(time.monotonic() - began, 1),
                   recovery_seconds_max=round(max(recoveries, default=0), 3))
     result["ok"] = result["ok"] and len(recoveries) == options.cuts

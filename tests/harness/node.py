@@ -180,8 +180,7 @@ class Draved(Node):
 
     def complaints(self):
         text = self.log.read_text(errors="replace")
-        pattern = r"^.*(?:\[error\]|\[critical\]|\[fatal\]|level=(?:error|critical|fatal)|" \
-                  r"ASSERT|assertion|Sanitizer|runtime error).*$"
+        pattern = r"^(?:\S+Z (?:error|critical) |error: ).*$|^.*(?:ASSERT|assertion|Sanitizer).*$"
         return re.findall(pattern, text, re.M)
 
 
