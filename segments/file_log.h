@@ -189,7 +189,8 @@ class FileLog final : public PartitionLogImpl {
   Result<void> check_readable(const ReadRequest& request) const;
   std::optional<ReadResult> read_tail(const ReadRequest& request);
   Result<FilePlace> place_in_file(const ReadRequest& request, std::size_t bytes) const;
-  static Found find_batches(ByteView window, const ReadRequest& request);
+  // `end_offset`: of the segment.
+  static Found find_batches(ByteView window, const ReadRequest& request, Offset end_offset);
   ReadResult take_found(const FilePlace& place, std::shared_ptr<std::uint8_t> buffer,
                         const Found& found);
   const ReadHint* find_hint(Offset offset, Offset segment) const;
@@ -301,6 +302,7 @@ class FileLog final : public PartitionLogImpl {
   std::size_t next_hint_ = 0;
   bool replay_diverged_ = false;
   bool journal_covers_ = false;  // while recovering: what was not synced is in a journal
+  bool stopped_clean_ = false;   // while recovering: all that is there is synced
 };
 
 }  // namespace drave::segments

@@ -82,9 +82,11 @@ Result<FileLog::FilePlace> FileLog::place_in_file(const ReadRequest& request,
   return place;
 }
 
-FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request) {
+FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request,
+                                     Offset end_offset) {
   Found found;
   bool started = false;
+  std::size_t last_begin = 0;  // of the batch before found.end
   while (found.end < window.size()) {
     const ByteView rest = window.subspan(found.end);
     const BatchPeek peek = protocol::peek_batch(rest);
@@ -93,22 +95,33 @@ FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request
       break;
     }
     const Result<BatchView> batch = protocol::parse_batch(rest);
-    if (!batch || batch->last_offset() < batch->base_offset()) {
+    const Offset last_offset = batch ? batch->last_offset() : -1;
+    const Offset base_offset = batch && !batch->is_legacy() ? batch->base_offset() : last_offset;
+    if (!batch || last_offset < base_offset || last_offset >= end_offset) {
       found.corrupt = true;
       break;
     }
-    if (batch->last_offset() >= request.offset) {
-      const std::size_t total =
-          found.end + batch->size_bytes() - (started ? found.begin : found.end);
-      const bool fits = total <= request.bytes_max || (!started && request.at_least_one_batch);
-      if (batch->base_offset() >= request.end_limit || !fits) break;
+    if (base_offset < found.next_offset) {
+      // No CRC covers base offsets. One of the two is wrong; neither is served.
+      found.corrupt = true;
+      found.end = last_begin;
+      found.next_offset = -1;
+      found.begin = std::min(found.begin, found.end);
+      return found;
+    }
+    if (last_offset >= request.offset) {
+      const std::size_t begin = started ? found.begin : found.end;
+      const bool fits = found.end + batch->size_bytes() - begin <= request.bytes_max;
+      const bool is_wanted = fits || (!started && request.at_least_one_batch);
+      if (base_offset >= request.end_limit || !is_wanted) break;
       if (!batch->crc_matches()) {
         found.corrupt = true;
         break;
       }
       if (!std::exchange(started, true)) found.begin = found.end;
     }
-    found.next_offset = batch->last_offset() + 1;
+    found.next_offset = last_offset + 1;
+    last_begin = found.end;
     found.end += batch->size_bytes();
   }
   if (!started) found.begin = found.end;
@@ -156,7 +169,8 @@ Result<std::optional<ReadResult>> FileLog::try_read(const ReadRequest& request) 
   const Result<std::size_t> got =
       file->read_cached(place->position, MutableByteView(buffer.get(), place->bytes));
   if (!got) return std::nullopt;  // read() finds out why
-  const Found found = find_batches(ByteView(buffer.get(), *got), request);
+  const Found found =
+      find_batches(ByteView(buffer.get(), *got), request, place->segment->end_offset);
   if (found.begin == found.end && (found.needed > 0 || found.corrupt || found.end == *got)) {
     return std::nullopt;
   }
@@ -206,7 +220,7 @@ io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
       at.reset();
       continue;
     }
-    const Found found = find_batches(ByteView(buffer.get(), *got), request);
+    const Found found = find_batches(ByteView(buffer.get(), *got), request, segment->end_offset);
     if (found.begin == found.end) {
       const std::uint64_t stopped = place->position + found.end;
       if (found.corrupt || (found.needed > 0 && stopped + found.needed > segment->written)) {

@@ -48,8 +48,9 @@ io::Task<Result<std::unique_ptr<PartitionLogImpl>>> PartitionLogImpl::open(
 
 io::Task<Result<void>> FileLog::recover(RecoveryHints hints) {
   journal_covers_ = hints.journal_first.has_value();
+  stopped_clean_ = hints.clean;
   CO_TRY(Listing listing, co_await list_files());
-  if (!listing.leftovers.empty() || !listing.swaps.empty()) {
+  while (!listing.leftovers.empty() || !listing.swaps.empty()) {
     CO_TRY_VOID(co_await finish_swaps(std::move(listing)));
     CO_TRY(listing, co_await list_files());
   }
@@ -220,7 +221,12 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
     if (hints.journal_first) trusted_end = std::min(trusted_end, *hints.journal_first);
   }
   // The first segment that is walked because it may be incomplete. The newest one always is,
-  // unless the last stop was clean.
+  // unless the last stop was clean and left its indexes.
+  if (hints.clean && !(co_await segments_.back()->load_indexes(loop())).has_value()) {
+    ++report_.indexes_rebuilt;
+    hints.clean = false;
+    trusted_end = segments_.back()->base_offset();
+  }
   std::size_t first_scanned = 0;
   while (first_scanned < segments_.size() &&
          (hints.clean || segments_[first_scanned]->end_offset <= trusted_end)) {
@@ -229,7 +235,8 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
   const Offset scan_from =
       first_scanned < segments_.size() ? segments_[first_scanned]->base_offset() : INT64_MAX;
   CO_TRY(const Offset state_from, co_await load_snapshot(scan_from));
-  const Offset rot_below = hints.journal_first.value_or(hints.recovery_point);
+  const Offset rot_below =
+      stopped_clean_ ? INT64_MAX : hints.journal_first.value_or(hints.recovery_point);
 
   for (std::size_t i = 0; i < segments_.size(); ++i) {
     SegmentPtr segment = segments_[i];
@@ -271,8 +278,8 @@ io::Task<Result<void>> FileLog::scan_segment(SegmentPtr segment, Offset rot_belo
   const std::uint64_t file_size = segment->written;
   segment->reset();
   segment->complete = false;
-  // Without a checkpoint of its kind we cannot know what of it a power cut would leave.
-  if (!trusted) {
+  // After a kill the page cache may be all that has it.
+  if (!trusted && !stopped_clean_) {
     segment->synced = 0;
     names_changed_ = true;
   }
@@ -323,7 +330,8 @@ io::Task<Result<bool>> FileLog::scan_damage(SegmentPtr segment, SegmentReader& r
     CO_TRY(next, co_await reader.skip_to_valid(expected));
   }
   if (!is_rot && !next) co_return false;
-  RottenRange range{position, status.size, expected, std::max(expected + 1, rot_below)};
+  RottenRange range{position, status.size, expected,
+                    std::max(expected + 1, rot_below == INT64_MAX ? 0 : rot_below)};
   if (next) {
     CO_TRY(const Step step, co_await reader.fill());
     ASSERT(step == Step::batches);
@@ -357,41 +365,34 @@ io::Task<Result<void>> FileLog::cut_torn(SegmentPtr segment) {
   co_return co_await pin.file().sync();
 }
 
-// The newest segment after a clean stop: its indexes tell all but its end.
+// The newest segment after a clean stop: its indexes, which are loaded, tell all but its end.
 io::Task<Result<void>> FileLog::open_active(SegmentPtr segment, Offset state_from) {
   const std::uint64_t file_size = segment->written;
-  const Result<void> loaded = co_await segment->load_indexes(loop());
   CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
-  bool usable = loaded.has_value() && state_from >= 0;
-  if (usable) {
-    const OffsetPosition last = segment->offset_index.last();
-    segment->size = last.position;
-    segment->end_offset = segment->base_offset();
-    SegmentReader reader(pin.file(), services_.files->read_pool(), last.position, file_size);
-    bool first = true;
-    while (usable) {
-      CO_TRY(const Step step, co_await reader.fill());
-      if (step != Step::batches) {
-        usable = step == Step::end;
-        break;
-      }
-      while (auto batch = reader.next()) {
-        if (std::exchange(first, false) && last.position > 0) {
-          usable = usable && batch->last_offset() == last.offset;
-        }
-        segment->note_batch(*batch, config_.index_interval_bytes);
-      }
+  const OffsetPosition last = segment->offset_index.last();
+  segment->size = last.position;
+  segment->end_offset = segment->base_offset();
+  SegmentReader reader(pin.file(), services_.files->read_pool(), last.position, file_size);
+  bool usable = state_from >= 0;
+  while (usable) {
+    CO_TRY(const Step step, co_await reader.fill());
+    if (step != Step::batches) {
+      usable = step == Step::end;
+      break;
     }
-    usable = usable && segment->size == file_size && state_from >= segment->end_offset;
+    while (auto batch = reader.next()) {
+      const bool is_indexed = segment->size == last.position && last.position > 0;
+      if (is_indexed && batch->last_offset() != last.offset) usable = false;
+      segment->note_batch(*batch, config_.index_interval_bytes);
+    }
   }
+  usable = usable && segment->size == file_size && state_from >= segment->end_offset;
   if (!usable) {
-    segment->written = file_size;
-    segment->synced = file_size;
-    if (!loaded) ++report_.indexes_rebuilt;
-    const Offset from = std::max<Offset>(state_from, 0);
+    segment->written = segment->synced = file_size;
     TransactionIndex aborted = std::move(segment->transaction_index);
-    CO_TRY_VOID(co_await scan_segment(segment, INT64_MIN, from, true, true));
-    if (loaded) segment->transaction_index = std::move(aborted);
+    const Offset from = std::max<Offset>(state_from, 0);
+    CO_TRY_VOID(co_await scan_segment(segment, INT64_MAX, from, true, true));
+    segment->transaction_index = std::move(aborted);
   } else if (file_size >= protocol::kBatchHeaderSize) {
     std::array<std::uint8_t, protocol::kBatchHeaderSize> head{};
     CO_TRY_VOID(co_await pin.file().read(0, head));
