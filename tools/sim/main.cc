@@ -1,0 +1,159 @@
+// drave-sim: runs Drave in simulated worlds, one per seed, and checks what it promises.
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "base/canary.h"
+#include "base/log.h"
+#include "tools/sim/command_line.h"
+#include "tools/sim/scenario.h"
+
+namespace drave::simulation {
+namespace {
+
+// One seed in so many is run a second time; both runs must have the same trace hash.
+constexpr std::uint64_t kRerunOneIn = 20;
+
+std::string replay_command(const Command& command, std::uint64_t seed) {
+  return fmt::format("drave-sim run --scenario {} --seed {}{}", command.scenario, seed,
+                     command.canary.empty() ? "" : " --canary " + command.canary);
+}
+
+// An assertion that fails ends the process; the last words say in which seed.
+char last_words[512];
+
+void say_last_words(int) {
+  [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, last_words, std::strlen(last_words));
+  ::_exit(1);
+}
+
+void prepare_last_words(const Command& command, std::uint64_t seed) {
+  const std::string text =
+      fmt::format("violated=assertion seed={}\nreplay: {}\n", seed, replay_command(command, seed));
+  std::snprintf(last_words, sizeof(last_words), "%s", text.c_str());
+}
+
+std::string tally_text(const Tally& tally) {
+  std::string text;
+  for (const auto& [name, count] : tally) text += fmt::format(" {}={}", name, count);
+  return text;
+}
+
+struct Totals {
+  std::uint64_t seeds = 0;
+  std::uint64_t reruns = 0;
+  io::sim::WorldCounters world;
+  Tally tally;
+
+  void add(const RunReport& report) {
+    ++seeds;
+    world += report.world;
+    for (const auto& [name, count] : report.tally) tally[name] += count;
+  }
+  // The world's counters and the tally, under their printed names.
+  Tally all() const {
+    Tally counts = tally;
+    const std::string printed = world.text();
+    std::string_view text = printed;
+    while (!text.empty()) {
+      const std::string_view item = text.substr(0, text.find(' '));
+      text.remove_prefix(std::min(text.size(), item.size() + 1));
+      const std::size_t equals = item.find('=');
+      counts[std::string(item.substr(0, equals))] +=
+          std::stoull(std::string(item.substr(equals + 1)));
+    }
+    return counts;
+  }
+};
+
+bool report_violation(const Command& command, std::uint64_t seed, const Violation& violation) {
+  fmt::print("violated={} seed={}\n{}\nreplay: {}\n", violation.invariant, seed, violation.detail,
+             replay_command(command, seed));
+  return false;
+}
+
+bool run_seed(const Command& command, const Scenario& scenario, std::uint64_t seed,
+              Totals& totals) {
+  prepare_last_words(command, seed);
+  const RunReport report = scenario.run(seed);
+  totals.add(report);
+  if (!command.quiet || report.violation) {
+    fmt::print("seed={} trace={:016x} {}{}\n", seed, report.trace_hash, report.world.text(),
+               tally_text(report.tally));
+  }
+  if (report.violation) return report_violation(command, seed, *report.violation);
+  if (report.world.events < scenario.events_min) {
+    return report_violation(
+        command, seed,
+        {"events-floor",
+         fmt::format("{} events, wanted {}", report.world.events, scenario.events_min)});
+  }
+  if (seed % kRerunOneIn != 0) return true;
+  ++totals.reruns;
+  const RunReport again = scenario.run(seed);
+  if (again.trace_hash == report.trace_hash) return true;
+  return report_violation(command, seed,
+                          {"determinism", fmt::format("trace {:016x}, then {:016x}",
+                                                      report.trace_hash, again.trace_hash)});
+}
+
+bool check_floors(const Command& command, const Scenario& scenario, const Totals& totals) {
+  if (!command.canary.empty() || totals.seeds < 100) return true;
+  const Tally counts = totals.all();
+  bool all_reached = true;
+  for (const Floor& floor : scenario.floors) {
+    const auto found = counts.find(floor.counter);
+    const std::uint64_t count = found == counts.end() ? 0 : found->second;
+    const std::uint64_t wanted = floor.per_hundred_seeds * totals.seeds / 100;
+    if (count >= wanted) continue;
+    fmt::print("below_floor={} count={} wanted={}\n", floor.counter, count, wanted);
+    all_reached = false;
+  }
+  return all_reached;
+}
+
+int run(const Command& command) {
+  const Scenario* scenario = find_scenario(command.scenario);
+  if (scenario == nullptr || (!command.canary.empty() && find_canary(command.canary) == nullptr)) {
+    fmt::print(stderr, "no such scenario or canary; drave-sim list shows them\n");
+    return 2;
+  }
+  active_canary = command.canary;
+  ::signal(SIGABRT, say_last_words);
+  log::set_level("*", "off");
+  Totals totals;
+  bool holds = true;
+  for (std::uint64_t seed = command.first_seed; holds && seed <= command.last_seed; ++seed) {
+    holds = run_seed(command, *scenario, seed, totals);
+    std::fflush(stdout);
+  }
+  fmt::print("total scenario={} seeds={} reruns={} {}{}\n", scenario->name, totals.seeds,
+             totals.reruns, totals.world.text(), tally_text(totals.tally));
+  if (holds) holds = check_floors(command, *scenario, totals);
+  return holds ? 0 : 1;
+}
+
+int list() {
+  for (const Scenario& scenario : scenarios()) fmt::print("scenario={}\n", scenario.name);
+  for (const Canary& canary : canaries()) fmt::print("canary={}\n", canary.name);
+  return 0;
+}
+
+}  // namespace
+}  // namespace drave::simulation
+
+int main(int argc, char** argv) {
+  const auto command =
+      drave::simulation::parse_command_line({argv + std::min(argc, 1), argv + argc});
+  if (!command) {
+    fmt::print(stderr, "{}\n", command.error().context);
+    return 2;
+  }
+  return command->is_list ? drave::simulation::list() : drave::simulation::run(*command);
+}

@@ -1,0 +1,132 @@
+#include "tools/sim/node/node_scenario.h"
+
+#include <fmt/format.h>
+
+#include "io/sim/world.h"
+#include "tools/sim/node/workload.h"
+
+namespace drave::simulation {
+
+using io::sim::DiskOptions;
+using io::sim::Node;
+using io::sim::World;
+using io::sim::WorldOptions;
+
+namespace {
+
+constexpr std::uint64_t kEventsMin = 6000;
+constexpr int kBootsMin = 8;
+constexpr int kBootsMax = 60;
+// Longer than a stall and what follows it; of simulated time.
+constexpr Duration kPatience = seconds(60);
+
+// Drives the node through its lives.
+class Driver {
+ public:
+  explicit Driver(std::uint64_t seed)
+      : world_(seed, WorldOptions::harsh(seed)),
+        node_(world_.add_node()),
+        harsh_(node_.disk().options()),
+        workload_(world_.random().next(), 2 + static_cast<std::uint32_t>(seed % 5)) {
+    gentle_ = harsh_;
+    gentle_.read_error_one_in = gentle_.write_error_one_in = gentle_.sync_error_one_in = 0;
+    gentle_.no_space_one_in = 0;
+    // Some disks are small.
+    if (world_.random().one_in(6)) harsh_.capacity_bytes = 3 << 20;
+  }
+
+  RunReport run() {
+    for (int boot = 0; boot < kBootsMax && !workload_.violation(); ++boot) {
+      if (boot >= kBootsMin && world_.counters().events >= kEventsMin) break;
+      live_and_die();
+    }
+    finish();
+    if (node_.is_running()) node_.kill();
+    return {world_.trace_hash(), world_.counters(), workload_.tally(), workload_.violation()};
+  }
+
+ private:
+  bool is_over() const { return workload_.violation() || !node_.is_running(); }
+
+  void start(bool faulty) {
+    node_.disk().options() = faulty ? harsh_ : gentle_;
+    workload_.set_faulty(faulty);
+    node_.start([this](io::sim::Process& process) { return workload_.run(process); },
+                1 + static_cast<std::uint32_t>(world_.random().below(3)));
+  }
+
+  void live_and_die() {
+    Random& random = world_.random();
+    start(random.one_in(3));
+    // Some lives end while the node still recovers.
+    const std::int64_t longest_us = random.one_in(4) ? 3'000 : 150'000;
+    world_.run_until([this] { return is_over(); }, microseconds(random.between(1, longest_us)));
+    if (is_over()) return;
+    if (random.one_in(6)) node_.jump_wall_clock(random.between(-100'000, 100'000));
+    if (random.below(4) != 0) {  // crashes hurt most in the middle of a write
+      world_.run_until([this] { return is_over() || node_.has_disk_writes_in_flight(); },
+                       milliseconds(20));
+      world_.run_until([this] { return is_over(); }, microseconds(random.between(0, 150)));
+    }
+    if (is_over()) return;
+    const std::uint64_t draw = random.below(100);
+    if (draw < 55) {
+      node_.power_cut();
+    } else if (draw < 80) {
+      node_.kill();
+    } else {
+      stop();
+    }
+  }
+
+  void stop() {
+    node_.stop();
+    if (world_.run_until([this] { return is_over(); }, kPatience)) return;
+    workload_.violate({"stop-hangs", "the node was told to stop and did not"});
+  }
+
+  // With a disk that works the node recovers, takes records for every topic, and stops cleanly.
+  void finish() {
+    if (workload_.violation()) return;
+    start(false);
+    const std::uint64_t recovered = workload_.verified_boots();
+    const std::uint64_t wanted = workload_.acknowledged() + workload_.topic_count() * 5;
+    const bool progressed = world_.run_until(
+        [&] {
+          return workload_.violation() ||
+                 (workload_.verified_boots() > recovered && workload_.acknowledged() >= wanted);
+        },
+        kPatience);
+    if (workload_.violation()) return;
+    if (!progressed) {
+      workload_.violate(
+          {"no-progress",
+           fmt::format("running={} recovered={} acknowledged={} wanted={}", node_.is_running(),
+                       workload_.verified_boots() > recovered, workload_.acknowledged(), wanted)});
+      return;
+    }
+    stop();
+    if (workload_.violation()) return;
+    start(false);
+    const std::uint64_t before = workload_.verified_boots();
+    if (!world_.run_until(
+            [&] { return workload_.violation() || workload_.verified_boots() > before; },
+            kPatience)) {
+      workload_.violate({"no-progress", "after a clean stop the node does not come up"});
+    }
+  }
+
+  World world_;
+  Node& node_;
+  DiskOptions harsh_;
+  DiskOptions gentle_;
+  Workload workload_;
+};
+
+}  // namespace
+
+RunReport run_node_scenario(std::uint64_t seed) {
+  return Driver(seed).run();
+}
+
+}  // namespace drave::simulation

@@ -1,0 +1,27 @@
+#pragma once
+// Scenario `node`: one node with its log directory under crashes, power cuts and disk faults.
+//
+// Invariants: acknowledged-record-lost, damaged-record-served, truncated-record-returned,
+// deleted-record-returned, deleted-partition-returned, producer-state-wrong, intact-record-refused,
+// unknown-record, record-missing, offset-gap, operation-failed (without a fault to explain it),
+// no-progress, stop-hangs.
+
+#include "tools/sim/scenario.h"
+
+namespace drave::simulation {
+
+RunReport run_node_scenario(std::uint64_t seed);
+
+inline constexpr Floor kNodeFloors[] = {
+    {"acknowledged", 20'000}, {"recoveries", 500},      {"power_cuts", 300},
+    {"kills", 100},           {"clean_stops", 50},      {"lost_sectors", 1000},
+    {"torn_writes", 50},      {"reordered_writes", 1},  {"lost_names", 50},
+    {"failed_syncs", 1},      {"no_space", 1},          {"stalls", 100},
+    {"truncations", 100},     {"record_deletions", 50}, {"deleted_partitions", 50},
+};
+
+inline constexpr Scenario kNodeScenario{
+    "node", "a node's log directory under crashes, power cuts and disk faults", run_node_scenario,
+    kNodeFloors, 5000};
+
+}  // namespace drave::simulation
