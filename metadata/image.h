@@ -22,6 +22,10 @@
 
 namespace drave::metadata {
 
+// A PartitionChangeRecord with this leader leaves the leader as it is.
+inline constexpr NodeId kLeaderUnchanged = -2;
+inline constexpr NodeId kNoLeader = -1;
+
 struct PartitionImage {
   std::vector<NodeId> replicas;
   std::vector<Uuid> directories;  // of the replicas, in their order; empty: unassigned
@@ -102,6 +106,7 @@ struct RegistrationImage {
   bool fenced = true;
   bool in_controlled_shutdown = false;
   std::vector<Uuid> directories;
+  std::optional<std::vector<Uuid>> cordoned_directories;  // nullopt: never said
   bool operator==(const RegistrationImage&) const = default;
 };
 
@@ -133,6 +138,10 @@ class Image {
   const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
   const std::vector<VoterImage>& voters() const { return voters_; }
   std::int64_t next_producer_id() const { return next_producer_id_; }
+  // Records that are only kept (see kept_), encoded, in the order of a snapshot.
+  const std::map<std::string, std::vector<std::uint8_t>, std::less<>>& kept() const {
+    return kept_;
+  }
 
  private:
   friend class Delta;

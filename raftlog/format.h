@@ -1,6 +1,6 @@
 #pragma once
-// What `kafka-storage format` does: gives empty log directories their identity and the metadata log its
-// bootstrap records. After it a node can start.
+// What `kafka-storage format` does: gives empty log directories their identity and the metadata log
+// its bootstrap records. After it a node can start.
 
 #include <cstdint>
 #include <map>
@@ -40,14 +40,14 @@ struct FormatOptions {
   std::string controller_listener = "CONTROLLER";
   std::string controller_host;
   std::uint16_t controller_port = 0;
-  std::optional<std::string> release_version;            // "4.2", "3.9-IV0"; nullopt: newest
-  std::map<std::string, std::int16_t> features;          // levels that differ from the release's
+  std::optional<std::string> release_version;    // "4.2", "3.9-IV0"; nullopt: newest
+  std::map<std::string, std::int16_t> features;  // levels that differ from the release's
   bool ignore_formatted = false;  // directories that have an identity already are left alone
 };
 
-// Durable when the task completes. Errors: already_exists (formatted before, without ignore_formatted),
-// invalid (a level, a cluster id, a mode that cannot be), io, no_space. Writes nothing if an argument is
-// wrong.
+// Durable when the task completes. Errors: already_exists (formatted before, without
+// ignore_formatted), invalid (a level, a cluster id, a mode that cannot be), io, no_space. Writes
+// nothing if an argument is wrong.
 io::Task<Result<void>> format(io::Loop& loop, FormatOptions options);
 
 }  // namespace drave::raft

@@ -1,0 +1,376 @@
+#include "metadata/delta.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace drave::metadata {
+
+namespace {
+
+// kept_ is written to snapshots in the order of its keys: quotas, ACLs, SCRAM, tokens, as Kafka
+// does.
+std::string quota_key(const protocol::ClientQuotaRecord& record) {
+  std::vector<std::string> parts;
+  for (const auto& entity : record.entity) {
+    parts.push_back(entity.entity_name.has_value()
+                        ? fmt::format("{}={}", entity.entity_type, *entity.entity_name)
+                        : fmt::format("{}", entity.entity_type));
+  }
+  std::sort(parts.begin(), parts.end());
+  std::string key = "1quota";
+  for (const std::string& part : parts) key.append(1, '\0').append(part);
+  return key.append(1, '\0').append(record.key);
+}
+std::string acl_key(const Uuid& id) {
+  return "2acl" + id.to_string();
+}
+std::string scram_key(std::string_view name, std::int8_t mechanism) {
+  return fmt::format("3scram{}/{}", mechanism, name);
+}
+std::string token_key(std::string_view id) {
+  return fmt::format("4token{}", id);
+}
+
+template <class Endpoint>
+std::vector<BrokerEndpoint> endpoints_of(const std::vector<Endpoint>& from) {
+  std::vector<BrokerEndpoint> endpoints;
+  for (const Endpoint& endpoint : from) {
+    endpoints.push_back({std::string(endpoint.name), std::string(endpoint.host), endpoint.port,
+                         endpoint.security_protocol});
+  }
+  return endpoints;
+}
+
+template <class Feature>
+std::map<std::string, FeatureRange> features_of(const std::vector<Feature>& from) {
+  std::map<std::string, FeatureRange> features;
+  for (const Feature& feature : from) {
+    features[std::string(feature.name)] = {feature.min_supported_version,
+                                           feature.max_supported_version};
+  }
+  return features;
+}
+
+// Directories of `replicas` after a change that names none: replicas that stay keep theirs.
+std::vector<Uuid> directories_after(const PartitionImage& before,
+                                    const std::vector<NodeId>& replicas) {
+  std::vector<Uuid> directories;
+  if (before.directories.empty()) return directories;
+  for (const NodeId replica : replicas) {
+    const auto at = std::find(before.replicas.begin(), before.replicas.end(), replica);
+    directories.push_back(
+        at == before.replicas.end()
+            ? kZeroUuid
+            : before.directories[static_cast<std::size_t>(at - before.replicas.begin())]);
+  }
+  return directories;
+}
+
+}  // namespace
+
+Result<void> Delta::apply(const protocol::MetadataRecord& record) {
+  return std::visit([this](const auto& each) { return on(each); }, record);
+}
+
+Result<void> Delta::apply(ByteView value) {
+  TRY(const protocol::VersionedMetadataRecord decoded, protocol::decode_metadata_record(value));
+  return apply(decoded.record);
+}
+
+void Delta::apply(const protocol::KRaftVersionRecord& record) {
+  if (record.kraft_version == 0)
+    image_.features_.erase("kraft.version");
+  else
+    image_.features_["kraft.version"] = record.kraft_version;
+}
+
+void Delta::apply(const protocol::VotersRecord& record) {
+  image_.voters_.clear();
+  for (const auto& voter : record.voters) {
+    VoterImage kept;
+    kept.id = voter.voter_id;
+    kept.directory_id = voter.voter_directory_id;
+    for (const auto& endpoint : voter.endpoints)
+      kept.endpoints.push_back(
+          {std::string(endpoint.name), std::string(endpoint.host), endpoint.port, 0});
+    kept.kraft_version = {voter.kraft_version_feature.min_supported_version,
+                          voter.kraft_version_feature.max_supported_version};
+    image_.voters_.push_back(std::move(kept));
+  }
+}
+
+Image Delta::finish(OffsetAndEpoch last_contained, TimestampMs timestamp) && {
+  for (auto& [id, topic] : open_) image_.topics_.put(std::move(topic));
+  open_.clear();
+  image_.last_contained_ = last_contained;
+  image_.last_contained_timestamp_ = timestamp;
+  return std::move(image_);
+}
+
+TopicImage* Delta::open(const TopicId& id) {
+  const auto found = open_.find(id);
+  if (found != open_.end()) return found->second.get();
+  const TopicImage* before = image_.topics_.find(id);
+  if (before == nullptr) return nullptr;
+  return open_.emplace(id, std::make_shared<TopicImage>(*before)).first->second.get();
+}
+
+Result<RegistrationImage*> Delta::registered(NodeId id, std::int64_t epoch,
+                                             std::string_view record) {
+  const auto found = image_.brokers_.find(id);
+  if (found == image_.brokers_.end())
+    return failure(Errc::invalid, fmt::format("{}: broker {} is not registered", record, id));
+  if (found->second.epoch != epoch) {
+    return failure(Errc::invalid, fmt::format("{}: broker {} is registered in epoch {}, not {}",
+                                              record, id, found->second.epoch, epoch));
+  }
+  return &found->second;
+}
+
+Result<void> Delta::keep(std::string key, const protocol::MetadataRecord& record) {
+  protocol::Writer out;
+  TRY_VOID(protocol::encode_metadata_record(out, record, protocol::version_max(record)));
+  image_.kept_[std::move(key)].assign(out.own().begin(), out.own().end());
+  return {};
+}
+
+Result<void> Delta::forget(const std::string& key, std::string_view record) {
+  if (image_.kept_.erase(key) == 0)
+    return failure(Errc::invalid, fmt::format("{}: there is nothing to remove", record));
+  return {};
+}
+
+Result<void> Delta::on(const protocol::RegisterBrokerRecord& record) {
+  RegistrationImage broker;
+  broker.id = record.broker_id;
+  broker.epoch = record.broker_epoch;
+  broker.incarnation_id = record.incarnation_id;
+  broker.endpoints = endpoints_of(record.end_points);
+  broker.features = features_of(record.features);
+  if (record.rack.has_value()) broker.rack = std::string(*record.rack);
+  broker.fenced = record.fenced;
+  broker.in_controlled_shutdown = record.in_controlled_shutdown;
+  broker.directories = record.log_dirs;
+  broker.cordoned_directories = record.cordoned_log_dirs;
+  image_.brokers_[record.broker_id] = std::move(broker);
+  return {};
+}
+
+Result<void> Delta::on(const protocol::UnregisterBrokerRecord& record) {
+  TRY_VOID(registered(record.broker_id, record.broker_epoch, record.kName));
+  image_.brokers_.erase(record.broker_id);
+  return {};
+}
+
+Result<void> Delta::on(const protocol::TopicRecord& record) {
+  if (image_.topics_.find(record.name) != nullptr)
+    return failure(Errc::invalid, fmt::format("TopicRecord: topic {} exists already", record.name));
+  auto topic = std::make_shared<TopicImage>();
+  topic->name = record.name;
+  topic->id = record.topic_id;
+  // A placeholder under its name, so that a second TopicRecord of this delta is found out.
+  image_.topics_.put(std::make_shared<TopicImage>(*topic));
+  open_[record.topic_id] = std::move(topic);
+  return {};
+}
+
+Result<void> Delta::on(const protocol::PartitionRecord& record) {
+  TopicImage* topic = open(record.topic_id);
+  if (topic == nullptr) {
+    return failure(Errc::invalid, fmt::format("PartitionRecord: there is no topic with the id {}",
+                                              record.topic_id.to_string()));
+  }
+  PartitionImage& partition = topic->partitions[record.partition_id];
+  partition = PartitionImage();
+  partition.replicas = record.replicas;
+  partition.directories = record.directories;
+  partition.isr = record.isr;
+  partition.removing_replicas = record.removing_replicas;
+  partition.adding_replicas = record.adding_replicas;
+  partition.eligible_leader_replicas =
+      record.eligible_leader_replicas.value_or(std::vector<NodeId>());
+  partition.last_known_elr = record.last_known_elr.value_or(std::vector<NodeId>());
+  partition.leader = record.leader;
+  partition.leader_recovery_state = record.leader_recovery_state;
+  partition.leader_epoch = record.leader_epoch;
+  partition.partition_epoch = record.partition_epoch;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::ConfigRecord& record) {
+  const ConfigResource resource{static_cast<ConfigResourceType>(record.resource_type),
+                                std::string(record.resource_name)};
+  if (record.value.has_value()) {
+    image_.configs_[resource][std::string(record.name)] = *record.value;
+    return {};
+  }
+  const auto found = image_.configs_.find(resource);
+  if (found == image_.configs_.end()) return {};
+  if (const auto config = found->second.find(record.name); config != found->second.end())
+    found->second.erase(config);
+  if (found->second.empty()) image_.configs_.erase(found);
+  return {};
+}
+
+Result<void> Delta::on(const protocol::PartitionChangeRecord& record) {
+  TopicImage* topic = open(record.topic_id);
+  const auto found = topic == nullptr ? decltype(topic->partitions.end()){}
+                                      : topic->partitions.find(record.partition_id);
+  if (topic == nullptr || found == topic->partitions.end()) {
+    return failure(Errc::invalid,
+                   fmt::format("PartitionChangeRecord: there is no partition {} of the topic {}",
+                               record.partition_id, record.topic_id.to_string()));
+  }
+  PartitionImage& partition = found->second;
+  if (record.directories.has_value())
+    partition.directories = *record.directories;
+  else if (record.replicas.has_value())
+    partition.directories = directories_after(partition, *record.replicas);
+  if (record.replicas.has_value()) partition.replicas = *record.replicas;
+  if (record.isr.has_value()) partition.isr = *record.isr;
+  if (record.removing_replicas.has_value()) partition.removing_replicas = *record.removing_replicas;
+  if (record.adding_replicas.has_value()) partition.adding_replicas = *record.adding_replicas;
+  if (record.eligible_leader_replicas.has_value())
+    partition.eligible_leader_replicas = *record.eligible_leader_replicas;
+  if (record.last_known_elr.has_value()) partition.last_known_elr = *record.last_known_elr;
+  if (record.leader_recovery_state >= 0)
+    partition.leader_recovery_state = record.leader_recovery_state;
+  if (record.leader != kLeaderUnchanged) {
+    partition.leader = record.leader;
+    ++partition.leader_epoch;
+  }
+  ++partition.partition_epoch;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::FenceBrokerRecord& record) {
+  TRY(RegistrationImage * broker, registered(record.id, record.epoch, record.kName));
+  broker->fenced = true;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::UnfenceBrokerRecord& record) {
+  TRY(RegistrationImage * broker, registered(record.id, record.epoch, record.kName));
+  broker->fenced = false;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::RemoveTopicRecord& record) {
+  const TopicImage* topic = image_.topics_.find(record.topic_id);
+  if (topic == nullptr) {
+    return failure(Errc::invalid, fmt::format("RemoveTopicRecord: there is no topic with the id {}",
+                                              record.topic_id.to_string()));
+  }
+  image_.configs_.erase({ConfigResourceType::topic, topic->name});
+  open_.erase(record.topic_id);
+  image_.topics_.remove(record.topic_id);
+  return {};
+}
+
+Result<void> Delta::on(const protocol::DelegationTokenRecord& record) {
+  return keep(token_key(record.token_id), record);
+}
+
+Result<void> Delta::on(const protocol::UserScramCredentialRecord& record) {
+  return keep(scram_key(record.name, record.mechanism), record);
+}
+
+Result<void> Delta::on(const protocol::FeatureLevelRecord& record) {
+  if (record.feature_level == 0)
+    image_.features_.erase(std::string(record.name));
+  else
+    image_.features_[std::string(record.name)] = record.feature_level;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::ClientQuotaRecord& record) {
+  if (!record.remove) return keep(quota_key(record), record);
+  image_.kept_.erase(quota_key(record));
+  return {};
+}
+
+Result<void> Delta::on(const protocol::ProducerIdsRecord& record) {
+  image_.next_producer_id_ = record.next_producer_id;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::BrokerRegistrationChangeRecord& record) {
+  TRY(RegistrationImage * broker, registered(record.broker_id, record.broker_epoch, record.kName));
+  if (record.fenced != 0) broker->fenced = record.fenced > 0;
+  if (record.in_controlled_shutdown != 0)
+    broker->in_controlled_shutdown = record.in_controlled_shutdown > 0;
+  if (!record.log_dirs.empty()) broker->directories = record.log_dirs;
+  if (record.cordoned_log_dirs.has_value()) broker->cordoned_directories = record.cordoned_log_dirs;
+  return {};
+}
+
+Result<void> Delta::on(const protocol::AccessControlEntryRecord& record) {
+  return keep(acl_key(record.id), record);
+}
+
+Result<void> Delta::on(const protocol::RemoveAccessControlEntryRecord& record) {
+  return forget(acl_key(record.id), record.kName);
+}
+
+Result<void> Delta::on(const protocol::NoOpRecord&) {
+  return {};
+}
+
+// Kafka 4 keeps nothing of a migration from ZooKeeper either.
+Result<void> Delta::on(const protocol::ZkMigrationStateRecord&) {
+  return {};
+}
+
+Result<void> Delta::on(const protocol::RemoveUserScramCredentialRecord& record) {
+  return forget(scram_key(record.name, record.mechanism), record.kName);
+}
+
+// What transactions mean for what is seen is the loader's affair (loader.h).
+Result<void> Delta::on(const protocol::BeginTransactionRecord&) {
+  return {};
+}
+
+Result<void> Delta::on(const protocol::EndTransactionRecord&) {
+  return {};
+}
+
+Result<void> Delta::on(const protocol::AbortTransactionRecord&) {
+  return {};
+}
+
+Result<void> Delta::on(const protocol::RemoveDelegationTokenRecord& record) {
+  return forget(token_key(record.token_id), record.kName);
+}
+
+Result<void> Delta::on(const protocol::RegisterControllerRecord& record) {
+  RegistrationImage controller;
+  controller.id = record.controller_id;
+  controller.incarnation_id = record.incarnation_id;
+  controller.endpoints = endpoints_of(record.end_points);
+  controller.features = features_of(record.features);
+  controller.fenced = false;
+  image_.controllers_[record.controller_id] = std::move(controller);
+  return {};
+}
+
+Result<void> Delta::on(const protocol::ClearElrRecord& record) {
+  std::vector<TopicId> ids;
+  if (record.topic_name.empty()) {
+    for (const auto& [name, topic] : image_.topics_.by_name()) ids.push_back(topic->id);
+  } else if (const TopicImage* topic = image_.topics_.find(record.topic_name); topic != nullptr) {
+    ids.push_back(topic->id);
+  } else {
+    return failure(Errc::invalid,
+                   fmt::format("ClearElrRecord: there is no topic {}", record.topic_name));
+  }
+  for (const TopicId& id : ids) {
+    for (auto& [index, partition] : open(id)->partitions) {
+      partition.eligible_leader_replicas.clear();
+      partition.last_known_elr.clear();
+    }
+  }
+  return {};
+}
+
+}  // namespace drave::metadata

@@ -1,0 +1,49 @@
+#include "metadata/image.h"
+
+namespace drave::metadata {
+
+const TopicImage* TopicsImage::find(std::string_view name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second.get();
+}
+
+const TopicImage* TopicsImage::find(const TopicId& id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second.get();
+}
+
+std::size_t TopicsImage::partition_count() const {
+  std::size_t count = 0;
+  for (const auto& [name, topic] : by_name_) count += topic->partitions.size();
+  return count;
+}
+
+void TopicsImage::put(TopicPtr topic) {
+  by_id_[topic->id] = topic;
+  by_name_[topic->name] = std::move(topic);
+}
+
+void TopicsImage::remove(const TopicId& id) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return;
+  by_name_.erase(found->second->name);
+  by_id_.erase(found);
+}
+
+const RegistrationImage* Image::broker(NodeId id) const {
+  const auto found = brokers_.find(id);
+  return found == brokers_.end() ? nullptr : &found->second;
+}
+
+std::int16_t Image::feature(std::string_view name) const {
+  const auto found = features_.find(name);
+  return found == features_.end() ? 0 : found->second;
+}
+
+const ConfigMap& Image::configs(const ConfigResource& resource) const {
+  static const ConfigMap kNone;
+  const auto found = configs_.find(resource);
+  return found == configs_.end() ? kNone : found->second;
+}
+
+}  // namespace drave::metadata

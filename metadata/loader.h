@@ -1,0 +1,43 @@
+#pragma once
+// Builds images from the committed batches of the log, one after the other.
+//
+// Records between BeginTransaction and EndTransaction become visible together, at the end;
+// AbortTransaction takes them back (as Kafka's loader does).
+
+#include <memory>
+#include <optional>
+
+#include "base/result.h"
+#include "metadata/delta.h"
+#include "metadata/image.h"
+#include "protocol/record_batch.h"
+
+namespace drave::metadata {
+
+class Loader {
+ public:
+  Loader() : image_(std::make_shared<const Image>()) {}
+
+  // Replaces everything by a snapshot: its batches, in order. `id` is its end offset (exclusive)
+  // and epoch.
+  Result<void> load_snapshot(ByteView batches, OffsetAndEpoch id);
+  // Applies one batch of the log whose CRC was checked, data or control. Errors: corrupt,
+  // unsupported, invalid; the image is then still what it was before the batch.
+  Result<void> apply(const protocol::BatchView& batch);
+
+  // What is visible: without the records of an open transaction.
+  const ImagePtr& image() const { return image_; }
+  // Begun by the log, not ended by what was applied so far.
+  bool in_transaction() const { return working_ != nullptr; }
+  // Replaces the image by one that was made elsewhere (by the leader, from the same records).
+  void set_image(ImagePtr image) { image_ = std::move(image); }
+
+ private:
+  Result<void> apply_data(const protocol::BatchView& batch);
+  Result<void> apply_control(const protocol::BatchView& batch);
+
+  ImagePtr image_;
+  ImagePtr working_;  // with the records of the open transaction; null outside of one
+};
+
+}  // namespace drave::metadata

@@ -1,0 +1,177 @@
+#include "raftlog/format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "io/file.h"
+#include "protocol/metadata_record.h"
+#include "raftlog/core/features.h"
+#include "raftlog/raft_log.h"
+#include "raftlog/snapshot.h"
+#include "segments/log_directory.h"
+
+namespace drave::raft {
+
+namespace {
+
+using Levels = std::map<std::string, std::int16_t, std::less<>>;
+
+bool is_dynamic(FormatMode mode) {
+  return mode != FormatMode::static_voters;
+}
+
+// The levels that the cluster begins with.
+Result<Levels> levels_of(const FormatOptions& options) {
+  std::int16_t metadata_version = metadata_level::kNewest;
+  if (options.release_version.has_value()) {
+    const auto level = metadata_version_level(*options.release_version);
+    if (!level.has_value()) {
+      return failure(Errc::invalid,
+                     fmt::format("Unknown metadata.version '{}'", *options.release_version));
+    }
+    metadata_version = *level;
+  }
+  if (const auto given = options.features.find(std::string(kMetadataVersion));
+      given != options.features.end()) {
+    if (options.release_version.has_value()) {
+      return failure(Errc::invalid,
+                     "metadata.version is given twice: by the release version and as a feature");
+    }
+    metadata_version = given->second;
+  }
+  Levels levels = default_levels(metadata_version);
+  for (const auto& [name, level] : options.features) levels[name] = level;
+  TRY_VOID(check_levels(levels));
+  const auto kraft = levels.find(kKraftVersion);
+  const std::int16_t kraft_version = kraft == levels.end() ? std::int16_t{0} : kraft->second;
+  if (is_dynamic(options.mode) && kraft_version == 0) {
+    if (options.features.contains(std::string(kKraftVersion)) ||
+        metadata_version < metadata_level::kKraftVersion1) {
+      return failure(
+          Errc::invalid,
+          "a dynamic quorum needs kraft.version 1 and metadata.version 3.9-IV0 or newer; "
+          "name a static one with controller.quorum.voters");
+    }
+  }
+  if (!is_dynamic(options.mode)) levels.erase(std::string(kKraftVersion));
+  return levels;
+}
+
+Result<std::vector<Voter>> voters_of(const FormatOptions& options, const Uuid& own_directory) {
+  std::vector<Voter> voters;
+  auto add = [&](NodeId id, const std::string& host, std::uint16_t port, const Uuid& directory) {
+    Voter& voter = voters.emplace_back();
+    voter.id = id;
+    voter.directory_id = directory;
+    voter.endpoints.push_back({options.controller_listener, host, port});
+  };
+  if (options.mode == FormatMode::standalone)
+    add(options.node_id, options.controller_host, options.controller_port, own_directory);
+  if (options.mode == FormatMode::initial_controllers) {
+    for (const InitialController& controller : options.initial_controllers)
+      add(controller.id, controller.host, controller.port, controller.directory_id);
+    if (voters.empty()) return failure(Errc::invalid, "no initial controllers are named");
+  }
+  return voters;
+}
+
+// Own entry among the initial controllers: its directory id becomes the metadata directory's.
+std::optional<Uuid> named_directory(const FormatOptions& options) {
+  for (const InitialController& controller : options.initial_controllers)
+    if (controller.id == options.node_id) return controller.directory_id;
+  return std::nullopt;
+}
+
+std::vector<std::uint8_t> bootstrap_checkpoint(const Levels& levels, TimestampMs now) {
+  SnapshotBuilder snapshot(0, 0, 0, {}, now);
+  auto add = [&snapshot](std::string_view name, std::int16_t level) {
+    protocol::FeatureLevelRecord record;
+    record.name = name;
+    record.feature_level = level;
+    protocol::Writer out;
+    if (protocol::encode_metadata_record(out, record, 0)) snapshot.add(out.own());
+  };
+  // metadata.version first, for the rest depends on it; kraft.version belongs to the quorum.
+  add(kMetadataVersion, levels.find(kMetadataVersion)->second);
+  for (const auto& [name, level] : levels)
+    if (name != kMetadataVersion && name != kKraftVersion && level > 0) add(name, level);
+  return std::move(snapshot).finish();
+}
+
+Uuid draw(io::Loop& loop) {
+  while (true) {
+    const Uuid id = Uuid::from_random(loop.backend().entropy(), loop.backend().entropy());
+    if (!id.is_reserved() && id.to_string().front() != '-') return id;
+  }
+}
+
+io::Task<Result<bool>> is_formatted(io::Loop& loop, std::string directory) {
+  const auto meta = co_await segments::LogDirectory::read_meta_properties(loop, directory);
+  if (meta) co_return true;
+  if (meta.error().code == Errc::not_found) co_return false;
+  co_return std::unexpected(meta.error());
+}
+
+Result<void> check_arguments(const FormatOptions& options) {
+  if (options.cluster_id.empty()) return failure(Errc::invalid, "the cluster id is empty");
+  if (options.node_id < 0) return failure(Errc::invalid, "the node id is missing");
+  if (std::find(options.directories.begin(), options.directories.end(),
+                options.metadata_directory) == options.directories.end())
+    return failure(Errc::invalid, "the metadata log's directory is not among the directories");
+  if (options.mode == FormatMode::standalone &&
+      (options.controller_host.empty() || options.controller_host == "0.0.0.0")) {
+    return failure(
+        Errc::invalid,
+        "the controller's host is not routable: set advertised.listeners or the listener's host");
+  }
+  if (options.mode == FormatMode::initial_controllers && !named_directory(options).has_value())
+    return failure(Errc::invalid,
+                   fmt::format("the initial controllers do not name node {}", options.node_id));
+  return {};
+}
+
+}  // namespace
+
+io::Task<Result<void>> format(io::Loop& loop, FormatOptions options) {
+  CO_TRY_VOID(check_arguments(options));
+  CO_TRY(const Levels levels, levels_of(options));
+  std::vector<std::string> empty;
+  for (const std::string& directory : options.directories) {
+    CO_TRY(const bool formatted, co_await is_formatted(loop, directory));
+    if (!formatted)
+      empty.push_back(directory);
+    else if (!options.ignore_formatted)
+      co_return failure(Errc::already_exists,
+                        fmt::format("{} is formatted already. Use --ignore-formatted to "
+                                    "ignore this directory and format the others",
+                                    directory));
+  }
+  // The metadata directory last: it names the quorum, and with its identity the node is whole.
+  if (std::erase(empty, options.metadata_directory) > 0)
+    empty.push_back(options.metadata_directory);
+  for (const std::string& directory : empty) {
+    CO_TRY_VOID(co_await io::make_directories(loop, directory));
+    Uuid id = draw(loop);
+    if (directory == options.metadata_directory) {
+      if (options.mode == FormatMode::initial_controllers) id = *named_directory(options);
+      CO_TRY(const std::vector<Voter> voters, voters_of(options, id));
+      const TimestampMs now = loop.wall_now();
+      if (!voters.empty()) {
+        const std::string log = io::join_path(directory, fmt::format("{}-0", kMetadataTopic));
+        CO_TRY_VOID(co_await io::make_directories(loop, log));
+        SnapshotBuilder snapshot(0, now, 1, voters, now);
+        CO_TRY_VOID(co_await io::replace_file(loop, io::join_path(log, snapshot_name({0, 0})),
+                                              std::move(snapshot).finish()));
+        CO_TRY_VOID(co_await io::sync_directory(loop, directory));
+      }
+      CO_TRY_VOID(co_await io::replace_file(loop, io::join_path(directory, kBootstrapFile),
+                                            bootstrap_checkpoint(levels, now)));
+    }
+    CO_TRY_VOID(co_await segments::LogDirectory::format(
+        loop, directory, segments::MetaProperties{1, options.cluster_id, options.node_id, id}));
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace drave::raft
