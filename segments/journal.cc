@@ -374,6 +374,9 @@ void Journal::take_touched(std::vector<JournalClient*>& into) {
   }
   state_->touched.clear();
 }
+void Journal::fence(const Error& error) {
+  state_->fence(error);
+}
 void Journal::set_failure_handler(std::function<void(const Error&)> handler) {
   state_->failure_handler = std::move(handler);
 }

@@ -126,6 +126,8 @@ class Journal {
   JournalSequence last_sequence() const;
   bool is_fenced() const;
   const Error& fence_reason() const;
+  // The directory has failed elsewhere: nothing more is acknowledged here either.
+  void fence(const Error& error);
   // Called after the clients' on_journal_failed, once.
   void set_failure_handler(std::function<void(const Error&)> handler);
 

@@ -328,6 +328,8 @@ io::Task<void> LogShardImpl::fence_all(Error error) {
   std::vector<PartitionLogImpl*> all;
   for (const auto& [id, open] : logs_) all.push_back(open->log.get());
   for (PartitionLogImpl* log : all) log->fence(error);
+  // What waits for room in the journal would wait for ever.
+  journal_->fence(error);
   LogDirectoryImpl* directory = &directory_;
   co_await io::call_on(loop_, directory_.home_shard(),
                        [directory, error] { directory->fence(error); });
