@@ -14,6 +14,13 @@ std::vector<std::uint8_t> to_bytes(std::string_view text) {
   return {text.begin(), text.end()};
 }
 
+void move_offset(OffsetCheckpoint& from, OffsetCheckpoint& to, const TopicPartitionName& name) {
+  const auto at = from.find(name);
+  if (at == from.end()) return;
+  to[name] = at->second;
+  from.erase(at);
+}
+
 }  // namespace
 
 LogDirectoryImpl::LogDirectoryImpl(io::Loop& loop, std::string path, LogDirectoryOptions options)
@@ -73,10 +80,12 @@ io::Task<Result<std::vector<LogDirectoryImpl::LogPointer>>> LogDirectoryImpl::ta
     LogPointer log = std::move(at->second);
     recovered_.erase(at);
     const TopicPartitionName name{partition.topic, partition.id.partition};
-    CheckpointPart& part = parts_[kRecoveredPart];
-    part.recovery_points.erase(name);
-    part.log_starts.erase(name);
-    part.high_watermarks.erase(name);
+    // From one share to the other: no file may lack the partition in between.
+    CheckpointPart& from = parts_[kRecoveredPart];
+    CheckpointPart& to = parts_[shard.part()];
+    move_offset(from.recovery_points, to.recovery_points, name);
+    move_offset(from.log_starts, to.log_starts, name);
+    move_offset(from.high_watermarks, to.high_watermarks, name);
     log->set_config(config_of(partition));
     CO_TRY_VOID(co_await log->attach(shard.services()));
     taken.push_back(std::move(log));

@@ -78,6 +78,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   // Fences all logs, soon; tells the directory.
   void fence(const Error& error);
   const std::shared_ptr<ShardLink>& link() const { return link_; }
+  int part() const { return part_; }
   const FlusherCounters& flusher_counters() const { return flusher_->counters(); }
 
  private:
