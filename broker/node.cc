@@ -189,6 +189,7 @@ io::Task<Result<void>> Node::start_shards() {
   // Partitions that no metadata knows are set aside, not served and not deleted.
   for (const auto& directory : directories_) {
     for (const segments::PartitionToOpen& found : directory->found()) {
+      if (found.id.topic_id == kMetadataTopicId) continue;  // the controller's
       const ServedTopic* topic = serving_->find(found.id.topic_id);
       if (topic != nullptr && topic->topic->partitions.contains(found.id.partition)) continue;
       LOG_WARN("broker", "stray partition set aside directory={} topic={} partition={}",
