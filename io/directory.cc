@@ -82,6 +82,12 @@ Task<Result<void>> make_directories(Loop& loop, std::string path) {
     auto made =
         co_await on_name(loop, OperationCode::make_directory, "make directory", std::move(prefix));
     if (!made && made.error().code != Errc::already_exists) co_return made;
+    if (made) {
+      const std::string_view name = std::string_view(path).substr(0, end);
+      const std::size_t slash = name.rfind('/');
+      std::string parent(slash == std::string_view::npos ? "." : name.substr(0, slash));
+      CO_TRY_VOID(co_await sync_directory(loop, parent.empty() ? "/" : std::move(parent)));
+    }
     if (end == std::string::npos) break;
   }
   CO_TRY(const FileStatus found, co_await status(loop, path));

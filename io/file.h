@@ -72,7 +72,8 @@ Task<Result<std::vector<DirectoryEntry>>> list_directory(Loop& loop, std::string
 Task<Result<FileStatus>> status(Loop& loop, std::string path);  // Errc::not_found
 Task<Result<void>> rename(Loop& loop, std::string path, std::string path_to);
 Task<Result<void>> unlink(Loop& loop, std::string path);
-// Makes the directory and its missing parents; no error if it exists.
+// Makes the directory and its missing parents, each durable on return with its name; no error if it
+// exists. What existed before is not made durable.
 Task<Result<void>> make_directories(Loop& loop, std::string path);
 // Unlinks a directory with everything in it.
 Task<Result<void>> remove_tree(Loop& loop, std::string path);
