@@ -1,0 +1,215 @@
+#include "broker/controller/quorum_controller.h"
+
+#include <set>
+
+#include "io/file.h"
+#include "io/scope.h"
+#include "metadata/features.h"
+#include "protocol/error_code.h"
+#include "tests/broker/controller/controller_run.h"
+
+namespace drave::broker::testing {
+namespace {
+
+using protocol::CreateTopicsRequest;
+using protocol::ErrorCode;
+
+CreateTopicsRequest::CreatableTopic topic(std::string_view name, std::int32_t partitions = 1) {
+  CreateTopicsRequest::CreatableTopic made;
+  made.name = name;
+  made.num_partitions = partitions;
+  made.replication_factor = 1;
+  return made;
+}
+
+io::Task<std::int16_t> create(Life life, std::string name, std::int32_t partitions = 1) {
+  CreateTopicsRequest request;
+  request.topics.push_back(topic(name, partitions));
+  const auto answer = co_await life.controller.create_topics(request, 7);
+  co_return answer.message.topics.at(0).error_code;
+}
+
+TEST(QuorumController, begins_with_the_bootstrap_records_and_registers) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    const metadata::Image& image = *life.controller.image();
+    EXPECT_EQ(image.feature("metadata.version"), 30);
+    EXPECT_EQ(image.feature("kraft.version"), 1);
+    EXPECT_EQ(image.feature("transaction.version"), 2);
+    EXPECT_EQ(image.voters().size(), 1u);
+    const metadata::RegistrationImage* broker = image.broker(1);
+    if (broker == nullptr) {
+      ADD_FAILURE() << "not registered";
+      co_return;
+    }
+    EXPECT_FALSE(broker->fenced);
+    EXPECT_EQ(broker->epoch, life.controller.broker_epoch());
+    EXPECT_EQ(image.controllers().size(), 1u);
+    EXPECT_EQ(life.controller.leader_epoch(), 1);
+    EXPECT_TRUE(life.controller.is_active());
+    EXPECT_EQ(life.controller.high_watermark(), image.last_contained().offset + 1);
+  });
+}
+
+TEST(QuorumController, topics_are_there_after_a_restart_and_the_epoch_grows) {
+  ControllerRun run;
+  TopicId id;
+  TopicId* told = &id;
+  run.live([told](Life life) -> io::Task<void> {
+    CreateTopicsRequest request;
+    request.topics.push_back(topic("events", 3));
+    const std::string name = "retention.ms";
+    request.topics[0].configs.push_back({name, "1000"});
+    const auto answer = co_await life.controller.create_topics(request, 7);
+    EXPECT_EQ(answer.message.topics.at(0).error_code, 0);
+    EXPECT_EQ(answer.message.topics.at(0).num_partitions, 3);
+    *told = answer.message.topics.at(0).topic_id;
+    EXPECT_NE(life.published.images.back()->topics().find(std::string_view("events")), nullptr);
+  });
+  run.live([told](Life life) -> io::Task<void> {
+    const metadata::TopicImage* found = life.controller.image()->topics().find(*told);
+    if (found == nullptr) {
+      ADD_FAILURE() << "the topic is gone";
+      co_return;
+    }
+    EXPECT_EQ(found->name, "events");
+    EXPECT_EQ(found->partitions.size(), 3u);
+    EXPECT_EQ(found->partitions.at(2).leader, 1);
+    EXPECT_EQ(life.controller.image()
+                  ->configs({metadata::ConfigResourceType::topic, "events"})
+                  .at("retention.ms"),
+              "1000");
+    EXPECT_EQ(life.controller.leader_epoch(), 2);
+    EXPECT_EQ(co_await create(life, "events"),
+              static_cast<std::int16_t>(ErrorCode::topic_already_exists));
+    EXPECT_EQ(co_await create(life, "more"), 0);
+  });
+}
+
+TEST(QuorumController, what_was_answered_survives_a_power_cut) {
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    ControllerRun run(seed);
+    for (int life_number = 0; life_number < 4; ++life_number) {
+      run.live_until_power_cut([life_number](Life life) -> io::Task<void> {
+        for (int before = 0; before < life_number; ++before) {
+          const std::string name = "topic" + std::to_string(before);
+          EXPECT_NE(life.controller.image()->topics().find(std::string_view(name)), nullptr)
+              << name;
+        }
+        EXPECT_EQ(co_await create(life, "topic" + std::to_string(life_number), 2), 0);
+      });
+    }
+  }
+}
+
+TEST(QuorumController, producer_ids_never_repeat) {
+  ControllerRun run;
+  std::set<std::int64_t> firsts;
+  std::set<std::int64_t>* seen = &firsts;
+  for (int life_number = 0; life_number < 4; ++life_number) {
+    run.live_until_power_cut([seen](Life life) -> io::Task<void> {
+      for (int i = 0; i < 3; ++i) {
+        const Result<ProducerIdBlock> block = co_await life.controller.allocate_producer_ids();
+        EXPECT_TRUE(block.has_value());
+        EXPECT_EQ(block->count, 1000);
+        EXPECT_TRUE(seen->insert(block->first).second);
+      }
+    });
+  }
+  EXPECT_EQ(firsts.size(), 12u);
+}
+
+io::Task<void> create_into(Life life, std::string name, std::int16_t* code) {
+  *code = co_await create(life, name);
+}
+
+TEST(QuorumController, requests_may_be_pipelined) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    std::vector<std::int16_t> codes(50, -7);
+    const std::size_t images = life.published.images.size();
+    io::Scope scope(life.process.loop());
+    for (std::size_t i = 0; i < codes.size(); ++i)
+      scope.spawn(create_into(life, "t" + std::to_string(i % 40), &codes[i]));
+    co_await scope.join();
+    int exist = 0;
+    for (const std::int16_t code : codes) {
+      EXPECT_TRUE(code == 0 || code == static_cast<std::int16_t>(ErrorCode::topic_already_exists));
+      if (code != 0) ++exist;
+    }
+    EXPECT_EQ(exist, 10);
+    EXPECT_EQ(life.controller.image()->topics().by_name().size(), 40u);
+    // Many decisions became visible together.
+    EXPECT_LT(life.published.images.size() - images, 40u);
+  });
+}
+
+TEST(QuorumController, a_thousand_topics_in_one_request) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    std::vector<std::string> names;
+    for (int i = 0; i < 1000; ++i) names.push_back("many-" + std::to_string(i));
+    CreateTopicsRequest request;
+    for (const std::string& name : names) request.topics.push_back(topic(name));
+    const auto answer = co_await life.controller.create_topics(request, 7);
+    for (const auto& result : answer.message.topics) EXPECT_EQ(result.error_code, 0);
+    EXPECT_EQ(life.controller.image()->topics().by_name().size(), 1000u);
+    EXPECT_EQ(co_await create(life, "wide", 1000), 0);
+  });
+}
+
+TEST(QuorumController, validate_only_changes_nothing) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    CreateTopicsRequest request;
+    request.topics.push_back(topic("dry"));
+    request.validate_only = true;
+    const Offset before = life.controller.high_watermark();
+    const auto answer = co_await life.controller.create_topics(request, 7);
+    EXPECT_EQ(answer.message.topics.at(0).error_code, 0);
+    EXPECT_EQ(life.controller.high_watermark(), before);
+    EXPECT_TRUE(life.controller.image()->topics().by_name().empty());
+  });
+}
+
+TEST(QuorumController, describes_its_quorum) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    protocol::DescribeQuorumRequest request;
+    request.topics.push_back({"__cluster_metadata", {{0}}});
+    request.topics.push_back({"other", {{0}}});
+    const auto answer = life.controller.describe_quorum(request, 2);
+    const auto& partition = answer.message.topics.at(0).partitions.at(0);
+    EXPECT_EQ(partition.leader_id, 1);
+    EXPECT_EQ(partition.leader_epoch, 1);
+    EXPECT_EQ(partition.high_watermark, life.controller.high_watermark());
+    EXPECT_EQ(partition.current_voters.size(), 1u);
+    EXPECT_EQ(partition.current_voters.at(0).log_end_offset, partition.high_watermark);
+    EXPECT_EQ(answer.message.topics.at(1).partitions.at(0).error_code, 3);
+    EXPECT_EQ(answer.message.nodes.size(), 1u);
+    co_return;
+  });
+}
+
+TEST(QuorumController, snapshots_replace_the_log_and_old_ones_go) {
+  ControllerRun run;
+  run.config.metadata_bytes_between_snapshots_max = 4000;
+  run.config.metadata_retention_bytes = 1;
+  run.live([](Life life) -> io::Task<void> {
+    for (int i = 0; i < 60; ++i) EXPECT_EQ(co_await create(life, "s" + std::to_string(i), 3), 0);
+  });
+  run.live([](Life life) -> io::Task<void> {
+    EXPECT_EQ(life.controller.image()->topics().by_name().size(), 60u);
+    EXPECT_EQ(life.controller.image()->feature("kraft.version"), 1);
+    EXPECT_EQ(life.controller.image()->voters().size(), 1u);
+    const auto entries =
+        co_await io::list_directory(life.process.loop(), "/data/__cluster_metadata-0");
+    int checkpoints = 0;
+    for (const auto& entry : *entries)
+      if (entry.name.ends_with(".checkpoint")) ++checkpoints;
+    EXPECT_EQ(checkpoints, 1);
+  });
+}
+
+}  // namespace
+}  // namespace drave::broker::testing

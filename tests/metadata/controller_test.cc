@@ -1,0 +1,247 @@
+// The controller's decisions, with the answers that Kafka 4.3.1 gave to the same requests.
+
+#include "metadata/controller/configs.h"
+#include "metadata/controller/features_update.h"
+#include "metadata/controller/registration.h"
+#include "metadata/controller/topics.h"
+#include "metadata/topic_name.h"
+#include "protocol/error_code.h"
+#include "tests/metadata/image_support.h"
+
+namespace drave::metadata::testing {
+namespace {
+
+using protocol::CreateTopicsRequest;
+using protocol::ErrorCode;
+
+struct Decisions : ::testing::Test {
+  Image image = cluster(1);
+  ConfigMap fixed;
+  Random random{7};
+  RecordList records;
+  ControllerContext context() { return {image, fixed, 1, 2, 1, true, random}; }
+  void accept() {
+    image = apply_all(image, records);
+    records = RecordList();
+  }
+  static CreateTopicsRequest::CreatableTopic topic(std::string_view name, std::int32_t partitions,
+                                                   std::int16_t factor) {
+    CreateTopicsRequest::CreatableTopic made;
+    made.name = name;
+    made.num_partitions = partitions;
+    made.replication_factor = factor;
+    return made;
+  }
+  void create(std::string_view name, std::int32_t partitions = 1) {
+    CreateTopicsRequest request;
+    request.topics.push_back(topic(name, partitions, 1));
+    EXPECT_EQ(create_topics(context(), request, 7, records).message.topics.at(0).error_code, 0)
+        << name;
+    accept();
+  }
+};
+
+TEST_F(Decisions, create_topics_answers_as_kafka_does) {
+  CreateTopicsRequest request;
+  request.topics = {topic("tx-a", 3, 1),     topic("tx-b", 0, 1), topic("tx-c", 1, 9),
+                    topic("bad/name", 1, 1), topic("..", 1, 1),   topic("tx-d", -1, -1)};
+  request.topics.push_back(topic("tx-cfg", 1, 1));
+  request.topics.back().configs.push_back({"no.such.config", "1"});
+  request.topics.push_back(topic("tx-assigned", -1, -1));
+  request.topics.back().assignments.push_back({0, {77}});
+  const auto answer = create_topics(context(), request, 7, records);
+  const std::vector<std::pair<int, std::string>> expected{
+      {0, ""},
+      {37, "Number of partitions was set to an invalid non-positive value."},
+      {38,
+       "Unable to replicate the partition 9 time(s): The target replication factor of 9 cannot be "
+       "reached "
+       "because only 1 broker(s) are registered or some brokers have all their log directories "
+       "cordoned."},
+      {17,
+       "Topic name is invalid: 'bad/name' contains one or more characters other than ASCII "
+       "alphanumerics, "
+       "'.', '_' and '-'"},
+      {17, "Topic name is invalid: '..' is not allowed"},
+      {0, ""},
+      {40, "Unknown topic config name: no.such.config"},
+      {39,
+       "The manual partition assignment includes broker 77, but no such broker is registered."}};
+  ASSERT_EQ(answer.message.topics.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(answer.message.topics[i].error_code, expected[i].first) << i;
+    EXPECT_EQ(answer.message.topics[i].error_message.value_or(""), expected[i].second) << i;
+  }
+  EXPECT_EQ(answer.message.topics[5].num_partitions, 2);
+  accept();
+  EXPECT_EQ(image.topics().by_name().size(), 2u);
+  const PartitionImage& partition = image.topics().find(std::string_view("tx-a"))->partitions.at(0);
+  EXPECT_EQ(partition.leader, 1);
+  EXPECT_EQ(partition.directories, (std::vector<Uuid>{{7, 1}}));
+}
+
+TEST_F(Decisions, names_collide_with_topics_and_within_a_request) {
+  create("a.b");
+  CreateTopicsRequest request;
+  request.topics = {topic("a_b", 1, 1), topic("c.d", 1, 1), topic("c_d", 1, 1), topic("e", 1, 1),
+                    topic("e", 1, 1)};
+  const auto answer = create_topics(context(), request, 7, records);
+  ASSERT_EQ(answer.message.topics.size(), 4u);
+  EXPECT_EQ(*answer.message.topics[0].error_message,
+            "Topic 'a_b' collides with existing topic: a.b");
+  EXPECT_EQ(answer.message.topics[1].error_code, 0);
+  EXPECT_EQ(answer.message.topics[2].error_code, 17);
+  EXPECT_EQ(answer.message.topics[3].error_code, 42);
+}
+
+TEST_F(Decisions, too_many_partitions_make_no_records) {
+  CreateTopicsRequest request;
+  request.topics = {topic("a", 10'001, 1)};
+  EXPECT_EQ(create_topics(context(), request, 7, records).message.topics[0].error_code, 44);
+  EXPECT_TRUE(records.empty());
+}
+
+TEST_F(Decisions, replicas_are_spread_over_brokers) {
+  image = cluster(3);
+  CreateTopicsRequest request;
+  request.topics = {topic("spread", 6, 2)};
+  EXPECT_EQ(create_topics(context(), request, 7, records).message.topics[0].error_code, 0);
+  accept();
+  std::map<NodeId, int> leaders;
+  for (const auto& [index, partition] :
+       image.topics().find(std::string_view("spread"))->partitions) {
+    EXPECT_EQ(partition.replicas.size(), 2u);
+    EXPECT_NE(partition.replicas[0], partition.replicas[1]);
+    ++leaders[partition.leader];
+  }
+  EXPECT_EQ(leaders, (std::map<NodeId, int>{{1, 2}, {2, 2}, {3, 2}}));
+}
+
+TEST_F(Decisions, create_partitions_answers_as_kafka_does) {
+  create("tx-a", 3);
+  create("tx-d", 2);
+  protocol::CreatePartitionsRequest request;
+  for (const auto& [name, count] :
+       std::vector<std::pair<std::string_view, int>>{{"tx-a", 4}, {"tx-d", 1}, {"nope", 5}}) {
+    request.topics.emplace_back();
+    request.topics.back().name = name;
+    request.topics.back().count = count;
+    request.topics.back().assignments = std::nullopt;
+  }
+  const auto answer = create_partitions(context(), request, records);
+  EXPECT_EQ(answer.message.results[0].error_code, 0);
+  EXPECT_EQ(answer.message.results[1].error_code, 37);
+  EXPECT_EQ(*answer.message.results[1].error_message,
+            "The topic tx-d currently has 2 partition(s); 1 would not be an increase.");
+  EXPECT_EQ(answer.message.results[2].error_code, 3);
+  accept();
+  EXPECT_EQ(image.topics().find(std::string_view("tx-a"))->partitions.size(), 4u);
+}
+
+TEST_F(Decisions, delete_topics_by_name_and_id) {
+  create("one");
+  create("two");
+  const TopicId two = image.topics().find(std::string_view("two"))->id;
+  protocol::DeleteTopicsRequest request;
+  request.topics = {
+      {"one", TopicId()}, {std::nullopt, two}, {std::nullopt, {9, 9}}, {"none", TopicId()}};
+  const auto answer = delete_topics(context(), request, 6, records);
+  EXPECT_EQ(answer.message.responses[0].error_code, 0);
+  EXPECT_EQ(answer.message.responses[1].error_code, 0);
+  EXPECT_EQ(answer.message.responses[1].name, "two");
+  EXPECT_EQ(answer.message.responses[2].error_code, 100);
+  EXPECT_EQ(answer.message.responses[3].error_code, 3);
+  accept();
+  EXPECT_TRUE(image.topics().by_name().empty());
+}
+
+TEST_F(Decisions, configs_are_altered_as_kafka_does) {
+  create("tx-a");
+  create("tx-b");
+  create("tx-d");
+  protocol::IncrementalAlterConfigsRequest request;
+  request.resources = {
+      {2, "tx-a", {{"retention.ms", 0, "1000"}}},      {2, "tx-b", {{"retention.ms", 0, "x"}}},
+      {2, "tx-d", {{"cleanup.policy", 2, "compact"}}}, {4, "1", {{"num.partitions", 0, "5"}}},
+      {4, "", {{"log.retention.ms", 0, "5"}}},         {2, "gone", {{"retention.ms", 0, "1"}}}};
+  const auto answer = incremental_alter_configs(context(), request, records);
+  const std::vector<std::pair<int, std::string>> expected{
+      {0, ""}, {40, "Invalid value x for configuration retention.ms: Not a number of type LONG"},
+      {0, ""}, {42, "Cannot update these configs dynamically: [num.partitions]"},
+      {0, ""}, {3, "The topic 'gone' does not exist."}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(answer.message.responses[i].error_code, expected[i].first) << i;
+    EXPECT_EQ(answer.message.responses[i].error_message.value_or(""), expected[i].second) << i;
+  }
+  accept();
+  EXPECT_EQ(image.configs({ConfigResourceType::topic, "tx-d"}).at("cleanup.policy"),
+            "delete,compact");
+  protocol::AlterConfigsRequest replace;
+  replace.resources = {{2, "tx-a", {{"segment.bytes", "1048576"}}}};
+  EXPECT_EQ(alter_configs(context(), replace, records).message.responses[0].error_code, 0);
+  accept();
+  EXPECT_EQ(image.configs({ConfigResourceType::topic, "tx-a"}),
+            (ConfigMap{{"segment.bytes", "1048576"}}));
+}
+
+TEST_F(Decisions, features_are_updated_all_or_none) {
+  protocol::UpdateFeaturesRequest request;
+  request.feature_updates.push_back({"no.such.feature", 1, false, 1});
+  auto answer = update_features(context(), request, 2, records);
+  EXPECT_EQ(answer.message.error_code, 95);
+  EXPECT_EQ(*answer.message.error_message,
+            "The update failed for all features since the following feature had an error: Invalid "
+            "update version 1 "
+            "for feature no.such.feature. Local controller 1 does not support this feature.");
+  request.feature_updates = {{"metadata.version", 29, false, 2}};
+  EXPECT_EQ(update_features(context(), request, 2, records).message.error_code, 95);
+  EXPECT_TRUE(records.empty());
+}
+
+TEST_F(Decisions, a_partition_without_a_leader_gets_its_eligible_one_back) {
+  create("t");
+  RecordList left;
+  protocol::PartitionChangeRecord change;
+  change.partition_id = 0;
+  change.topic_id = image.topics().find(std::string_view("t"))->id;
+  change.isr = std::vector<NodeId>{};
+  change.leader = kNoLeader;
+  change.eligible_leader_replicas = std::vector<NodeId>{1};
+  change.last_known_elr = std::vector<NodeId>{1};
+  left.add(change, std::int16_t{2});
+  image = apply_all(image, left);
+  unfence_broker(image, 1, records);
+  accept();
+  const PartitionImage& partition = image.topics().find(std::string_view("t"))->partitions.at(0);
+  EXPECT_EQ(partition.leader, 1);
+  EXPECT_EQ(partition.isr, std::vector<NodeId>{1});
+  EXPECT_EQ(partition.leader_epoch, 2);
+}
+
+TEST_F(Decisions, nobody_leads_a_partition_that_he_may_have_lost) {
+  image = cluster(2);
+  CreateTopicsRequest request;
+  request.topics = {topic("t", 1, 2)};
+  create_topics(context(), request, 7, records);
+  accept();
+  RecordList left;
+  protocol::PartitionChangeRecord change;
+  change.partition_id = 0;
+  change.topic_id = image.topics().find(std::string_view("t"))->id;
+  change.isr = std::vector<NodeId>{2};
+  change.leader = kNoLeader;
+  left.add(change, std::int16_t{2});
+  image = apply_all(image, left);
+  unfence_broker(image, 1, records);
+  EXPECT_TRUE(records.empty());
+}
+
+TEST(TopicName, limits) {
+  EXPECT_TRUE(is_valid_topic_name(std::string(249, 'a')));
+  EXPECT_FALSE(is_valid_topic_name(std::string(250, 'a')));
+  EXPECT_FALSE(is_valid_topic_name(""));
+  EXPECT_EQ(*topic_name_problem(""), "Topic name is invalid: the empty string is not allowed");
+}
+
+}  // namespace
+}  // namespace drave::metadata::testing

@@ -1,0 +1,156 @@
+#include "metadata/delta.h"
+
+#include "metadata/loader.h"
+#include "protocol/batch_builder.h"
+#include "tests/metadata/image_support.h"
+
+namespace drave::metadata::testing {
+namespace {
+
+const TopicId kTopic{5, 6};
+
+void add_topic(RecordList& records, int partitions) {
+  protocol::TopicRecord topic;
+  topic.name = "t";
+  topic.topic_id = kTopic;
+  records.add(topic);
+  for (int index = 0; index < partitions; ++index) {
+    PartitionImage partition;
+    partition.replicas = {1, 2};
+    partition.isr = {1, 2};
+    partition.leader = 1;
+    add_partition_record(records, kTopic, index, partition, 30);
+  }
+}
+
+TEST(Delta, a_change_of_the_leader_counts_both_epochs) {
+  RecordList records;
+  add_topic(records, 1);
+  protocol::PartitionChangeRecord change;
+  change.partition_id = 0;
+  change.topic_id = kTopic;
+  change.isr = std::vector<NodeId>{2};
+  records.add(change, std::int16_t{2});
+  change.leader = 2;
+  records.add(change, std::int16_t{2});
+  const Image image = apply_all(Image(), records);
+  const PartitionImage& partition = image.topics().find(kTopic)->partitions.at(0);
+  EXPECT_EQ(partition.leader, 2);
+  EXPECT_EQ(partition.leader_epoch, 1);
+  EXPECT_EQ(partition.partition_epoch, 2);
+  EXPECT_EQ(partition.isr, std::vector<NodeId>{2});
+}
+
+TEST(Delta, the_image_before_stays_as_it_was) {
+  RecordList records;
+  add_topic(records, 2);
+  const Image before = apply_all(Image(), records);
+  RecordList more;
+  PartitionImage partition;
+  partition.replicas = {1};
+  add_partition_record(more, kTopic, 2, partition, 30);
+  const Image after = apply_all(before, more);
+  EXPECT_EQ(before.topics().find(kTopic)->partitions.size(), 2u);
+  EXPECT_EQ(after.topics().find(std::string_view("t"))->partitions.size(), 3u);
+}
+
+TEST(Delta, a_topic_goes_with_its_configs_and_its_name_is_free) {
+  RecordList records;
+  add_topic(records, 1);
+  protocol::ConfigRecord config;
+  config.resource_type = 2;
+  config.resource_name = "t";
+  config.name = "retention.ms";
+  config.value = "1";
+  records.add(config);
+  protocol::RemoveTopicRecord remove;
+  remove.topic_id = kTopic;
+  records.add(remove);
+  const Image image = apply_all(Image(), records);
+  EXPECT_TRUE(image.topics().by_name().empty());
+  EXPECT_TRUE(image.all_configs().empty());
+}
+
+TEST(Delta, records_about_what_is_not_there_are_errors_that_name_them) {
+  Delta delta{Image()};
+  protocol::RemoveTopicRecord remove;
+  remove.topic_id = kTopic;
+  const auto removed = delta.apply(protocol::MetadataRecord(remove));
+  ASSERT_FALSE(removed.has_value());
+  EXPECT_NE(removed.error().context.find("RemoveTopicRecord"), std::string::npos);
+  protocol::PartitionChangeRecord change;
+  change.topic_id = kTopic;
+  EXPECT_FALSE(delta.apply(protocol::MetadataRecord(change)).has_value());
+  protocol::BrokerRegistrationChangeRecord broker;
+  EXPECT_FALSE(delta.apply(protocol::MetadataRecord(broker)).has_value());
+}
+
+TEST(Delta, an_unknown_record_is_an_error) {
+  Delta delta{Image()};
+  const std::vector<std::uint8_t> unknown{1, 99, 0, 0};
+  EXPECT_EQ(delta.apply(unknown).error().code, Errc::unsupported);
+}
+
+TEST(Delta, a_config_without_a_value_is_gone) {
+  RecordList records;
+  protocol::ConfigRecord config;
+  config.resource_type = 4;
+  config.name = "a";
+  config.value = "1";
+  records.add(config);
+  config.value = std::nullopt;
+  records.add(config);
+  EXPECT_TRUE(apply_all(Image(), records).all_configs().empty());
+}
+
+std::vector<std::uint8_t> batch_of(const RecordList& records, Offset base) {
+  protocol::BatchOptions options;
+  options.base_offset = base;
+  options.leader_epoch = 1;
+  protocol::BatchBuilder builder(options);
+  for (std::size_t index = 0; index < records.size(); ++index)
+    builder.append(5, std::nullopt, records[index]);
+  return std::move(builder).finish();
+}
+
+void feed(Loader& loader, const RecordList& records, Offset base) {
+  const std::vector<std::uint8_t> bytes = batch_of(records, base);
+  const Result<void> applied = loader.apply(*protocol::parse_batch(bytes));
+  EXPECT_TRUE(applied.has_value()) << applied.error().message();
+}
+
+TEST(Loader, a_transaction_is_seen_at_its_end_and_never_if_it_is_aborted) {
+  Loader loader;
+  RecordList first;
+  first.add(protocol::BeginTransactionRecord());
+  add_topic(first, 1);
+  feed(loader, first, 0);
+  EXPECT_TRUE(loader.in_transaction());
+  EXPECT_TRUE(loader.image()->topics().by_name().empty());
+  RecordList abort;
+  abort.add(protocol::AbortTransactionRecord());
+  feed(loader, abort, 10);
+  EXPECT_FALSE(loader.in_transaction());
+  EXPECT_TRUE(loader.image()->topics().by_name().empty());
+  feed(loader, first, 20);
+  RecordList end;
+  end.add(protocol::EndTransactionRecord());
+  feed(loader, end, 30);
+  EXPECT_EQ(loader.image()->topics().by_name().size(), 1u);
+  EXPECT_EQ(loader.image()->last_contained().offset, 30);
+}
+
+TEST(Loader, a_batch_that_fails_changes_nothing) {
+  Loader loader;
+  RecordList bad;
+  add_topic(bad, 1);
+  protocol::RemoveTopicRecord remove;
+  remove.topic_id = {9, 9};
+  bad.add(remove);
+  const std::vector<std::uint8_t> bytes = batch_of(bad, 0);
+  EXPECT_FALSE(loader.apply(*protocol::parse_batch(bytes)).has_value());
+  EXPECT_TRUE(loader.image()->topics().by_name().empty());
+}
+
+}  // namespace
+}  // namespace drave::metadata::testing
