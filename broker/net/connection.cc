@@ -186,12 +186,16 @@ void Connection::on_response_ready() {
 }
 
 void Connection::collect_sendable() {
-  while (!responses_.empty() && send_vectors_.size() < kSendPiecesMax) {
+  while (!closing_ && !responses_.empty() && send_vectors_.size() < kSendPiecesMax) {
     Response& first = responses_.front();
     if (!first.ready_) return;
     first.unlink();
     sending_.push_back(first);
-    if (first.closes_) ending_ = true;
+    if (first.closes_) {
+      // Nothing behind it is answered, and the reader, which may wait for a silent peer, ends.
+      closing_ = true;
+      return;
+    }
     first.writer_.pieces([&](ByteView piece) {
       send_vectors_.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
     });
@@ -202,7 +206,10 @@ void Connection::flush() {
   if (send_.in_flight) return;
   if (broken_) return drop_responses();
   collect_sendable();
-  if (send_vectors_.empty()) return release_sent();
+  if (send_vectors_.empty()) {
+    if (closing_) return close_now();
+    return release_sent();
+  }
   last_sent_ = shard_.loop().now();
   submit_send();
 }
@@ -251,6 +258,13 @@ void Connection::release_sent() {
     delete &sent;
   }
   progress_.wake_all();
+}
+
+// Everything before the answer that closes has been sent.
+void Connection::close_now() {
+  broken_ = true;
+  stop_reading("a request was refused");
+  drop_responses();
 }
 
 // The peer takes nothing more: answers that are ready or become ready are void.

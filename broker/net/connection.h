@@ -80,6 +80,7 @@ class Connection {
   void flush();
   void collect_sendable();
   void submit_send();
+  void close_now();
   void on_sent();
   void drop_responses();
   void release_sent();
@@ -110,7 +111,8 @@ class Connection {
   std::size_t frame_filled_seen_ = 0;
   Instant frame_progress_;
   bool ending_ = false;
-  bool broken_ = false;  // nothing can be sent any more
+  bool closing_ = false;  // after what is being sent, nothing is sent any more
+  bool broken_ = false;   // nothing can be sent any more
 };
 
 // Accepts nothing; serves one accepted socket until it ends.
