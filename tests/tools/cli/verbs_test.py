@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""The verbs of `drave` against a node: DRAVED, or genuine Kafka with `verbs_test.py kafka`."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests"))
+from harness.node import make_node  # noqa: E402
+
+DRAVE = os.environ.get("DRAVE") or str(ROOT / "build" / "release" / "bin" / "drave")
+KIND = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1] in ("draved", "kafka") else "draved"
+
+
+class Verbs(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.TemporaryDirectory(prefix="drave-verbs-")
+        more = {"heap": "400m"} if KIND == "kafka" else {}
+        cls.node = make_node(KIND, cls.folder.name, **more).start()
+
+    @classmethod
+    def tearDownClass(cls):
+        try:
+            cls.node.check(cls.node.stop())
+        finally:
+            cls.folder.cleanup()
+
+    def drave(self, *arguments, given="", code=0):
+        """What the verb printed; fails unless it exits with `code`."""
+        done = subprocess.run([DRAVE, *arguments], input=given, capture_output=True, text=True,
+                              env=os.environ | {"DRAVE_BOOTSTRAP": self.node.bootstrap},
+                              timeout=60)
+        self.assertEqual(done.returncode, code, f"{arguments}: {done.stdout}{done.stderr}")
+        return done.stdout if code == 0 else done.stderr
+
+    def json(self, *arguments, **more):
+        return json.loads(self.drave(*arguments, "-o", "json", **more))
+
+    def test_topics(self):
+        made = self.json("topic", "create", "one", "two", "-p", "3", "-c", "retention.ms=3600000")
+        self.assertEqual([row["status"] for row in made], ["created", "created"])
+        self.assertIn("already exists", self.drave("topic", "create", "one", code=1))
+        self.drave("topic", "create", "one", "--if-not-exists")
+        listed = {row["topic"]: row for row in self.json("topic", "list")}
+        self.assertEqual(listed["one"]["partitions"], 3)
+        described = self.json("topic", "describe", "one")[0]
+        self.assertEqual(described["configs"], {"retention.ms": "3600000"})
+        self.assertEqual([p["endOffset"] for p in described["partitions"]], [0, 0, 0])
+        self.drave("topic", "alter", "one", "-p", "5", "-s", "retention.ms=7200000")
+        self.assertEqual(len(self.json("topic", "describe", "one")[0]["partitions"]), 5)
+        self.drave("topic", "alter", "one", "-p", "2", code=1)
+        self.drave("topic", "delete", "two")
+        self.drave("topic", "delete", "two", code=4)
+        self.drave("topic", "delete", "two", "--if-exists")
+        self.assertIn("two", self.drave("topic", "describe", "two", code=4))
+
+    def test_configs(self):
+        self.drave("topic", "create", "configured", "-p", "1")
+        self.drave("config", "alter", "topic", "configured", "-s", "max.message.bytes=2000000")
+        rows = {row["key"]: row for row in self.json("config", "describe", "topic", "configured")}
+        self.assertEqual(rows["max.message.bytes"]["value"], "2000000")
+        self.assertEqual(rows["max.message.bytes"]["source"], "topic")
+        self.drave("config", "alter", "topic", "configured", "-u", "max.message.bytes")
+        rows = self.json("config", "describe", "topic", "configured", "max.message.bytes")
+        self.assertNotEqual(rows[0]["source"], "topic")
+        self.drave("config", "alter", "topic", "configured", "-s", "no.such.key=1", code=1)
+        self.drave("config", "alter", "topic", "configured", code=2)
+        self.assertTrue(self.json("config", "describe", "broker", "1", "--all"))
+
+    def test_records(self):
+        self.drave("topic", "create", "records", "copy", "-p", "1")
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            self.drave("produce", "records", "-K", ":", "-H", "codec=" + codec, "-z", codec,
+                       given=f"k:{codec} 1\nk:{codec} 2\n")
+        everything = self.drave("consume", "records", "--offset", "start", "--exit",
+                                "-f", "%t %p %o %k %s %h\\n").splitlines()
+        self.assertEqual(len(everything), 10)
+        self.assertEqual(everything[3], "records 0 3 k gzip 2 codec=gzip")
+
+        def values(offset, *more):
+            return self.drave("consume", "records", "--offset", offset, "--exit",
+                              *more).splitlines()
+
+        self.assertEqual(values("-2"), ["zstd 1", "zstd 2"])
+        self.assertEqual(values("+8"), ["zstd 1", "zstd 2"])
+        self.assertEqual(values("2:4"), ["gzip 1", "gzip 2"])
+        self.assertEqual(values("-1h", "-n", "1"), ["none 1"])
+        self.assertEqual(values("end"), [])
+        lines = self.drave("consume", "records", "-O", "start", "-e", "-o", "json")
+        self.drave("produce", "copy", "--from", "json", given=lines)
+        copied = self.drave("consume", "copy", "-O", "start", "-e", "-o", "json")
+        for a, b in zip(lines.splitlines(), copied.splitlines(), strict=True):
+            a, b = json.loads(a), json.loads(b)
+            for key in ("key", "value", "headers", "timestamp"):
+                self.assertEqual(a[key], b[key])
+        self.drave("consume", "records", "-p", "7", code=4)
+        self.drave("consume", "records", "-O", "someday", code=2)
+
+    def test_bench(self):
+        brief = ("-t", "bench", "-p", "2", "--seconds", "0.5", "--warm", "0.1")
+        produced = self.json("bench", "produce", *brief)
+        self.assertGreater(produced["records"], 0)
+        self.assertEqual(produced["errors"], 0)
+        open_loop = self.json("bench", "produce", *brief, "-R", "100")
+        self.assertAlmostEqual(open_loop["requestsPerSecond"], 100, delta=30)
+        consumed = self.json("bench", "consume", "-t", "bench", "--seconds", "0.5")
+        self.assertGreater(consumed["records"], 0)
+        latency = self.json("bench", "latency", *brief, "-R", "100")
+        self.assertGreater(latency["endToEndMicroseconds"]["count"], 20)
+        self.assertGreater(latency["endToEndMicroseconds"]["p50"], 0)
+        self.drave("bench", "consume", "-t", "no-such-topic", code=4)
+
+    def test_exit_codes(self):
+        self.drave("topic", "list", "-b", "127.0.0.1:1", code=3)
+        self.drave("no-such-verb", code=2)
+        self.drave("topic", code=2)
+        self.drave("log", "dump", "/no/such/file", code=4)
+        self.assertEqual(len(self.drave("random-uuid").strip()), 22)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,117 @@
+#include "tools/client/client.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "protocol/messages/api_versions.h"
+
+namespace drave::client {
+namespace {
+
+// Every broker knows this version; what it answers to it tells the rest.
+constexpr std::int16_t kApiVersionsFirstAsked = 3;
+
+}  // namespace
+
+Result<Client> Client::connect(std::vector<Endpoint> endpoints, Milliseconds timeout) {
+  Client client(timeout);
+  Error tried{Errc::closed, 0, ""};
+  for (const Endpoint& endpoint : endpoints) {
+    Result<std::unique_ptr<Peer>> peer = client.open_peer(endpoint);
+    if (peer) {
+      client.bootstrap_ = std::move(*peer);
+      return client;
+    }
+    tried.code = peer.error().code;
+    if (!tried.context.empty()) tried.context += "; ";
+    const Error& error = peer.error();
+    tried.context += error.message().substr(std::string(to_string(error.code)).size() + 2);
+  }
+  return std::unexpected(tried);
+}
+
+Result<std::unique_ptr<Client::Peer>> Client::open_peer(const Endpoint& endpoint) const {
+  auto peer = std::make_unique<Peer>();
+  TRY(peer->connection, Connection::open(endpoint, timeout_));
+  protocol::ApiVersionsRequest request;
+  request.client_software_name = "drave";
+  request.client_software_version = DRAVE_VERSION;
+  Answer<protocol::ApiVersionsResponse> answer;
+  TRY_VOID(peer->connection->call(request, kApiVersionsFirstAsked, answer.message, answer.bytes));
+  for (const auto& api : answer.message.api_keys)
+    peer->versions[api.api_key] = {api.min_version, api.max_version};
+  return peer;
+}
+
+Result<std::int16_t> Client::choose_version(const Peer& peer, std::int16_t key,
+                                            std::int16_t version_min, std::int16_t version_max) {
+  const protocol::ApiInfo* info = protocol::find_api(key);
+  if (info != nullptr) version_max = std::min(version_max, info->max_stable());
+  const auto found = peer.versions.find(key);
+  const auto name = protocol::to_string(static_cast<protocol::ApiKey>(key));
+  if (found == peer.versions.end()) {
+    return failure(Errc::unsupported, fmt::format("{} does not serve {}",
+                                                  peer.connection->endpoint().to_string(), name));
+  }
+  const std::int16_t version = std::min(version_max, found->second.max);
+  if (version < std::max(version_min, found->second.min)) {
+    return failure(Errc::unsupported,
+                   fmt::format("{} serves {} in versions {} to {}; this needs {} to {}",
+                               peer.connection->endpoint().to_string(), name, found->second.min,
+                               found->second.max, version_min, version_max));
+  }
+  return version;
+}
+
+std::optional<std::int16_t> Client::version_of(protocol::ApiKey key) const {
+  const auto& info = protocol::api_info(key);
+  const auto version =
+      choose_version(*bootstrap_, static_cast<std::int16_t>(key), info.min, info.max);
+  if (!version) return std::nullopt;
+  return *version;
+}
+
+Result<Answer<protocol::MetadataResponse>> Client::metadata(
+    const std::vector<std::string>& topics) {
+  protocol::MetadataRequest request;
+  request.allow_auto_topic_creation = false;
+  if (topics.empty()) {
+    request.topics.reset();
+  } else {
+    request.topics.emplace();
+    for (const std::string& topic : topics) request.topics->push_back({.name = topic});
+  }
+  // Version 4 is the first that can ask without creating.
+  constexpr std::int16_t kWithoutCreation = 4;
+  TRY(auto answer, call<protocol::MetadataResponse>(request, kWithoutCreation));
+  for (const auto& broker : answer.message.brokers) {
+    brokers_[broker.node_id] = {std::string(broker.host), static_cast<std::uint16_t>(broker.port)};
+  }
+  return answer;
+}
+
+Result<Endpoint> Client::endpoint_of(NodeId node) const {
+  const auto found = brokers_.find(node);
+  if (found == brokers_.end())
+    return failure(Errc::not_found, fmt::format("broker {} is not in the cluster", node));
+  return found->second;
+}
+
+Result<Client::Peer*> Client::peer_of(NodeId node) {
+  TRY(const Endpoint endpoint, endpoint_of(node));
+  if (endpoint == bootstrap_->connection->endpoint()) return bootstrap_.get();
+  std::unique_ptr<Peer>& peer = peers_[node];
+  if (!peer) {
+    Result<std::unique_ptr<Peer>> opened = open_peer(endpoint);
+    if (!opened) {
+      Error error = std::move(opened).error();
+      error.context += fmt::format(" (broker {} advertises this address)", node);
+      return std::unexpected(error);
+    }
+    peer = std::move(*opened);
+  }
+  return peer.get();
+}
+
+}  // namespace drave::client
