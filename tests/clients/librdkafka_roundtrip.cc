@@ -2,6 +2,8 @@
 // acknowledged is read back in order.
 //
 //   librdkafka_roundtrip BOOTSTRAP
+// librdkafka's macros use statement expressions.
+#pragma clang diagnostic ignored "-Wgnu-statement-expression-from-macro-expansion"
 #include <librdkafka/rdkafka.h>
 
 #include <array>
