@@ -205,6 +205,7 @@ class FileLog final : public PartitionLogImpl {
 
   // Writing files. All with the lock held.
   bool has_unwritten() const;
+  void advance_written();
   LogPosition write_limit() const;
   io::Task<Result<std::size_t>> write_piece(std::size_t bytes_max, bool whole_blocks_only);
   io::Task<Result<void>> write_direct(SegmentPtr segment, TailPiece& piece, FilePin& buffered);
@@ -228,6 +229,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<void>> truncate_locked(Offset offset);
   io::Task<Result<void>> truncate_fully_locked(Offset offset);
   JournalSequence journal_truncate(Offset first_offset, Offset end_offset);
+  io::Task<Result<void>> journal_log_start(Offset offset);
   io::Task<Result<void>> retire_segments(std::size_t count);
 
   // Recovery.
@@ -242,6 +244,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<Listing>> list_files();
   io::Task<Result<bool>> finish_swaps(Listing listing);
   io::Task<Result<bool>> load_epochs();
+  io::Task<Result<void>> drop_if_beheaded(Listing& listing, const RecoveryHints& hints);
   io::Task<Result<void>> load_segments(Listing listing, RecoveryHints hints);
   io::Task<Result<Offset>> load_snapshot(Offset limit);
   io::Task<Result<void>> scan_segment(SegmentPtr segment, Offset rot_below, Offset state_from,

@@ -27,8 +27,24 @@ LogPosition FileLog::write_limit() const {
 }
 
 bool FileLog::has_unwritten() const {
-  const LogPosition end{segments_.back()->base_offset(), segments_.back()->size};
-  return written_at_ < end && !tail_->is_empty();
+  for (auto at = segments_.rbegin(); at != segments_.rend(); ++at) {
+    if ((*at)->written < (*at)->size) return true;
+    if ((*at)->base_offset() <= written_at_.segment) break;
+  }
+  return false;
+}
+
+// The end of a complete segment is also the beginning of the next one.
+void FileLog::advance_written() {
+  while (true) {
+    const SegmentPtr segment = segment_at(written_at_.segment);
+    if (segment == nullptr || !segment->complete || segment->written < segment->size) return;
+    const auto next = std::upper_bound(
+        segments_.begin(), segments_.end(), written_at_.segment,
+        [](Offset base, const SegmentPtr& other) { return base < other->base_offset(); });
+    if (next == segments_.end()) return;
+    written_at_ = std::max(written_at_, LogPosition{(*next)->base_offset(), 0});
+  }
 }
 
 std::int64_t FileLog::unwritten_bytes() const {
@@ -129,6 +145,7 @@ io::Task<Result<void>> FileLog::sync_segments() {
 
 io::Task<Result<void>> FileLog::sync_locked() {
   if (fenced_) co_return std::unexpected(fenced_error());
+  advance_written();
   const LogPosition synced_at = written_at_;
   Result<void> synced = co_await sync_files();
   if (!synced) co_return std::unexpected(fault(std::move(synced).error()));
@@ -278,7 +295,10 @@ io::Task<void> FileLog::discard() {
 io::Task<Result<void>> FileLog::attach(LogServices services) {
   if (has_unwritten() || unsynced_bytes_ > 0 || !durable_marks_.empty() ||
       !pending_marks_.empty()) {
-    co_return failure(Errc::invalid, path_ + ": moved while not all of it is synced");
+    co_return failure(Errc::invalid, path_ + ": moved while not all of it is synced (" +
+                                         std::to_string(unwritten_bytes()) + " unwritten, " +
+                                         std::to_string(unsynced_bytes_) + " unsynced, " +
+                                         std::to_string(durable_marks_.size()) + " marks)");
   }
   for (const SegmentPtr& segment : segments_) segment->close_files(*services_.files);
   bind(std::move(services));

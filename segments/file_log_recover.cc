@@ -198,13 +198,34 @@ io::Task<Result<Offset>> FileLog::load_snapshot(Offset limit) {
 
 // --- Segments
 
+// A power cut may have taken the name of a segment and left those of later ones. Then nothing of
+// the log was synced yet from that segment on, and the journal has all of it.
+io::Task<Result<void>> FileLog::drop_if_beheaded(Listing& listing, const RecoveryHints& hints) {
+  if (listing.logs.empty() || !hints.journal_first) co_return Result<void>{};
+  const Offset front = *listing.logs.begin();
+  if (*hints.journal_first >= front || hints.log_start >= front) co_return Result<void>{};
+  LOG_WARN("segments", "{}: segments from offset {} on are written again from the journal", path_,
+           *hints.journal_first);
+  while (!listing.logs.empty()) {
+    const Offset base = *listing.logs.rbegin();
+    auto segment = std::make_shared<Segment>(path_, base, loop().wall_now());
+    CO_TRY_VOID(co_await remove_segment_files(std::move(segment)));
+    listing.logs.erase(base);
+  }
+  names_changed_ = false;
+  co_return co_await io::sync_directory(loop(), path_);
+}
+
 io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hints) {
+  CO_TRY_VOID(co_await drop_if_beheaded(listing, hints));
+  CO_TRY(const bool rebuild_epochs, co_await load_epochs());
   if (listing.logs.empty()) {
-    const Offset base = std::max<Offset>(hints.log_start, 0);
+    Offset base = std::max<Offset>(hints.log_start, 0);
+    if (hints.journal_first) base = std::min(base, *hints.journal_first);
     segments_.push_back(std::make_shared<Segment>(path_, base, loop().wall_now()));
+    CO_TRY_VOID(co_await load_snapshot(base));
     co_return Result<void>{};
   }
-  CO_TRY(const bool rebuild_epochs, co_await load_epochs());
   for (const Offset base : listing.logs) {
     auto segment = std::make_shared<Segment>(path_, base, loop().wall_now());
     if (!segments_.empty()) segments_.back()->end_offset = base;

@@ -48,7 +48,15 @@ io::Task<Result<void>> FileLog::replay_truncate(Offset first_offset, Offset end_
     replay_diverged_ = false;
     co_return co_await truncate_fully_locked(end_offset);
   }
-  if (end_offset < end_) CO_TRY_VOID(co_await truncate_locked(end_offset));
+  if (end_offset < segments_.front()->base_offset()) {
+    // Retention deleted that part later. What stands behind was appended after the truncation, and
+    // comes again.
+    const Offset log_start = log_start_;
+    CO_TRY_VOID(co_await truncate_fully_locked(end_offset));
+    log_start_ = log_start;
+  } else if (end_offset < end_) {
+    CO_TRY_VOID(co_await truncate_locked(end_offset));
+  }
   // Up to here the segments are right again, unless they end before it.
   if (end_ >= end_offset) replay_diverged_ = false;
   log_start_ = std::max(log_start_, first_offset);

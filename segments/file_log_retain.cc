@@ -18,6 +18,10 @@ io::Task<Result<void>> FileLog::advance_log_start(Offset offset) {
   log_start_ = offset;
   if (epochs_.truncate_from_start(offset)) epochs_changed_ = true;
   tail_->drop_below(offset);
+  co_return co_await journal_log_start(offset);
+}
+
+io::Task<Result<void>> FileLog::journal_log_start(Offset offset) {
   if (services_.journal == nullptr) co_return Result<void>{};
   journal_known_ = true;
   const JournalSequence sequence =
@@ -79,6 +83,8 @@ io::Task<Result<void>> FileLog::retire_segments(std::size_t count) {
     if (epochs_.truncate_from_start(start)) epochs_changed_ = true;
   }
   tail_->drop_below(start);
+  // A start that readers were told never goes back, even if files come back after a power cut.
+  CO_TRY_VOID(co_await journal_log_start(start));
   const Instant due = loop().now() + milliseconds(config_.file_delete_delay_ms);
   for (const SegmentPtr& segment : retired) {
     LOG_INFO("segments", "deleting {}", segment->path());
