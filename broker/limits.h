@@ -29,6 +29,9 @@ inline constexpr std::int64_t kResponseBytesMax = 24 * kMiB;
 // Records of one answer; one batch may be larger.
 inline constexpr std::int64_t kFetchBytesMax = kResponseBytesMax / 2;
 
+// A fetch of at most so much does not wait while only large ones are stuck.
+inline constexpr std::int64_t kSmallFetchBytes = 64 * kKiB;
+
 // From the first byte of a frame to its last, plus a second for each 64 KiB.
 inline constexpr Duration kFrameTimeMax = seconds(30);
 // An answer of which the peer takes nothing for so long: the connection is closed; sooner if
@@ -46,6 +49,10 @@ inline constexpr Duration kGaugePeriod = seconds(1);
 // Pieces of one gathered send.
 inline constexpr std::size_t kSendPiecesMax = 512;
 
+// Of the file descriptors that the process may have, one in so many is a connection's at most: logs
+// go on rolling, topics go on being made, when clients would take all. Connections beyond are closed
+// at once.
+inline constexpr std::uint64_t kDescriptorsPerConnection = 2;
 // When file descriptors ran out, accepting pauses for so long.
 inline constexpr Duration kAcceptPause = milliseconds(100);
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
@@ -17,6 +18,7 @@
 #include "broker/config/broker_config.h"
 #include "broker/config/server_properties.h"
 #include "broker/http/http_server.h"
+#include "broker/limits.h"
 #include "broker/node.h"
 #include "io/process.h"
 #include "io/threads.h"
@@ -123,10 +125,15 @@ class Runner {
   int exit_code_ = kExitOk;
 };
 
-int serve(const BrokerConfig& config) {
+int serve(BrokerConfig config) {
   io::block_signals({SIGTERM, SIGINT});
-  if (const auto limit = io::raise_open_files_limit(); !limit)
+  if (const auto limit = io::raise_open_files_limit(); !limit) {
     LOG_WARN("broker", "open files: {}", limit.error().message());
+  } else {
+    const std::uint64_t most = *limit / kDescriptorsPerConnection;
+    config.connections_max = static_cast<std::int32_t>(
+        std::min<std::uint64_t>(static_cast<std::uint64_t>(config.connections_max), most));
+  }
   const std::uint32_t count = config.shards > 0
                                   ? static_cast<std::uint32_t>(config.shards)
                                   : static_cast<std::uint32_t>(io::allowed_processors().size());
