@@ -355,6 +355,12 @@ void Journal::release(JournalClient& client, JournalSequence upto) {
 void Journal::forget(JournalClient& client) {
   state_->forget(client);
 }
+void Journal::hold_files() {
+  state_->files.hold();
+}
+void Journal::unhold_files() {
+  state_->files.unhold();
+}
 std::int64_t Journal::used_bytes() const {
   return state_->files.used_bytes();
 }

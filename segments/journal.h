@@ -138,6 +138,11 @@ class Journal {
   // synced).
   void forget(JournalClient& client);
 
+  // Between these two no file is recycled, whatever is released: for who replaces its entries by
+  // one that voids them.
+  void hold_files();
+  void unhold_files();
+
   // Bytes in files that cannot be recycled yet, and whether producers must wait: no room for a
   // group.
   std::int64_t used_bytes() const;

@@ -128,7 +128,7 @@ bool JournalFiles::is_recyclable(JournalFile& file) const {
 }
 
 bool JournalFiles::oldest_is_recyclable() {
-  return live_.size() > 1 && is_recyclable(*live_.front());
+  return holds_ == 0 && live_.size() > 1 && is_recyclable(*live_.front());
 }
 
 void JournalFiles::look_for_released() {
@@ -165,7 +165,7 @@ bool JournalFiles::wants_file() const {
   }
   // Two files at least, else nothing could ever be recycled; and what no file can hold gets one.
   return live_.size() + ready_.size() < 2 || needed_ > options_.file_bytes ||
-         allocated_bytes_ + next_size() <= options_.bytes_max;
+         (needed_ > 0 && holds_ > 0) || allocated_bytes_ + next_size() <= options_.bytes_max;
 }
 
 io::Task<void> JournalFiles::run_steward() {

@@ -65,6 +65,13 @@ class JournalFiles {
   // Some client released something: looks whether the oldest file is free.
   void look_for_released();
 
+  // While held, nothing is recycled, and a group that waits gets a file beyond the bound.
+  void hold() { ++holds_; }
+  void unhold() {
+    --holds_;
+    look_for_released();
+  }
+
   std::int64_t used_bytes() const;
   std::vector<JournalClient*> oldest_clients();
 
@@ -94,6 +101,7 @@ class JournalFiles {
   std::int64_t last_size_ = 0;        // of the newest file made
   std::int64_t allocated_bytes_ = 0;  // of all files
   std::int64_t needed_ = 0;           // a group of that length waits for a file
+  int holds_ = 0;
   bool stopping_ = false;
   bool failed_ = false;
   bool waits_for_space_ = false;

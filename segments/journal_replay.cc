@@ -19,11 +19,14 @@ void note_entry(ScannedJournals& scanned, const JournalEntry& entry, JournalSequ
   ScannedPartition& partition = scanned.partitions[entry.partition];
   if (entry.type == JournalEntryType::remove) {
     partition.append_first.reset();
+    partition.log_start = 0;
     partition.removed_at = sequence;
     partition.is_removed = true;
     return;
   }
   partition.is_removed = false;
+  if (entry.type != JournalEntryType::append)
+    partition.log_start = std::max(partition.log_start, entry.first_offset);
   if (entry.type == JournalEntryType::append)
     partition.append_first =
         std::min(partition.append_first.value_or(entry.first_offset), entry.first_offset);

@@ -46,6 +46,8 @@ struct ScannedFile {
 struct ScannedPartition {
   // The smallest first_offset of its `append` entries after its last `remove`; nothing: none.
   std::optional<Offset> append_first;
+  // The largest log start that its entries name.
+  Offset log_start = 0;
   // Its entries up to this, in that journal, are void: the partition was removed there.
   JournalSequence removed_at = 0;
   // Nothing of it comes after the removal: what is left of its directory is to be removed.

@@ -216,8 +216,8 @@ io::Task<Result<void>> LogDirectoryImpl::drop_from_checkpoints(int part, TopicPa
   of.recovery_points.erase(name);
   of.log_starts.erase(name);
   of.high_watermarks.erase(name);
-  if (!written_.recovery_points.contains(name) && !written_.log_starts.contains(name) &&
-      !written_.high_watermarks.contains(name))
+  if (!checkpoint_writing_.is_running && !written_.recovery_points.contains(name) &&
+      !written_.log_starts.contains(name) && !written_.high_watermarks.contains(name))
     co_return Result<void>{};
   co_return co_await share(checkpoint_writing_, &LogDirectoryImpl::write_checkpoints);
 }

@@ -176,8 +176,10 @@ io::Task<void> LogDirectoryImpl::open_one(PartitionToOpen partition, io::Semapho
     hints.recovery_point = at->second;
   if (const auto at = found_offsets_.log_starts.find(name); at != found_offsets_.log_starts.end())
     hints.log_start = at->second;
-  if (const auto at = scanned_.partitions.find(partition.id); at != scanned_.partitions.end())
+  if (const auto at = scanned_.partitions.find(partition.id); at != scanned_.partitions.end()) {
     hints.journal_first = at->second.append_first;
+    hints.log_start = std::max(hints.log_start, at->second.log_start);
+  }
   const LogServices services{.loop = &home_, .tails = &tails_, .files = &files_};
   auto opened = co_await PartitionLogImpl::open(
       services, path_of(partition_directory_name(name.topic, name.partition)), partition.topic,
@@ -219,7 +221,9 @@ io::Task<Result<void>> LogDirectoryImpl::replay_lost(JournalEntry entry) {
             fmt::format("journal entry of topic id {} partition {} offsets [{}, {}) has rotted",
                         entry.partition.topic_id.to_string(), entry.partition.partition,
                         entry.first_offset, entry.end_offset)});
-  co_return Result<void>{};
+  const auto at = recovered_.find(entry.partition);
+  if (at == recovered_.end() || entry.type != JournalEntryType::append) co_return Result<void>{};
+  co_return co_await at->second->replay_lost(entry.first_offset, entry.end_offset);
 }
 
 io::Task<Result<void>> LogDirectoryImpl::finish_replay() {

@@ -168,10 +168,12 @@ io::Task<Result<void>> LogShardImpl::remove(TopicIdPartition id) {
   busy_.insert(id);
   OpenLog& open = *found->second;
   co_await flusher_->retire(open);
+  // Until the removal is durable the next start must find what the journal says of this log, and
+  // the checkpoint files keep naming it.
+  journal_->hold_files();
   co_await open.log->discard();
   const std::string path = open.log->path();
   const std::string topic = open.log->topic();
-  logs_.erase(id);
   auto removed = co_await remove_from_disk(path, topic, id);
   busy_.erase(id);
   opened_.wake_all();
@@ -186,6 +188,8 @@ io::Task<Result<void>> LogShardImpl::remove_from_disk(std::string path, std::str
       journal_->append(client, {JournalEntryType::remove, id, 0, 0, {}});
   while (client.durable < sequence && !client.failed && !journal_->is_fenced())
     co_await client.changed.wait();
+  journal_->unhold_files();
+  logs_.erase(id);
   if (journal_->is_fenced()) {
     journal_->forget(client);
     co_return std::unexpected(journal_->fence_reason());
@@ -281,13 +285,14 @@ void LogShardImpl::on_checkpoint_wanted() {
 
 CheckpointPart LogShardImpl::collect_offsets() const {
   CheckpointPart part;
+  if (!checkpointed_) return part;
   for (const auto& [id, open] : logs_) {
     const PartitionLogImpl& log = *open->log;
-    if (open->is_retired || !checkpointed_) continue;
     const TopicPartitionName name{log.topic(), id.partition};
     part.recovery_points[name] = log.recovery_point();
     if (log.log_start() > 0) part.log_starts[name] = log.log_start();
-    const Offset high_watermark = high_watermark_of_ ? high_watermark_of_(log) : log.durable_end();
+    const Offset high_watermark =
+        high_watermark_of_ && !open->is_retired ? high_watermark_of_(log) : log.durable_end();
     part.high_watermarks[name] = std::min(high_watermark, log.recovery_point());
   }
   return part;
