@@ -428,11 +428,13 @@ std::int32_t SimBackend::write(Flight& flight) {
     ++counters.no_space;
     return -ENOSPC;
   }
-  const std::size_t step = flight.opened.direct ? kDirectAlignment : 1;
-  if (bytes.size() > std::max(step, kShortTransferLeast) &&
-      happens(random, options.short_write_one_in)) {
+  // A short write ends where a page ends, as the kernel's do.
+  const std::uint64_t first_end = (operation.position / kPageBytes + 1) * kPageBytes;
+  const std::uint64_t end = operation.position + bytes.size();
+  if (end > first_end && happens(random, options.short_write_one_in)) {
     ++counters.short_transfers;
-    bytes = bytes.first((1 + random.below(bytes.size() / step)) * step);
+    const std::uint64_t pages = (end - first_end - 1) / kPageBytes + 1;
+    bytes = bytes.first(first_end + random.below(pages) * kPageBytes - operation.position);
   }
   bool durable = flight.opened.write_through || operation.write_through;
   if (durable && happens(random, options.lying_sync_one_in)) {

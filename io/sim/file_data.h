@@ -58,7 +58,10 @@ class FileData {
   bool is_syncing() const { return syncing_; }
   // Everything visible becomes durable.
   void sync_now();
-  bool is_dirty() const { return !dirty_pages_.empty() || metadata_dirty_; }
+  // Whether a power cut would change anything.
+  bool is_dirty() const {
+    return !dirty_pages_.empty() || metadata_dirty_ || syncing_ || size_ != durable_size_;
+  }
 
   // The crash: readers see what the platter holds. `fate` and `random` decide the unsynced part.
   void power_cut(Fate fate, Random& random, WorldCounters& counters);

@@ -41,6 +41,10 @@ Result<Command> parse_command_line(const std::vector<std::string_view>& argument
       command.quiet = true;
       continue;
     }
+    if (name == "--log") {
+      command.log = true;
+      continue;
+    }
     if (i + 1 == arguments.size()) {
       return failure(Errc::invalid, std::string(name) + " is unknown or lacks its value");
     }

@@ -12,7 +12,7 @@
 namespace drave::simulation {
 
 inline constexpr std::string_view kUsage =
-    "drave-sim run --scenario NAME (--seed N | --seeds A..B) [--canary NAME] [--quiet]\n"
+    "drave-sim run --scenario NAME (--seed N | --seeds A..B) [--canary NAME] [--quiet] [--log]\n"
     "drave-sim list\n"
     "\n"
     "run   runs a scenario once per seed. One line per seed, totals at the end. Ends with exit "
@@ -27,6 +27,7 @@ struct Command {
   std::uint64_t last_seed = 1;  // inclusive
   std::string canary;           // empty: none
   bool quiet = false;           // no line per seed
+  bool log = false;             // what the node does and logs, on standard error
 };
 
 // Errc::invalid with a sentence for the user.

@@ -126,7 +126,7 @@ int run(const Command& command) {
   }
   active_canary = command.canary;
   ::signal(SIGABRT, say_last_words);
-  log::set_level("*", "off");
+  log::set_level("*", command.log ? "debug" : "off");
   Totals totals;
   bool holds = true;
   for (std::uint64_t seed = command.first_seed; holds && seed <= command.last_seed; ++seed) {

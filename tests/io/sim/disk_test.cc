@@ -150,6 +150,18 @@ TEST(SimFile, a_power_cut_during_a_sync_leaves_old_staged_or_new) {
   EXPECT_EQ(first_bytes, (std::set<int>{1, 2, 3}));
 }
 
+TEST(SimFile, a_power_cut_ends_a_sync_that_had_nothing_to_write) {
+  WorldCounters counters;
+  Disk disk({}, 1, counters);
+  disk.put("/a", filled(100, 1));
+  InodePointer file;
+  ASSERT_EQ(disk.open("/a", {.write = true}, 0, file), 0);
+  ASSERT_TRUE(file->data.begin_sync());
+  disk.power_cut();
+  EXPECT_FALSE(file->data.is_syncing());
+  EXPECT_TRUE(file->data.begin_sync());
+}
+
 TEST(SimFile, after_a_failed_sync_bytes_stay_visible_and_no_later_sync_saves_them) {
   WorldCounters counters;
   bool lost = false;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/log.h"
 #include "io/sim/world.h"
 #include "tools/sim/node/workload.h"
 
@@ -31,6 +32,9 @@ class Driver {
     gentle_ = harsh_;
     gentle_.read_error_one_in = gentle_.write_error_one_in = gentle_.sync_error_one_in = 0;
     gentle_.no_space_one_in = 0;
+    // Whoever set the machine up made the data directory.
+    node_.disk().make_directory(kDataDirectory);
+    node_.disk().sync_all();
     // Some disks are small.
     if (world_.random().one_in(6)) harsh_.capacity_bytes = 3 << 20;
   }
@@ -55,6 +59,17 @@ class Driver {
                 1 + static_cast<std::uint32_t>(world_.random().below(3)));
   }
 
+  // What the process is doing, for the detail of a violation.
+  std::string shards_text() {
+    std::string text;
+    for (std::uint32_t i = 0; node_.is_running() && i < node_.process().shard_count(); ++i) {
+      io::Loop& loop = node_.process().loop(i);
+      text += fmt::format(" shard {}: in_flight={} timers={} ready={}", i, loop.in_flight_count(),
+                          loop.timers().armed_count(), loop.has_ready());
+    }
+    return text;
+  }
+
   void live_and_die() {
     Random& random = world_.random();
     start(random.one_in(3));
@@ -70,6 +85,10 @@ class Driver {
     }
     if (is_over()) return;
     const std::uint64_t draw = random.below(100);
+    LOG_DEBUG("sim", "life ends at_us={} how={}", world_.now().ns / 1000,
+              draw < 55   ? "power cut"
+              : draw < 80 ? "kill"
+                          : "stop");
     if (draw < 55) {
       node_.power_cut();
     } else if (draw < 80) {
@@ -82,7 +101,7 @@ class Driver {
   void stop() {
     node_.stop();
     if (world_.run_until([this] { return is_over(); }, kPatience)) return;
-    workload_.violate({"stop-hangs", "the node was told to stop and did not"});
+    workload_.violate({"stop-hangs", "the node was told to stop and did not:" + shards_text()});
   }
 
   // With a disk that works the node recovers, takes records for every topic, and stops cleanly.
@@ -100,9 +119,9 @@ class Driver {
     if (workload_.violation()) return;
     if (!progressed) {
       workload_.violate(
-          {"no-progress",
-           fmt::format("running={} recovered={} acknowledged={} wanted={}", node_.is_running(),
-                       workload_.verified_boots() > recovered, workload_.acknowledged(), wanted)});
+          {"no-progress", fmt::format("running={} recovered={} acknowledged={} wanted={}{}",
+                                      node_.is_running(), workload_.verified_boots() > recovered,
+                                      workload_.acknowledged(), wanted, shards_text())});
       return;
     }
     stop();

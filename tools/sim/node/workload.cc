@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "io/file.h"
 #include "io/mailbox.h"
 #include "io/scope.h"
@@ -50,6 +51,7 @@ struct Workload::Boot {
   std::unique_ptr<segments::LogDirectory> directory;
   bool stopping = false;
   bool clean = true;
+  bool left_alone = false;  // a partition could not be read, because of a fault
   std::uint32_t verified_shards = 0;
 
   bool is_over() const { return stopping || process.is_dead() || workload.violation(); }
@@ -90,6 +92,7 @@ void Workload::failed(Boot& boot, const std::string& what, const Error& error) {
   boot.clean = false;
   if (boot.process.is_dead()) return;
   ++tally_["failures"];
+  LOG_DEBUG("sim", "failed what={} error={}", what, error.message());
   if (faulty_ && error.code != Errc::corrupt) return;
   violate({"operation-failed", what + ": " + error.message()});
 }
@@ -130,6 +133,11 @@ Task<void> Workload::run(io::sim::Process& process) {
     co_return;
   }
   boot.directory = std::move(*opened);
+  LOG_DEBUG("sim", "opened boot={} clean={} groups={} entries={} torn={}", boot.number,
+            boot.directory->recovery().was_clean,
+            boot.directory->recovery().journal_groups_replayed,
+            boot.directory->recovery().journal_entries_replayed,
+            boot.directory->recovery().torn_bytes_cut);
   check_found(boot);
   if (!boot.is_over()) co_await run_shards(boot);
   auto closed =
@@ -138,7 +146,8 @@ Task<void> Workload::run(io::sim::Process& process) {
     failed(boot, "close", closed.error());
   } else if (boot.clean && !process.is_dead()) {
     ++tally_["clean_stops"];
-    acknowledged_all();
+    if (boot.verified_shards == process.shard_count()) acknowledged_all();
+    LOG_DEBUG("sim", "stopped cleanly boot={}", boot.number);
   }
   boot.directory.reset();
 }
@@ -196,7 +205,10 @@ Task<void> Workload::run_shard(Boot& boot, std::uint32_t shard) {
 
 void Workload::check_found(Boot& boot) {
   const auto& recovery = boot.directory->recovery();
-  if (!recovery.rotten.empty() && !boot.process.is_dead()) {
+  // With read errors a partition may be left alone for this life; without, everything is there.
+  boot.left_alone = faulty_ && !recovery.rotten.empty();
+  if (boot.left_alone) ++tally_["left_alone"];
+  if (!recovery.rotten.empty() && !faulty_ && !boot.process.is_dead()) {
     violate({"intact-record-refused",
              "recovery found rot where there is none: " + recovery.rotten.front().message()});
   }
@@ -218,6 +230,11 @@ Task<void> Workload::verify_shard(Boot& boot, std::uint32_t shard, LogShard& log
       co_await verify_log(boot, slot, *log);
       continue;
     }
+    if (boot.left_alone) {
+      boot.stopping = true;
+      boot.clean = false;
+      co_return;
+    }
     if (slot.model->must_exist()) {
       violate({"acknowledged-record-lost", slot.model->text() + ": the partition is gone"});
       co_return;
@@ -231,6 +248,7 @@ Task<void> Workload::verify_log(Boot& boot, TopicSlot& slot, PartitionLog& log) 
   PartitionModel& model = *slot.model;
   const Offset start = log.log_start();
   const Offset end = log.end();
+  LOG_DEBUG("sim", "recovered {} log=[{},{})", model.text(), start, end);
   if (auto violation = model.check_bounds(start, end)) {
     violate(std::move(*violation));
     co_return;
@@ -421,11 +439,13 @@ Task<void> Workload::cut(Boot& boot, PartitionModel& model, PartitionLog& log, R
   if (model.end() == log.log_start()) co_return;
   const Offset somewhere = random.between(log.log_start(), model.end());
   const ModelBatch* batch = model.find(somewhere);
-  const Offset boundary = std::max(batch->first, log.log_start());
+  const Offset boundary = batch->first;
   Result<void> done;
   switch (random.below(4)) {
     case 0:
     case 1:
+      if (boundary < log.log_start()) co_return;  // a batch that is partly deleted
+      LOG_DEBUG("sim", "truncate {} to={}", model.text(), boundary);
       model.truncate_began(boundary);
       done = co_await log.truncate_to(boundary);
       if (done && !boot.process.is_dead()) {
@@ -434,6 +454,7 @@ Task<void> Workload::cut(Boot& boot, PartitionModel& model, PartitionLog& log, R
       }
       break;
     case 2:
+      LOG_DEBUG("sim", "delete_records {} to={}", model.text(), somewhere);
       model.start_began(somewhere);
       done = co_await log.advance_log_start(somewhere);
       if (done && !boot.process.is_dead()) {
@@ -444,6 +465,7 @@ Task<void> Workload::cut(Boot& boot, PartitionModel& model, PartitionLog& log, R
     default: {
       if (!random.one_in(4)) co_return;
       const Offset to = model.end() + random.between(0, 100);
+      LOG_DEBUG("sim", "restart {} to={}", model.text(), to);
       model.restart_began(to);
       done = co_await log.truncate_fully_to(to);
       if (done && !boot.process.is_dead()) {
@@ -452,10 +474,12 @@ Task<void> Workload::cut(Boot& boot, PartitionModel& model, PartitionLog& log, R
       }
     }
   }
+  LOG_DEBUG("sim", "cut {} ok={}", model.text(), done.has_value());
   if (!done) failed(boot, "cut", done.error());
 }
 
 Task<void> Workload::remove(Boot& boot, TopicSlot& slot, LogShard& logs) {
+  LOG_DEBUG("sim", "remove {}", slot.model->text());
   slot.model->remove_began();
   auto removed = co_await logs.remove(slot.model->id());
   if (!removed) {
@@ -463,6 +487,7 @@ Task<void> Workload::remove(Boot& boot, TopicSlot& slot, LogShard& logs) {
     co_return;
   }
   if (boot.process.is_dead()) co_return;
+  LOG_DEBUG("sim", "removed {}", slot.model->text());
   ++tally_["deleted_partitions"];
   removed_.insert(slot.model->id());
   slot.model = nullptr;
@@ -475,6 +500,7 @@ Task<PartitionLog*> Workload::create(Boot& boot, TopicSlot& slot, LogShard& logs
   partition.config = config_of(partition);
   models_.push_back(std::make_unique<PartitionModel>(slot.topic, partition.id));
   slot.model = models_.back().get();
+  LOG_DEBUG("sim", "create {}", slot.model->text());
   auto created = co_await logs.open_or_create(partition);
   if (!created) {
     failed(boot, "create", created.error());
