@@ -28,6 +28,17 @@ struct BenchOptions {
   std::string acks = "all";
 };
 
+// Whether the leaders of all partitions answer for them.
+bool is_served(client::Client& client,
+               const protocol::MetadataResponse::MetadataResponseTopic& topic) {
+  std::vector<PartitionIndex> partitions;
+  for (const auto& one : topic.partitions) partitions.push_back(one.partition_index);
+  const auto offsets = client::list_offsets(client, topic, partitions, client::kLatest, false);
+  return offsets && std::ranges::all_of(*offsets, [](const auto& one) {
+           return one.second.error == protocol::ErrorCode::none;
+         });
+}
+
 // The topic, made if it is not there.
 Outcome<MetadataAnswer> prepare_topic(Context& context, client::Client& client,
                                       const BenchOptions& options) {
@@ -46,15 +57,12 @@ Outcome<MetadataAnswer> prepare_topic(Context& context, client::Client& client,
     if (code != protocol::ErrorCode::none)
       return std::unexpected(kafka_failure(code, "topic " + options.plan.topic));
   }
-  // Kafka names the leaders a moment after it has answered.
-  constexpr int kAttempts = 50;
-  constexpr std::uint32_t kWaitMs = 100;
+  // Kafka's leaders begin to serve a moment after it has answered.
+  constexpr int kAttempts = 100;
+  constexpr int kWaitMs = 100;
   for (int i = 0; i < kAttempts; ++i) {
     found = metadata_of(client, options.plan.topic);
-    if (found && std::ranges::all_of(found->message.topics.front().partitions,
-                                     [](const auto& one) { return one.leader_id >= 0; })) {
-      return found;
-    }
+    if (found && is_served(client, found->message.topics.front())) return found;
     ::poll(nullptr, 0, kWaitMs);
   }
   return fail(ExitCode::timed_out, "topic " + options.plan.topic + " does not get leaders");

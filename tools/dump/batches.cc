@@ -209,11 +209,16 @@ void dump_batches(ByteView bytes, std::uint64_t position, bool metadata, Out& ou
     }
     at += batches.position();
     if (at == bytes.size() || is_zeros(bytes.subspan(at))) return;
+    const std::size_t next = find_valid(bytes, at + 1);
+    if (!batches.corrupt() && next == bytes.size()) {
+      return out.item(
+          {{"kind", "torn"}, {"position", position + at}, {"size", batches.remaining()}});
+    }
     out.damage(position + at, batches.corrupt() ? batches.message()
                                                 : fmt::format("an incomplete batch of {} bytes",
                                                               batches.remaining()));
     if (!out.options.go_on) return;
-    at = find_valid(bytes, at + 1);
+    at = next;
   }
 }
 

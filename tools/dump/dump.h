@@ -46,7 +46,9 @@ struct Options {
 using Sink = std::function<void(Item item)>;
 
 // Hands each item to `sink` in the order of the file. Damage is an item of kind "damage" with the
-// position and the reason. Returns how many there were. Errc::unsupported: no such kind of file.
+// position and the reason. An incomplete batch at the end of a log, as a crash or a node that is
+// writing leaves it, is no damage but an item of kind "torn". Returns how many there were.
+// Errc::unsupported: no such kind of file.
 Result<std::uint64_t> dump_file(std::string_view path, ByteView bytes, const Options& options,
                                 const Sink& sink);
 

@@ -42,14 +42,14 @@ Bytes operator+(Bytes a, const Bytes& b) {
 
 using Kinds = std::vector<std::string>;
 
-TEST(DumpDamage, a_torn_tail_is_named_with_its_position) {
+TEST(DumpDamage, a_torn_tail_is_named_and_no_damage) {
   Bytes bytes = batch_of(0, "a") + batch_of(1, "b");
   const std::size_t second = bytes.size() / 2;
   bytes.resize(bytes.size() - 3);
   const Dumped result = dumped("t-0/0.log", bytes);
-  EXPECT_EQ(result.kinds(), (Kinds{"batch", "damage"}));
+  EXPECT_EQ(result.kinds(), (Kinds{"batch", "torn"}));
   EXPECT_EQ(result.items[1]["position"], second);
-  EXPECT_EQ(result.damage, 1u);
+  EXPECT_EQ(result.damage, 0u);
 }
 
 TEST(DumpDamage, behind_damage_the_next_valid_batch_is_found) {
