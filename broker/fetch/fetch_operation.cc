@@ -174,6 +174,21 @@ std::int64_t FetchPart::bytes_to_reserve() const {
   return std::min(bytes, operation_.limits_.bytes_max);
 }
 
+// False: nobody waits for what would be read any more.
+io::Task<bool> FetchPart::reserve(std::int64_t bytes) {
+  MemoryBudget& budget = shard_->node().response_budget();
+  const auto fits = [&] {
+    return bytes <= kSmallFetchBytes ? budget.try_take_small(bytes) : budget.try_take(bytes, this);
+  };
+  if (fits()) co_return true;
+  budget.begin_wait();
+  bool taken = false;
+  while (!cancelled_ && !(taken = fits()))
+    co_await shard_->memory_room().wait_until(shard_->loop().now() + MemoryBudget::kRetry);
+  budget.end_wait();
+  co_return taken;
+}
+
 io::Task<void> FetchPart::read_all() {
   operation_.found_bytes_.fetch_sub(found_bytes_, std::memory_order_acq_rel);
   found_bytes_ = 0;
@@ -182,7 +197,8 @@ io::Task<void> FetchPart::read_all() {
   MemoryBudget& budget = shard_->node().response_budget();
   if (has_visible_data()) {
     reserved = bytes_to_reserve();
-    co_await shard_->take_memory(budget, reserved, this);
+    may_read_ = co_await reserve(reserved);
+    if (!may_read_) reserved = 0;
   }
   for (const std::size_t item : items_) co_await read_one(item);
   reserved_bytes_ = std::min(reserved, found_bytes_);
@@ -219,7 +235,7 @@ io::Task<void> FetchPart::read_one(std::size_t index) {
     settled_ = true;
     co_return;
   }
-  if (item.fetch_offset >= end) co_return;
+  if (item.fetch_offset >= end || !may_read_) co_return;
   segments::ReadRequest request;
   request.offset = item.fetch_offset;
   request.end_limit = end;

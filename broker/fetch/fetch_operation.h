@@ -53,6 +53,7 @@ class FetchPart {
 
   io::Task<void> run();
   io::Task<void> read_all();
+  io::Task<bool> reserve(std::int64_t bytes);
   io::Task<void> read_one(std::size_t item);
   void send_home(PartMessage& message);
   bool has_enough() const;
@@ -69,6 +70,7 @@ class FetchPart {
   io::WaitQueue news_;  // of the part's shard
   bool cancelled_ = false;
   bool running_ = true;
+  bool may_read_ = true;  // there was memory for records
   bool settled_ = false;  // an error, a divergence: answer at once
   std::int64_t found_bytes_ = 0;
   PartMessage go_;

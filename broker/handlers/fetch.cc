@@ -83,7 +83,11 @@ void answer(FetchOperation& operation, const FetchOperation::Limits& limits,
 io::Task<void> serve(Shard& shard, Connection& connection, Response& response, FetchPlan plan,
                      FetchOperation::Limits limits) {
   const std::int32_t session_id = plan.session_id;
-  {
+  const Instant arrived = shard.loop().now();
+  if (!co_await connection.turn_of(response)) {
+    response.send_nothing();
+  } else {
+    limits.deadline = limits.deadline + (shard.loop().now() - arrived);
     FetchOperation operation(shard, connection, std::move(plan), limits);
     co_await operation.run();
     response.charge(take_reserved(operation));

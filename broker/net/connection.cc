@@ -39,6 +39,7 @@ io::Task<void> Connection::run() {
   co_await read_loop();
   ending_ = true;
   last_read_ = shard_.loop().now();  // the drain begins
+  progress_.wake_all();
   parked_.for_each([](Parked& parked) { parked.cancel(parked); });
   while (response_count_ > 0 || operations_ > 0 || send_.in_flight) {
     on_response_ready();
@@ -52,6 +53,12 @@ io::Task<void> Connection::run() {
 void Connection::park(Parked& parked) {
   parked_.push_back(parked);
   if (ending_) parked.cancel(parked);
+}
+
+io::Task<bool> Connection::turn_of(const Response& response) {
+  while (!broken_ && (!sending_.empty() || &responses_.front() != &response))
+    co_await progress_.wait();
+  co_return !broken_;
 }
 
 bool Connection::may_read() const {

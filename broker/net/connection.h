@@ -53,6 +53,10 @@ class Connection {
   const io::SocketAddress& peer() const { return peer_; }
   const ListenerInfo& listener() const { return listener_; }
   bool is_ending() const { return ending_; }
+  // Returns when every answer before `response` has been sent: answers with records are read one at
+  // a time, so that a client that pipelines and does not read makes us hold one of them. False: the
+  // peer takes nothing more.
+  io::Task<bool> turn_of(const Response& response);
   // Links a waiting operation; it unlinks itself when it ends.
   void park(Parked& parked);
 
