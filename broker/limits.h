@@ -50,8 +50,8 @@ inline constexpr Duration kGaugePeriod = seconds(1);
 inline constexpr std::size_t kSendPiecesMax = 512;
 
 // Of the file descriptors that the process may have, one in so many is a connection's at most: logs
-// go on rolling, topics go on being made, when clients would take all. Connections beyond are closed
-// at once.
+// go on rolling, topics go on being made, when clients would take all. Connections beyond are
+// closed at once.
 inline constexpr std::uint64_t kDescriptorsPerConnection = 2;
 // When file descriptors ran out, accepting pauses for so long.
 inline constexpr Duration kAcceptPause = milliseconds(100);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "broker/api_table.h"
 #include "broker/fetch/fetch_session.h"
+#include "io/file.h"
 #include "io/mailbox.h"
 #include "raftlog/format.h"
 
@@ -108,7 +109,13 @@ io::Task<Result<void>> Node::open_directories() {
   auto place = std::find(paths.begin(), paths.end(), config_.metadata_log_dir);
   if (place == paths.end()) place = paths.insert(paths.end(), config_.metadata_log_dir);
   metadata_directory_ = static_cast<std::size_t>(place - paths.begin());
+  const std::int64_t free_bytes_min = options.free_bytes_min;
   for (const std::string& path : paths) {
+    // On a small disk the bound is a twentieth of it.
+    options.free_bytes_min = free_bytes_min;
+    if (const Result<io::Space> space = co_await io::free_space(*loops_.front(), path); space)
+      options.free_bytes_min =
+          std::min(free_bytes_min, static_cast<std::int64_t>(space->total / 20));
     CO_TRY(auto directory, co_await segments::LogDirectory::open(*loops_.front(), path, options));
     const segments::MetaProperties& meta = directory->meta();
     if (meta.node_id != config_.node_id) {

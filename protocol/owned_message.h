@@ -1,6 +1,6 @@
 #pragma once
-// A message together with the text that its views point to, for answers that are made in one place and
-// encoded in another. Moves keep the views valid.
+// A message together with the text that its views point to, for answers that are made in one place
+// and encoded in another. Moves keep the views valid.
 
 #include <deque>
 #include <string>

@@ -40,7 +40,7 @@ struct LogDirectoryOptions {
   std::int64_t open_files_max = 1024;             // per shard, segments' descriptors (LRU)
   std::int64_t idle_write_ms = 500;               // idle data reaches its segment within this
   std::int64_t segment_piece_bytes = 512 * kKiB;  // of one segment write
-  // Below this, or a twentieth of a smaller disk: produce is refused with a retriable error.
+  // Below this produce is refused with a retriable error.
   std::int64_t free_bytes_min = 256 * kMiB;
   std::int64_t checkpoint_interval_ms = 60'000;
   std::int64_t producer_expiration_ms = 86'400'000;

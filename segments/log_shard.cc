@@ -256,13 +256,10 @@ io::Task<void> LogShardImpl::watch_space() {
   entries_at_space_check_ = entries;
   auto space = co_await io::free_space(loop_, directory_.path());
   if (!space) co_return;
-  // On a small disk the bound is a twentieth of it.
-  const std::uint64_t bound =
-      std::min(static_cast<std::uint64_t>(options_.free_bytes_min), space->total / 20);
-  const bool has = space->available >= bound;
+  const bool has = space->available >= static_cast<std::uint64_t>(options_.free_bytes_min);
   if (has != has_space_) {
     LOG_WARN("segments", "directory={} free_bytes={} bound={}: produce is {}", directory_.path(),
-             space->available, bound, has ? "accepted again" : "refused");
+             space->available, options_.free_bytes_min, has ? "accepted again" : "refused");
   }
   has_space_ = has;
   if (!has) reaper_work_.wake_all();
