@@ -341,7 +341,12 @@ void FileData::power_cut(Fate fate, Random& random, WorldCounters& counters) {
     if (page.durable == nullptr) continue;
     const std::uint64_t start = std::uint64_t{index} * kPageBytes;
     const std::uint64_t valid_end = std::min(survivors_end, durable_size_);
-    cut.settle(page, valid_end > start ? valid_end - start : 0);
+    // Of the sector in which an undone truncation cut, nothing newer survives.
+    std::uint64_t valid_bytes = valid_end > start ? valid_end - start : 0;
+    if (truncation_lost && valid_end == survivors_end) {
+      valid_bytes = valid_bytes / kSectorBytes * kSectorBytes;
+    }
+    cut.settle(page, valid_bytes);
     page.now = *page.durable;
     page.durable.reset();
     page.staged.reset();
