@@ -185,7 +185,10 @@ void Journal::State::forget(JournalClient& client) {
 void Journal::State::start_write() {
   if (fenced || closing || writing || pending.empty()) return;
   JournalGroup& group = *pending.front();
-  if (!files.make_room(group.length())) {
+  // Who truncates or removes holds what the flusher needs to free the journal: it must get through.
+  const bool has_control = std::any_of(pending.begin(), pending.end(),
+                                       [](const auto& waiting) { return waiting->has_control(); });
+  if (!files.make_room(group.length(), has_control)) {
     waits_for_file = true;
     was_full = true;
     return;

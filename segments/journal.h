@@ -92,7 +92,9 @@ struct JournalOptions {
   // The first file, zeroed before create() returns; the next ones grow fourfold up to file_bytes,
   // each zeroed in the background while the one before it is written.
   std::int64_t first_file_bytes = kMiB;
-  std::int64_t bytes_max = 512 * kMiB;  // of all its files; at half, old partitions are written out
+  // Of all its files; at half, old partitions are written out. Entries other than `append` get
+  // small files beyond it.
+  std::int64_t bytes_max = 512 * kMiB;
   std::int64_t group_bytes_max = kMiB;  // of one group write (one larger entry goes alone)
   bool direct = true;
 };

@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kZeroPiece = 256 * kKiB;
 constexpr std::int64_t kGrowth = 4;  // each new file is that many times the one before
+constexpr std::int64_t kBeyondBoundBytes = 64 * kKiB;
 constexpr Duration kSpaceRetry = seconds(1);
 
 std::int64_t round_up(std::int64_t size) {
@@ -77,7 +78,8 @@ io::Task<Result<void>> JournalFiles::unlink_all() {
   co_return Result<void>{};
 }
 
-bool JournalFiles::make_room(std::uint64_t length) {
+bool JournalFiles::make_room(std::uint64_t length, bool beyond_bound) {
+  beyond_bound_ = beyond_bound;
   const auto wanted = static_cast<std::int64_t>(length);
   if (live_.back()->position + wanted <= live_.back()->size) {
     // The next file is prepared while this one fills.
@@ -151,8 +153,15 @@ std::vector<JournalClient*> JournalFiles::oldest_clients() {
   return found;
 }
 
-std::int64_t JournalFiles::next_size() const {
+// Two files at least, else nothing could ever be recycled.
+bool JournalFiles::is_at_bound() const {
   const std::int64_t grown = std::min(last_size_ * kGrowth, options_.file_bytes);
+  return live_.size() + ready_.size() >= 2 && allocated_bytes_ + grown > options_.bytes_max;
+}
+
+std::int64_t JournalFiles::next_size() const {
+  const std::int64_t grown = is_at_bound() ? std::min(kBeyondBoundBytes, options_.file_bytes)
+                                           : std::min(last_size_ * kGrowth, options_.file_bytes);
   return std::max(grown, round_up(needed_));
 }
 
@@ -163,9 +172,9 @@ bool JournalFiles::wants_file() const {
   } else if (!ready_.empty() || live_.back()->position == 0) {
     return false;
   }
-  // Two files at least, else nothing could ever be recycled; and what no file can hold gets one.
-  return live_.size() + ready_.size() < 2 || needed_ > options_.file_bytes ||
-         (needed_ > 0 && holds_ > 0) || allocated_bytes_ + next_size() <= options_.bytes_max;
+  if (!is_at_bound()) return true;
+  // What frees the journal may wait for an entry itself; and what no file can hold gets one.
+  return needed_ > 0 && (beyond_bound_ || holds_ > 0 || needed_ > options_.file_bytes);
 }
 
 io::Task<void> JournalFiles::run_steward() {
@@ -237,7 +246,7 @@ io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
   file->path = std::move(path);
   file->generation = next_name_.generation++;
   allocated_bytes_ += size;
-  last_size_ = std::min(size, options_.file_bytes);
+  last_size_ = std::max(last_size_, std::min(size, options_.file_bytes));
   ++counters_.files_created;
   // A ready file that is too small for what waits is of no use before this one.
   std::unique_ptr<JournalFile> useless;

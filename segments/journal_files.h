@@ -57,7 +57,8 @@ class JournalFiles {
 
   // True if the active file has room for a group of that length, after changing to the next ready
   // file where needed. False: none is ready; on_file_ready() follows when one is.
-  bool make_room(std::uint64_t length);
+  // With `beyond_bound` a file is made for it even if the journal has its bytes_max.
+  bool make_room(std::uint64_t length, bool beyond_bound);
   JournalFile& active() { return *live_.back(); }
   // `client` has an entry in the group that is about to be written to the active file.
   void note(JournalClient& client, JournalSequence sequence);
@@ -87,6 +88,7 @@ class JournalFiles {
   bool is_recyclable(JournalFile& file) const;
   bool oldest_is_recyclable();
   std::int64_t next_size() const;
+  bool is_at_bound() const;
   bool wants_file() const;
 
   io::Loop& loop_;
@@ -102,6 +104,7 @@ class JournalFiles {
   std::int64_t allocated_bytes_ = 0;  // of all files
   std::int64_t needed_ = 0;           // a group of that length waits for a file
   int holds_ = 0;
+  bool beyond_bound_ = false;
   bool stopping_ = false;
   bool failed_ = false;
   bool waits_for_space_ = false;

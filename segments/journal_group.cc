@@ -17,6 +17,7 @@ void JournalGroup::reset(JournalSequence first_sequence, std::size_t first_piece
   body_length_ = 0;
   payload_bytes_ = 0;
   entry_count_ = 0;
+  has_control_ = false;
   entries_crc_ = 0;
   noted_.clear();
   vectors_.clear();
@@ -59,6 +60,7 @@ void JournalGroup::add(io::BufferPool& pool, const JournalEntry& entry) {
   body_length_ += kEntryHeaderSize + entry.payload.size();
   payload_bytes_ += entry.payload.size();
   ++entry_count_;
+  has_control_ = has_control_ || entry.type != JournalEntryType::append;
 }
 
 std::uint32_t JournalGroup::seal(GroupHeader header) {

@@ -25,6 +25,8 @@ class JournalGroup {
   std::uint64_t length() const { return GroupHeader::group_length(body_length_); }
   std::size_t payload_bytes() const { return payload_bytes_; }
   std::uint32_t entry_count() const { return entry_count_; }
+  // Holds an entry that is no `append`.
+  bool has_control() const { return has_control_; }
   JournalSequence first_sequence() const { return first_sequence_; }
   JournalSequence last_sequence() const { return first_sequence_ + entry_count_ - 1; }
   // Length with one more entry of that payload.
@@ -56,6 +58,7 @@ class JournalGroup {
   std::uint64_t body_length_ = 0;
   std::size_t payload_bytes_ = 0;
   std::uint32_t entry_count_ = 0;
+  bool has_control_ = false;
   std::uint32_t entries_crc_ = 0;
   JournalSequence first_sequence_ = 0;
   std::vector<Noted> noted_;

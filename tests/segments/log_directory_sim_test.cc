@@ -1,0 +1,389 @@
+// Log directories in the simulator: what was acknowledged is there after any crash, what was
+// removed or truncated is not, whatever the number of shards before and after.
+
+#include <cstdlib>
+#include <map>
+
+#include "gtest/gtest.h"
+#include "io/mailbox.h"
+#include "io/scope.h"
+#include "io/sim/world.h"
+#include "protocol/record_batch.h"
+#include "segments/log_directory.h"
+#include "tests/segments/log_support.h"
+
+namespace drave::segments::testing {
+namespace {
+
+constexpr int kPartitions = 5;
+
+LogConfig small_segments() {
+  LogConfig config;
+  config.segment_bytes = 8 * kKiB;
+  return config;
+}
+
+LogDirectoryOptions small_directory() {
+  LogDirectoryOptions options;
+  options.journal = {.file_bytes = 64 * kKiB,
+                     .first_file_bytes = 16 * kKiB,
+                     .bytes_max = 256 * kKiB,
+                     .group_bytes_max = 16 * kKiB};
+  options.tail_bytes_max = kMiB;
+  options.idle_write_ms = 20;
+  options.segment_piece_bytes = 8 * kKiB;
+  options.free_bytes_min = kMiB;
+  options.checkpoint_interval_ms = 50;
+  options.open_files_max = 16;
+  return options;
+}
+
+// What a partition must hold: kept outside of the node.
+struct Model {
+  std::uint64_t topic_id = 0;  // 0: it does not exist
+  struct Batch {
+    Offset end = 0;
+    std::uint32_t crc = 0;
+  };
+  std::map<Offset, Batch> batches;  // by base offset, all that were submitted and not cut
+  Offset acknowledged_end = 0;
+  Offset log_start = 0;              // acknowledged
+  std::optional<Offset> truncating;  // asked for, not acknowledged
+  std::optional<Offset> starting;
+  bool is_creating = false;
+  bool is_removing = false;
+};
+
+struct Totals {
+  int acknowledged = 0;
+  int truncated = 0;
+  int removed = 0;
+  int recoveries = 0;
+  int crashes = 0;
+  int faults = 0;
+};
+
+class Scenario {
+ public:
+  explicit Scenario(std::uint64_t seed, io::sim::WorldOptions options = {})
+      : world_(seed, options), random_(seed * 31 + 7), node_(world_.add_node()) {
+    const std::string meta =
+        "#\nnode.id=1\nversion=1\ncluster.id=c\ndirectory.id=q4x9lwHTRwKFrQ69LT3_Sg\n";
+    node_.disk().put("/data/meta.properties", as_bytes(meta));
+  }
+
+  // One life of the node; how it ends is drawn.
+  void live() {
+    ended_ = false;
+    node_.start([this](io::sim::Process& process) { return program(process); },
+                random_.one_in(2) ? 1 : 2);
+    const bool clean = random_.one_in(4);
+    world_.run_until([&] { return !node_.is_running(); },
+                     microseconds(random_.between(2'000, 400'000)));
+    if (clean && node_.is_running()) {
+      node_.stop();
+      world_.run_until([&] { return !node_.is_running(); }, seconds(60));
+    } else if (node_.is_running()) {
+      world_.run_until([&] { return node_.has_disk_writes_in_flight(); }, milliseconds(50));
+    }
+    if (node_.is_running()) {
+      ++totals_.crashes;
+      if (random_.one_in(3)) {
+        node_.kill();
+      } else {
+        node_.power_cut();
+      }
+    }
+  }
+
+  // A life that only looks.
+  void look() {
+    only_look_ = true;
+    world_.run_for(milliseconds(1));
+    node_.start([this](io::sim::Process& process) { return program(process); }, 1);
+    world_.run_until([&] { return !node_.is_running(); }, seconds(120));
+    EXPECT_FALSE(node_.is_running());
+  }
+
+  Totals& totals() { return totals_; }
+  io::sim::World& world() { return world_; }
+  io::sim::Node& node() { return node_; }
+
+ private:
+  io::Task<void> program(io::sim::Process& process) {
+    bool stopping = false;
+    process.on_stop([&stopping] { stopping = true; });
+    io::Loop& loop = process.loop();
+    auto opened = co_await LogDirectory::open(loop, "/data", small_directory());
+    if (!opened) {
+      note_fault(process, opened.error());
+      co_return;
+    }
+    LogDirectory& directory = **opened;
+    std::vector<std::unique_ptr<LogShard>> shards;
+    Result<void> outcome;
+    for (std::uint32_t i = 0; i < process.shard_count() && outcome; ++i) {
+      auto started = co_await io::call_on(
+          loop, i, [&directory, &on = process.loop(i), i, count = process.shard_count()] {
+            return directory.start_shard(
+                on,
+                [i, count](const PartitionToOpen& found) {
+                  return static_cast<std::uint32_t>(found.id.partition) % count == i;
+                },
+                [](const PartitionToOpen&) { return small_segments(); });
+          });
+      if (started) {
+        shards.push_back(std::move(*started));
+      } else {
+        outcome = std::unexpected(std::move(started).error());
+      }
+    }
+    if (outcome && !process.is_dead()) {
+      ++totals_.recoveries;
+      check(directory.recovery());
+      for (std::size_t i = 0; i < shards.size(); ++i) {
+        co_await io::call_on(loop, static_cast<std::uint32_t>(i),
+                             [this, &process, &shard = *shards[i], i] {
+                               return check_shard(process, shard, static_cast<std::uint32_t>(i));
+                             });
+      }
+    }
+    if (outcome && !only_look_) {
+      io::Scope work(loop);
+      for (int i = 0; i < kPartitions; ++i) {
+        const std::uint32_t owner = static_cast<std::uint32_t>(i) % process.shard_count();
+        work.spawn(run_on(process, owner, *shards[owner], i, stopping));
+      }
+      co_await work.join();
+    }
+    bool clean = outcome.has_value();
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+      auto stopped = co_await io::call_on(loop, static_cast<std::uint32_t>(i),
+                                          [&shard = *shards[i]] { return shard.stop(); });
+      clean = clean && stopped.has_value();
+      co_await io::call_on(loop, static_cast<std::uint32_t>(i),
+                           [&shard = shards[i]] { shard.reset(); });
+    }
+    [[maybe_unused]] auto closed = co_await directory.close(loop, 1, clean);
+    if (!outcome) note_fault(process, outcome.error());
+  }
+
+  void note_fault(io::sim::Process& process, const Error& error) {
+    if (process.is_dead()) return;
+    ++totals_.faults;
+    if (error.code == Errc::corrupt) ADD_FAILURE() << error.message();
+  }
+
+  void check(const RecoveryReport& report) {
+    for (const Error& error : report.rotten) ADD_FAILURE() << error.message();
+  }
+
+  io::Task<void> check_shard(io::sim::Process& process, LogShard& shard, std::uint32_t number) {
+    const std::vector<PartitionLog*> logs = shard.logs();
+    for (PartitionLog* log : logs) {
+      Model& model = models_[log->id().partition];
+      if (process.is_dead()) co_return;
+      if (log->id().topic_id.low != model.topic_id) {
+        ADD_FAILURE() << "partition " << log->id().partition << " came back";
+        co_return;
+      }
+      co_await check_log(process, *log, model);
+    }
+    for (int i = 0; i < kPartitions; ++i) {
+      Model& model = models_[i];
+      if (process.is_dead()) co_return;
+      if (static_cast<std::uint32_t>(i) % process.shard_count() != number) continue;
+      PartitionLog* log = shard.find({{7, model.topic_id}, i});
+      if (model.topic_id == 0 || log != nullptr) {
+        // A creation or removal that was under way has been decided.
+        model.is_creating = model.is_removing = false;
+        continue;
+      }
+      EXPECT_TRUE(model.is_creating || model.is_removing) << "partition " << i << " is lost";
+      model = Model{};
+    }
+  }
+
+  io::Task<void> check_log(io::sim::Process& process, PartitionLog& log, Model& model) {
+    const Offset end = log.end();
+    Offset least = model.acknowledged_end;
+    if (model.truncating) least = std::min(least, *model.truncating);
+    EXPECT_GE(end, least) << "acknowledged records are lost";
+    EXPECT_GE(log.log_start(), model.log_start) << log.topic();
+    EXPECT_LE(log.log_start(), model.starting.value_or(model.log_start)) << log.topic();
+    auto all = co_await read_all(log, log.log_start(), 4096);
+    if (process.is_dead()) co_return;
+    if (!all) {
+      EXPECT_TRUE(all.error().code == Errc::io) << all.error().message();
+      co_return;
+    }
+    protocol::BatchIterator batches(*all);
+    std::map<Offset, Model::Batch> found;
+    Offset next = -1;
+    while (auto batch = batches.next()) {
+      if (next >= 0) EXPECT_EQ(batch->base_offset(), next);
+      next = batch->last_offset() + 1;
+      const auto expected = model.batches.find(batch->base_offset());
+      if (expected == model.batches.end()) {
+        ADD_FAILURE() << "offset " << batch->base_offset() << " was never written, or cut";
+        continue;
+      }
+      EXPECT_EQ(batch->crc(), expected->second.crc) << "at offset " << batch->base_offset();
+      found[batch->base_offset()] = {next, batch->crc()};
+    }
+    // Recovered is durable: from here on this is what must be there.
+    if (next >= 0) EXPECT_EQ(next, end);
+    model.batches = std::move(found);
+    model.acknowledged_end = end;
+    model.log_start = log.log_start();
+    model.truncating.reset();
+    model.starting.reset();
+  }
+
+  static io::Task<void> run_partition_there(Scenario& self, io::sim::Process& process,
+                                            std::uint32_t owner, LogShard& shard, int number,
+                                            const bool& stopping) {
+    Random random(self.random_.next());
+    while (!stopping && !process.is_dead()) {
+      if (!co_await self.step(process, process.loop(owner), shard, number, random)) co_return;
+    }
+  }
+  io::Task<void> run_on(io::sim::Process& process, std::uint32_t owner, LogShard& shard, int number,
+                        const bool& stopping) {
+    co_await io::call_on(process.loop(), owner, [this, &process, owner, &shard, number, &stopping] {
+      return run_partition_there(*this, process, owner, shard, number, stopping);
+    });
+  }
+
+  // One act of the one who uses this partition; false: it fails from now on.
+  io::Task<bool> step(io::sim::Process& process, io::Loop& loop, LogShard& shard, int number,
+                      Random& random) {
+    Model& model = models_[number];
+    const TopicIdPartition id{{7, model.topic_id}, number};
+    PartitionLog* log = model.topic_id == 0 ? nullptr : shard.find(id);
+    if (log == nullptr) {
+      model = Model{};
+      model.topic_id = ++topics_made_;
+      model.is_creating = true;
+      auto made = co_await shard.open_or_create(
+          {"t" + std::to_string(random.below(2)) + "x" + std::to_string(number),
+           {{7, model.topic_id}, number},
+           small_segments()});
+      if (process.is_dead() || !made) co_return false;
+      model.is_creating = false;
+      co_return true;
+    }
+    if (random.one_in(60)) {
+      model.is_removing = true;
+      auto removed = co_await shard.remove(id);
+      if (process.is_dead() || !removed) co_return false;
+      model = Model{};
+      ++totals_.removed;
+      co_return true;
+    }
+    if (random.one_in(25) && log->end() > log->log_start()) {
+      const Offset to = boundary(model, random.between(log->log_start(), log->end() + 1));
+      if (to < log->log_start()) co_return true;
+      model.truncating = to;
+      auto cut = co_await log->truncate_to(to);
+      if (process.is_dead() || !cut) co_return false;
+      model.truncating.reset();
+      model.batches.erase(model.batches.lower_bound(to), model.batches.end());
+      model.acknowledged_end = std::min(model.acknowledged_end, to);
+      ++totals_.truncated;
+      co_return true;
+    }
+    if (random.one_in(25)) {
+      const Offset to = boundary(model, random.between(log->log_start(), log->end() + 1));
+      if (to < log->log_start()) co_return true;
+      model.starting = to;
+      auto started = co_await log->advance_log_start(to);
+      if (process.is_dead() || !started) co_return false;
+      model.log_start = to;
+      model.starting.reset();
+      co_return true;
+    }
+    if (random.one_in(8)) {
+      co_await io::sleep_for(loop, microseconds(random.between(10, 20'000)));
+      co_return !process.is_dead();
+    }
+    co_return co_await append_some(process, loop, *log, model, random);
+  }
+
+  // A base offset of a batch at or below `offset`, or the end.
+  static Offset boundary(const Model& model, Offset offset) {
+    auto at = model.batches.upper_bound(offset);
+    if (at == model.batches.begin()) return offset;
+    --at;
+    return offset >= at->second.end ? at->second.end : at->first;
+  }
+
+  io::Task<bool> append_some(io::sim::Process& process, io::Loop& loop, PartitionLog& log,
+                             Model& model, Random& random) {
+    const std::int64_t count = random.between(1, 5);
+    for (std::int64_t i = 0; i < count; ++i) {
+      auto batch =
+          make_batch({.records = static_cast<int>(random.between(1, 4)),
+                      .value_bytes = random.one_in(8) ? random.below(6000) : random.below(300),
+                      .timestamp = static_cast<TimestampMs>(random.below(1 << 30)),
+                      .fill = static_cast<std::uint8_t>(random.next())});
+      auto appended = log.append_as_leader(batch, 0, 1000);
+      if (!appended && appended.error().code == Errc::busy) break;
+      if (!appended) co_return false;
+      protocol::BatchIterator one(batch);
+      model.batches[appended->first_offset] = {appended->end_offset, one.next()->crc()};
+    }
+    const Offset wanted = log.end();
+    for (int i = 0; log.durable_end() < wanted; ++i) {
+      if (process.is_dead() || log.is_fenced() || i > 100'000) co_return false;
+      co_await io::sleep_for(loop, milliseconds(1));
+      if (!process.is_dead() && log.durable_end() > model.acknowledged_end)
+        model.acknowledged_end = log.durable_end();
+    }
+    if (process.is_dead()) co_return false;
+    model.acknowledged_end = std::max(model.acknowledged_end, wanted);
+    totals_.acknowledged += static_cast<int>(count);
+    co_return true;
+  }
+
+  io::sim::World world_;
+  Random random_;
+  io::sim::Node& node_;
+  std::map<int, Model> models_;
+  std::uint64_t topics_made_ = 0;
+  Totals totals_;
+  bool ended_ = false;
+  bool only_look_ = false;
+};
+
+}  // namespace
+
+TEST(LogDirectoryInSimulator, nothing_acknowledged_is_lost_and_nothing_removed_comes_back) {
+  const char* only = std::getenv("DRAVE_SEED");
+  const std::uint64_t first = only != nullptr ? std::strtoull(only, nullptr, 10) : 1;
+  const std::uint64_t last = only != nullptr ? first : 40;
+  Totals all;
+  for (std::uint64_t seed = first; seed <= last; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed) + " (DRAVE_SEED)");
+    Scenario scenario(seed);
+    for (int life = 0; life < 8 && !::testing::Test::HasFailure(); ++life) scenario.live();
+    if (!::testing::Test::HasFailure()) scenario.look();
+    all.acknowledged += scenario.totals().acknowledged;
+    all.truncated += scenario.totals().truncated;
+    all.removed += scenario.totals().removed;
+    all.recoveries += scenario.totals().recoveries;
+    all.crashes += scenario.totals().crashes;
+    EXPECT_EQ(scenario.world().counters().abandoned, 0U);
+    if (::testing::Test::HasFailure()) break;
+  }
+  std::printf("acknowledged=%d truncated=%d removed=%d recoveries=%d crashes=%d\n",
+              all.acknowledged, all.truncated, all.removed, all.recoveries, all.crashes);
+  if (only == nullptr) {
+    EXPECT_GE(all.acknowledged, 1000);
+    EXPECT_GE(all.truncated, 20);
+    EXPECT_GE(all.removed, 20);
+    EXPECT_GE(all.crashes, 100);
+  }
+}
+
+}  // namespace drave::segments::testing
