@@ -189,6 +189,7 @@ class FileLog final : public PartitionLogImpl {
   Result<void> check_readable(const ReadRequest& request) const;
   std::optional<ReadResult> read_tail(const ReadRequest& request);
   Result<FilePlace> place_in_file(const ReadRequest& request, std::size_t bytes) const;
+  static void go_on_at(FilePlace& place, std::uint64_t position, std::size_t bytes);
   // `end_offset`: of the segment.
   static Found find_batches(ByteView window, const ReadRequest& request, Offset end_offset);
   ReadResult take_found(const FilePlace& place, std::shared_ptr<std::uint8_t> buffer,
@@ -245,6 +246,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<bool>> finish_swaps(Listing listing);
   io::Task<Result<bool>> load_epochs();
   io::Task<Result<void>> drop_if_beheaded(Listing& listing, const RecoveryHints& hints);
+  io::Task<Result<void>> drop_behind(std::size_t index);
   io::Task<Result<void>> load_segments(Listing listing, RecoveryHints hints);
   io::Task<Result<Offset>> load_snapshot(Offset limit);
   io::Task<Result<void>> scan_segment(SegmentPtr segment, Offset rot_below, Offset state_from,

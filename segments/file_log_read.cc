@@ -177,6 +177,13 @@ Result<std::optional<ReadResult>> FileLog::try_read(const ReadRequest& request) 
   return take_found(*place, std::move(buffer), found);
 }
 
+void FileLog::go_on_at(FilePlace& place, std::uint64_t position, std::size_t bytes) {
+  const std::uint64_t written = place.segment->written;
+  place.position = position;
+  place.bytes = static_cast<std::size_t>(
+      std::min<std::uint64_t>(bytes, written - std::min(written, position)));
+}
+
 io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
   std::size_t bytes = bytes_to_read(request, config_.index_interval_bytes);
   std::optional<LogPosition> at;  // where to go on, once batches before the wanted one were passed
@@ -192,11 +199,7 @@ io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
       continue;
     }
     SegmentPtr segment = place->segment;
-    if (at && at->segment == segment->base_offset()) {
-      place->position = at->position;
-      place->bytes = static_cast<std::size_t>(std::min<std::uint64_t>(
-          bytes, segment->written - std::min(segment->written, at->position)));
-    }
+    if (at && at->segment == segment->base_offset()) go_on_at(*place, at->position, bytes);
     if (place->bytes == 0) {
       // Nothing of the offset is in this file: what was to be there is missing.
       CO_TRY(Error error, co_await quarantine(segment, place->position, request.offset));

@@ -216,6 +216,16 @@ io::Task<Result<void>> FileLog::drop_if_beheaded(Listing& listing, const Recover
   co_return co_await io::sync_directory(loop(), path_);
 }
 
+// What stands behind a torn write was not synced either; the journal has it.
+io::Task<Result<void>> FileLog::drop_behind(std::size_t index) {
+  while (segments_.size() > index + 1) {
+    report_.torn_bytes_cut += static_cast<std::int64_t>(segments_.back()->size);
+    CO_TRY_VOID(co_await remove_segment_files(segments_.back()));
+    segments_.pop_back();
+  }
+  co_return Result<void>{};
+}
+
 io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hints) {
   CO_TRY_VOID(co_await drop_if_beheaded(listing, hints));
   CO_TRY(const bool rebuild_epochs, co_await load_epochs());
@@ -271,12 +281,7 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
                              (hints.journal_first ? segment->end_offset >= *hints.journal_first
                                                   : report_.torn_bytes_cut > 0);
       if (!torn_here) continue;
-      // What stands behind a torn write was not synced either; the journal has it.
-      while (segments_.size() > i + 1) {
-        report_.torn_bytes_cut += static_cast<std::int64_t>(segments_.back()->size);
-        CO_TRY_VOID(co_await remove_segment_files(segments_.back()));
-        segments_.pop_back();
-      }
+      CO_TRY_VOID(co_await drop_behind(i));
       segment->complete = false;
       break;
     }

@@ -10,12 +10,12 @@
 
 #include "gtest/gtest.h"
 #include "io/file.h"
-#include "log_support.h"
 #include "segments/leader_epoch_cache.h"
 #include "segments/offset_checkpoint.h"
 #include "segments/partition_metadata.h"
 #include "segments/producer_snapshot.h"
 #include "segments/segment.h"
+#include "tests/segments/log_support.h"
 #include "tests/vectors/vectors.h"
 
 namespace drave::segments::testing {

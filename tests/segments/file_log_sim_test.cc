@@ -10,9 +10,9 @@
 #include "gtest/gtest.h"
 #include "io/file.h"
 #include "io/sim/world.h"
-#include "log_support.h"
 #include "segments/journal_replay.h"
 #include "segments/partition_log_impl.h"
+#include "tests/segments/log_support.h"
 
 namespace drave::segments::testing {
 namespace {

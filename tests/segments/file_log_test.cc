@@ -6,8 +6,8 @@
 
 #include "base/random.h"
 #include "gtest/gtest.h"
-#include "log_support.h"
 #include "protocol/compression.h"
+#include "tests/segments/log_support.h"
 
 namespace drave::segments::testing {
 namespace {
