@@ -146,7 +146,7 @@ io::Task<void> Connection::continue_frame() {
     fail("a frame's length exceeds socket.request.max.bytes");
     co_return;
   }
-  if (assembly_.filled() == 4 && load_big<std::int32_t>(assembly_.room().data() - 4) < 0) {
+  if (assembly_.is_length_negative()) {
     fail("a frame's length is negative");
     co_return;
   }

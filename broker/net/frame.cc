@@ -22,6 +22,10 @@ std::int64_t FrameAssembly::announced() const {
   return std::max<std::int64_t>(load_big<std::int32_t>(buffer_.data()), 0);
 }
 
+bool FrameAssembly::is_length_negative() const {
+  return filled_ >= 4 && load_big<std::int32_t>(buffer_.data()) < 0;
+}
+
 std::size_t FrameAssembly::target_capacity() const {
   // Doubles what has arrived: a peer must send half of what it makes us hold.
   const std::size_t doubled = std::max(filled_ * 2, kFrameBytesFirst);

@@ -58,8 +58,9 @@ class FrameAssembly {
   // its frame is not complete.
   MutableByteView room();
   void received(std::size_t size) { filled_ += size; }
-  // What the length says, or -1 while it is not complete.
+  // What the length says, or -1 while it is not complete; 0 for a negative one.
   std::int64_t announced() const;
+  bool is_length_negative() const;
   bool is_complete() const { return announced() >= 0 && filled_ >= 4 + wanted(); }
   // The frame's bytes without the length, and their owner; the assembly is inactive after it.
   std::pair<MutableByteView, FrameRef> take();

@@ -70,5 +70,23 @@ TEST_F(ConnectionTest, closes_after_a_request_that_cannot_be_read_though_the_cli
   EXPECT_TRUE(run(cut_request_between_good_ones, seconds(2)));
 }
 
+io::Task<void> length_in_two_pieces(KafkaClient& client, std::vector<std::uint8_t> length) {
+  EXPECT_TRUE((co_await client.send_bytes({length[0], length[1]})).has_value());
+  co_await client.wait(milliseconds(20));
+  EXPECT_TRUE((co_await client.send_bytes({length[2], length[3]})).has_value());
+  EXPECT_FALSE((co_await client.receive_frame()).has_value());
+}
+
+TEST_F(ConnectionTest, closes_at_a_negative_length_that_comes_in_pieces) {
+  EXPECT_TRUE(
+      run([](KafkaClient& client) { return length_in_two_pieces(client, {255, 255, 255, 254}); },
+          seconds(2)));
+}
+
+TEST_F(ConnectionTest, closes_at_an_empty_frame_whose_length_comes_in_pieces) {
+  EXPECT_TRUE(run([](KafkaClient& client) { return length_in_two_pieces(client, {0, 0, 0, 0}); },
+                  seconds(2)));
+}
+
 }  // namespace
 }  // namespace drave

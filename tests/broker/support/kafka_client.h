@@ -30,6 +30,7 @@ class KafkaClient {
     co_return Result<void>{};
   }
   io::Task<void> close() { co_await socket_.close(); }
+  io::Task<void> wait(Duration span) { co_await io::sleep_for(loop_, span); }
   bool is_open() const { return socket_.is_open(); }
 
   template <class Request>
