@@ -18,6 +18,9 @@ inline constexpr std::size_t kUnsentBytesMax = 4 * kMiB;
 
 // A frame that announces more than arrived gets memory in steps of what has arrived, from this on.
 inline constexpr std::size_t kFrameBytesFirst = 64 * kKiB;
+// A connection that sent a whole frame of some size gets so much at once for its next ones, at most
+// this: it need not be copied as it grows.
+inline constexpr std::size_t kFrameBytesProvenMax = kMiB;
 
 // Frames being assembled, of the whole node: more wait. An assembly that stalls while others wait
 // is closed.

@@ -45,12 +45,8 @@ BufferPool::BufferPool(std::size_t idle_bytes_max) : idle_bytes_max_(idle_bytes_
 
 BufferPool::~BufferPool() {
   ASSERT_EQUAL(used_bytes_, 0u);
-  for (int i = 0; i < kClasses; ++i) {
-    for (std::uint8_t* data : idle_[i]) {
-      ASAN_UNPOISON_MEMORY_REGION(data, kSizeMin << i);
-      munmap(data, kSizeMin << i);
-    }
-  }
+  for (int i = 0; i < kClasses; ++i)
+    while (!idle_[i].empty()) release_idle(i);
 }
 
 PooledBuffer BufferPool::take(std::size_t size) {
@@ -59,6 +55,7 @@ PooledBuffer BufferPool::take(std::size_t size) {
                                                   : (size + kSizeMin - 1) / kSizeMin * kSizeMin;
   used_bytes_ += capacity;
   if (capacity <= kSizeMax) {
+    last_taken_[class_of(capacity)] = ++takes_;
     auto& idle = idle_[class_of(capacity)];
     if (!idle.empty()) {
       std::uint8_t* data = idle.back();
@@ -69,19 +66,52 @@ PooledBuffer BufferPool::take(std::size_t size) {
     }
   }
   ++system_count_;
-  return PooledBuffer(this, map_pages(capacity), capacity);
+  return PooledBuffer(this, allocate(capacity), capacity);
+}
+
+std::uint8_t* BufferPool::allocate(std::size_t capacity) {
+  const bool is_large = capacity >= LargePages::kSizeMin && capacity <= kSizeMax;
+  return is_large ? large_pages_.take(capacity) : map_pages(capacity);
+}
+
+void BufferPool::release(std::uint8_t* data, std::size_t capacity) {
+  const bool is_large = capacity >= LargePages::kSizeMin && capacity <= kSizeMax;
+  if (is_large)
+    large_pages_.give_back(data, capacity);
+  else
+    munmap(data, capacity);
 }
 
 void BufferPool::give_back(std::uint8_t* data, std::size_t capacity) {
   ASSERT_AT_MOST(capacity, used_bytes_);
   used_bytes_ -= capacity;
-  if (capacity > kSizeMax || idle_bytes_ + capacity > idle_bytes_max_) {
-    munmap(data, capacity);
+  if (capacity > kSizeMax || !make_idle_room(capacity)) {
+    release(data, capacity);
     return;
   }
   ASAN_POISON_MEMORY_REGION(data, capacity);
   idle_bytes_ += capacity;
   idle_[class_of(capacity)].push_back(data);
+}
+
+// Frees idle buffers of other sizes, those first that were not asked for the longest time.
+bool BufferPool::make_idle_room(std::size_t capacity) {
+  while (idle_bytes_ + capacity > idle_bytes_max_) {
+    int oldest = class_of(capacity);
+    for (int i = 0; i < kClasses; ++i)
+      if (!idle_[i].empty() && last_taken_[i] < last_taken_[oldest]) oldest = i;
+    if (oldest == class_of(capacity)) return false;
+    release_idle(oldest);
+  }
+  return true;
+}
+
+void BufferPool::release_idle(int size_class) {
+  std::uint8_t* data = idle_[size_class].back();
+  idle_[size_class].pop_back();
+  idle_bytes_ -= kSizeMin << size_class;
+  ASAN_UNPOISON_MEMORY_REGION(data, kSizeMin << size_class);
+  release(data, kSizeMin << size_class);
 }
 
 }  // namespace drave::io

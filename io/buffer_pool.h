@@ -1,7 +1,9 @@
 #pragma once
 // Aligned memory of a shard: power-of-two buffers from 4 KiB to 1 MiB, 4 KiB aligned, so that any
 // of them can go to a disk with O_DIRECT. Freed buffers are kept up to a bound and handed out
-// again. Not thread-safe; a buffer returns on the shard that took it.
+// again; beyond the bound the sizes that were not asked for the longest time go first, so that a
+// load whose sizes change is soon served from the pool again. Not thread-safe; a buffer returns on
+// the shard that took it.
 
 #include <array>
 #include <cstddef>
@@ -10,6 +12,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "io/large_pages.h"
 
 namespace drave::io {
 
@@ -64,9 +67,16 @@ class BufferPool {
  private:
   friend class PooledBuffer;
   void give_back(std::uint8_t* data, std::size_t capacity);
+  bool make_idle_room(std::size_t capacity);
+  std::uint8_t* allocate(std::size_t capacity);
+  void release(std::uint8_t* data, std::size_t capacity);
+  void release_idle(int size_class);
 
   static constexpr int kClasses = 9;
+  LargePages large_pages_;
   std::array<std::vector<std::uint8_t*>, kClasses> idle_;
+  std::array<std::uint64_t, kClasses> last_taken_{};  // in takes_
+  std::uint64_t takes_ = 0;
   std::size_t idle_bytes_max_;
   std::size_t used_bytes_ = 0;
   std::size_t idle_bytes_ = 0;

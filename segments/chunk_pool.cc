@@ -23,7 +23,7 @@ struct ChunkPool::Release {
 
   void operator()(std::uint8_t* memory) const {
     pool->used_bytes_.fetch_sub(static_cast<std::int64_t>(capacity), std::memory_order_relaxed);
-    if (capacity > kChunkBytesMax) {
+    if (capacity > pool->reused_size_max_) {
       std::free(memory);
       return;
     }
@@ -35,42 +35,74 @@ struct ChunkPool::Release {
   }
 };
 
-std::shared_ptr<ChunkPool> ChunkPool::make(std::int64_t idle_bytes_max) {
-  return std::shared_ptr<ChunkPool>(new ChunkPool(idle_bytes_max));
+std::shared_ptr<ChunkPool> ChunkPool::make(std::int64_t idle_bytes_max,
+                                           std::size_t reused_size_max) {
+  ASSERT(std::has_single_bit(reused_size_max) && reused_size_max <= kReusedSizeMax);
+  return std::shared_ptr<ChunkPool>(new ChunkPool(idle_bytes_max, reused_size_max));
 }
 
 ChunkPool::~ChunkPool() {
   idle_bytes_max_ = 0;
   take_back_released();
-  for (auto& list : idle_) {
-    for (std::uint8_t* memory : list) std::free(memory);
-  }
+  for (int i = 0; i < kClasses; ++i)
+    while (std::uint8_t* memory = take_idle(i)) free_reused(memory, kChunkBytesMin << i);
 }
 
-std::size_t ChunkPool::capacity_for(std::size_t size) {
+std::size_t ChunkPool::capacity_for(std::size_t size, std::size_t reused_size_max) {
   if (size <= kChunkBytesMin) return kChunkBytesMin;
-  if (size <= kChunkBytesMax) return std::bit_ceil(size);
+  if (size <= reused_size_max) return std::bit_ceil(size);
   return (size + kChunkBytesMin - 1) / kChunkBytesMin * kChunkBytesMin;
 }
 
 std::shared_ptr<std::uint8_t> ChunkPool::take(std::size_t size) {
-  const std::size_t capacity = capacity_for(size);
+  const std::size_t capacity = capacity_for(size, reused_size_max_);
   take_back_released();
   std::uint8_t* memory = nullptr;
-  if (capacity <= kChunkBytesMax) {
-    auto& list = idle_[static_cast<std::size_t>(class_of(capacity))];
-    if (!list.empty()) {
-      memory = list.back();
-      list.pop_back();
-      idle_bytes_ -= static_cast<std::int64_t>(capacity);
-    }
+  if (capacity <= reused_size_max_) {
+    const int size_class = class_of(capacity);
+    last_taken_[size_class] = ++takes_;
+    memory = take_idle(size_class);
   }
-  if (memory == nullptr) {
-    memory = static_cast<std::uint8_t*>(std::aligned_alloc(kChunkBytesMin, capacity));
-    ASSERT(memory != nullptr);
-  }
+  if (memory == nullptr) memory = allocate(capacity);
   used_bytes_.fetch_add(static_cast<std::int64_t>(capacity), std::memory_order_relaxed);
   return std::shared_ptr<std::uint8_t>(memory, Release{shared_from_this(), capacity});
+}
+
+std::uint8_t* ChunkPool::allocate(std::size_t capacity) {
+  if (capacity >= io::LargePages::kSizeMin && capacity <= reused_size_max_)
+    return large_pages_.take(capacity);
+  auto* memory = static_cast<std::uint8_t*>(std::aligned_alloc(kChunkBytesMin, capacity));
+  ASSERT(memory != nullptr);
+  return memory;
+}
+
+void ChunkPool::free_reused(std::uint8_t* memory, std::size_t capacity) {
+  if (capacity >= io::LargePages::kSizeMin)
+    large_pages_.give_back(memory, capacity);
+  else
+    std::free(memory);
+}
+
+// Null: none of that size.
+std::uint8_t* ChunkPool::take_idle(int size_class) {
+  auto& list = idle_[size_class];
+  if (list.empty()) return nullptr;
+  std::uint8_t* memory = list.back();
+  list.pop_back();
+  idle_bytes_ -= static_cast<std::int64_t>(kChunkBytesMin << size_class);
+  return memory;
+}
+
+// Frees idle chunks of other sizes, those first that were not asked for the longest time.
+bool ChunkPool::make_idle_room(std::size_t capacity) {
+  while (idle_bytes_ + static_cast<std::int64_t>(capacity) > idle_bytes_max_) {
+    int oldest = class_of(capacity);
+    for (int i = 0; i < kClasses; ++i)
+      if (!idle_[i].empty() && last_taken_[i] < last_taken_[oldest]) oldest = i;
+    if (oldest == class_of(capacity)) return false;
+    free_reused(take_idle(oldest), kChunkBytesMin << oldest);
+  }
+  return true;
 }
 
 void ChunkPool::take_back_released() {
@@ -79,11 +111,11 @@ void ChunkPool::take_back_released() {
     Released* next = node->next;
     const std::size_t capacity = node->capacity;
     auto* memory = reinterpret_cast<std::uint8_t*>(node);
-    if (idle_bytes_ + static_cast<std::int64_t>(capacity) <= idle_bytes_max_) {
-      idle_[static_cast<std::size_t>(class_of(capacity))].push_back(memory);
+    if (make_idle_room(capacity)) {
+      idle_[class_of(capacity)].push_back(memory);
       idle_bytes_ += static_cast<std::int64_t>(capacity);
     } else {
-      std::free(memory);
+      free_reused(memory, capacity);
     }
     node = next;
   }

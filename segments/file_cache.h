@@ -76,7 +76,7 @@ class FileCache {
       : loop_(&loop),
         files_max_(files_max),
         index_bytes_max_(index_bytes_max),
-        read_pool_(ChunkPool::make(kIdleChunkBytesMax)) {}
+        read_pool_(ChunkPool::make(kIdleChunkBytesMax, ChunkPool::kReusedSizeMax)) {}
   FileCache(const FileCache&) = delete;
   ~FileCache();
 

@@ -14,7 +14,7 @@ namespace drave::segments {
 namespace {
 
 // Freed group memory that a journal keeps.
-constexpr std::size_t kIdleGroupBytes = 2 * kMiB;
+constexpr std::size_t kIdleGroupBytes = 8 * kMiB;
 // Collected but not yet written: beyond this, is_full(). A few groups, for a group that is written
 // should find the next one complete.
 constexpr std::int64_t kPendingGroupsMax = 4;

@@ -49,11 +49,15 @@ void TailBudget::announce_room() {
 }
 
 std::size_t TailBudget::next_chunk_size(std::size_t last) const {
-  // Many logs share the budget: none takes more than a small part of what is left of it.
+  // Many logs share the budget: none takes more than a small part of what is left of it. The part
+  // has few steps, so that chunks that are freed fit where the next ones are wanted.
   const std::int64_t left = bytes_max_ - used_bytes() + evictable_bytes_;
-  const auto part = static_cast<std::size_t>(std::max<std::int64_t>(left / 16, 1));
+  std::int64_t part = bytes_max_ / 32;
+  if (left < bytes_max_ / 2) part /= 8;
+  if (left < bytes_max_ / 8) part /= 8;
   const std::size_t wanted = last == 0 ? kChunkBytesMin : std::min(last * 2, kChunkBytesMax);
-  return std::clamp(std::min(wanted, std::bit_floor(part)), kChunkBytesMin, kChunkBytesMax);
+  return std::clamp(std::min(wanted, std::bit_floor(static_cast<std::size_t>(part))),
+                    kChunkBytesMin, kChunkBytesMax);
 }
 
 Tail::Chunk& Tail::chunk_for(LogPosition at, std::size_t size, Offset first_offset) {

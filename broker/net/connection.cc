@@ -104,13 +104,23 @@ io::Task<void> Connection::read_pooled() {
       co_return;
     }
     if (size < 0 || rest.size() < 4 + static_cast<std::size_t>(size)) {
-      assembly_.begin(rest);
+      begin_frame(rest);
       frame_begun_ = frame_progress_ = shard_.loop().now();
       co_return;
     }
     co_await dispatch(rest.subspan(4, static_cast<std::size_t>(size)), owner);
     rest = rest.subspan(4 + static_cast<std::size_t>(size));
   }
+}
+
+// A peer that proved that it sends frames of this size gets the whole buffer at once, if memory is
+// at hand.
+void Connection::begin_frame(ByteView first) {
+  const auto size = static_cast<std::int64_t>(assembly_.proven_size(first));
+  if (size == 0 || !shard_.node().assembly_budget().try_take(size, this))
+    return assembly_.begin(first);
+  assembly_charged_ = size;
+  assembly_.begin(first, static_cast<std::size_t>(size));
 }
 
 // Waits until the assembly may grow as it must. False: the connection is ending. What fits into the

@@ -75,6 +75,7 @@ class Connection {
 
   io::Task<void> read_loop();
   io::Task<void> read_pooled();
+  void begin_frame(ByteView first);
   io::Task<void> continue_frame();
   io::Task<bool> assembly_memory();
   void release_assembly();

@@ -1,6 +1,7 @@
 #include "broker/net/frame.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "base/assert.h"
@@ -8,11 +9,18 @@
 
 namespace drave::broker {
 
-void FrameAssembly::begin(ByteView bytes) {
+std::size_t FrameAssembly::proven_size(ByteView bytes) const {
+  if (bytes.size() < 4) return 0;
+  const std::int64_t size = std::int64_t{load_big<std::int32_t>(bytes.data())} + 4;
+  return size > 4 && size <= static_cast<std::int64_t>(proven_) ? static_cast<std::size_t>(size)
+                                                                : 0;
+}
+
+void FrameAssembly::begin(ByteView bytes, std::size_t capacity) {
   ASSERT(!active_);
   ASSERT(!bytes.empty());
   active_ = true;
-  buffer_ = pool_.take(std::max(bytes.size(), std::size_t{io::BufferPool::kSizeMin}));
+  buffer_ = pool_.take(std::max({bytes.size(), capacity, std::size_t{io::BufferPool::kSizeMin}}));
   std::memcpy(buffer_.data(), bytes.data(), bytes.size());
   filled_ = bytes.size();
 }
@@ -31,7 +39,7 @@ std::size_t FrameAssembly::target_capacity() const {
   const std::size_t doubled = std::max(filled_ * 2, kFrameBytesFirst);
   const std::int64_t size = announced();
   if (size < 0) return std::max<std::size_t>(buffer_.capacity(), 4);
-  return std::min(doubled, static_cast<std::size_t>(size) + 4);
+  return std::min(std::max(doubled, proven_), static_cast<std::size_t>(size) + 4);
 }
 
 std::int64_t FrameAssembly::growth() const {
@@ -58,6 +66,7 @@ MutableByteView FrameAssembly::room() {
 
 std::pair<MutableByteView, FrameRef> FrameAssembly::take() {
   ASSERT(is_complete());
+  proven_ = std::min(std::bit_ceil(filled_), kFrameBytesProvenMax);
   auto* owner = new FrameBuffer;
   owner->owned = std::move(buffer_);
   const MutableByteView bytes = owner->owned.bytes().subspan(4, filled_ - 4);

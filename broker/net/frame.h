@@ -3,7 +3,7 @@
 //
 // Complete frames are decoded where they arrived, in a pooled receive buffer; the rest of an
 // incomplete one is received into a buffer of its own, which grows with what arrives, never with
-// what was announced.
+// what was announced; only up to the size of a frame that came whole before it is taken at once.
 
 #include <cstdint>
 #include <memory>
@@ -52,8 +52,11 @@ class FrameAssembly {
 
   bool is_active() const { return active_; }
   // Begins with the bytes at the front of `bytes` (the length's own four included, perhaps not all
-  // of them) and takes all of them.
-  void begin(ByteView bytes);
+  // of them) and takes all of them. The buffer has `capacity` bytes at least.
+  void begin(ByteView bytes, std::size_t capacity = 0);
+  // The size of the frame that begins with `bytes` if the peer has sent one as large before; else
+  // 0.
+  std::size_t proven_size(ByteView bytes) const;
   // Where the next bytes are to be received; at least one byte. Grows the buffer if it is full and
   // its frame is not complete.
   MutableByteView room();
@@ -77,6 +80,7 @@ class FrameAssembly {
   io::BufferPool& pool_;
   io::PooledBuffer buffer_;
   std::size_t filled_ = 0;
+  std::size_t proven_ = 0;  // of the last whole frame, rounded up, at most kFrameBytesProvenMax
   bool active_ = false;
 };
 

@@ -59,6 +59,22 @@ TEST(FrameAssembly, holds_in_proportion_to_what_arrived_not_to_what_was_announce
   EXPECT_EQ(pool.used_bytes(), 0u);
 }
 
+TEST(FrameAssembly, takes_the_size_of_a_frame_that_came_whole_at_once) {
+  io::BufferPool pool(1 << 20);
+  FrameAssembly assembly(pool);
+  const auto frame = frame_of(200'000, 200'000);
+  EXPECT_EQ(assembly.proven_size(frame), 0u) << "nothing has been proven yet";
+  feed(assembly, frame, 30'000);
+  assembly.take();
+  ASSERT_EQ(assembly.proven_size(ByteView(frame).first(30'000)), 200'004u);
+  assembly.begin(ByteView(frame).first(30'000), 200'004);
+  EXPECT_EQ(assembly.growth(), 0) << "nothing is copied again";
+  EXPECT_EQ(assembly.room().size(), 170'004u);
+  assembly.abandon();
+  EXPECT_EQ(assembly.proven_size(frame_of(64 << 20, 10)), 0u) << "larger than what was proven";
+  EXPECT_EQ(assembly.proven_size(frame_of(-5, 10)), 0u);
+}
+
 TEST(FrameAssembly, asks_for_nothing_beyond_its_frame) {
   io::BufferPool pool(1 << 20);
   FrameAssembly assembly(pool);

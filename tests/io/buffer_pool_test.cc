@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <vector>
 
 #include "base/random.h"
 
@@ -51,6 +52,50 @@ TEST(BufferPool, freed_buffers_come_again_up_to_the_bound) {
   moved.reset();
   EXPECT_EQ(pool.used_bytes(), 0u);
   (void)first;
+}
+
+TEST(BufferPool, a_size_that_is_wanted_displaces_idle_ones_that_are_not) {
+  BufferPool pool(1 << 20);
+  {
+    std::vector<PooledBuffer> old;
+    for (int i = 0; i < 4; ++i) old.push_back(pool.take(256 << 10));
+  }
+  EXPECT_EQ(pool.idle_bytes(), 1u << 20);
+  for (int i = 0; i < 10; ++i) {
+    PooledBuffer large = pool.take(1 << 20);
+    std::memset(large.data(), 1, large.capacity());
+  }
+  EXPECT_EQ(pool.system_count(), 5u) << "the first of the large ones came back nine times";
+  EXPECT_LE(pool.idle_bytes(), 1u << 20);
+}
+
+TEST(LargePages, pieces_do_not_overlap_and_regions_go_back_when_all_of_them_did) {
+  LargePages pages;
+  Random random(2);
+  struct Piece {
+    std::uint8_t* data;
+    std::size_t size;
+    std::uint8_t mark;
+  };
+  std::vector<Piece> held;
+  for (int i = 0; i < 400; ++i) {
+    if (held.size() > 12 || (!held.empty() && random.below(2) == 0)) {
+      const std::size_t at = random.below(held.size());
+      const Piece piece = held[at];
+      EXPECT_EQ(piece.data[0], piece.mark);
+      EXPECT_EQ(piece.data[piece.size - 1], piece.mark);
+      pages.give_back(piece.data, piece.size);
+      held.erase(held.begin() + static_cast<std::ptrdiff_t>(at));
+      continue;
+    }
+    const std::size_t size = LargePages::kSizeMin << random.below(4);
+    auto* data = pages.take(size);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(data) % std::min(size, LargePages::kRegionSize), 0u);
+    const auto mark = static_cast<std::uint8_t>(i);
+    data[0] = data[size - 1] = mark;
+    held.push_back({data, size, mark});
+  }
+  for (const Piece& piece : held) pages.give_back(piece.data, piece.size);
 }
 
 TEST(BufferPool, random_use_never_hands_out_overlapping_memory) {
