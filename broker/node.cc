@@ -264,8 +264,21 @@ io::Task<void> Node::accept_loop(Shard& shard, Acceptor& acceptor) {
       shard.loop().close_detached(accepted->handle);
       continue;
     }
-    shard.scope().spawn(serve_connection(shard, accepted->handle, accepted->peer, *acceptor.info));
+    Shard& home = quietest_shard(shard);
+    home.expect_connection();
+    co_await io::call_on(shard.loop(), home.number(), [&home, &acceptor, &accepted] {
+      home.serve(accepted->handle, std::move(accepted->peer), *acceptor.info);
+    });
   }
+}
+
+// The kernel spreads connections by a hash: of a few, most may come to one shard, and a client with
+// four of them would see a node of one core.
+Shard& Node::quietest_shard(Shard& accepting) {
+  Shard* quietest = &accepting;
+  for (const auto& shard : shards_)
+    if (shard->expected_connections() < quietest->expected_connections()) quietest = shard.get();
+  return *quietest;
 }
 
 bool Node::admit_connection(const std::string& host) {

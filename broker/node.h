@@ -80,6 +80,7 @@ class Node final : public Publisher {
   io::Task<void> start_shard(Shard& shard, std::string* problem);
   io::Task<void> reconcile(Shard& shard, ServingImagePtr image);
   io::Task<void> accept_loop(Shard& shard, Acceptor& acceptor);
+  Shard& quietest_shard(Shard& accepting);
   io::Task<void> retention_loop();
   io::Task<void> enforce_retention(Shard& shard);
   io::Task<void> stop_shard(Shard& shard);

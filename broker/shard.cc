@@ -104,6 +104,16 @@ void Shard::give_back_memory(MemoryBudget& budget, std::int64_t bytes, const voi
   memory_room_.wake_all();
 }
 
+void Shard::serve(io::Handle handle, io::SocketAddress peer, const ListenerInfo& listener) {
+  if (scope_.is_stopping()) {
+    loop_.close_detached(handle);
+    node_.connection_closed(peer.host);
+    expected_connections_.fetch_sub(1, std::memory_order_relaxed);
+    return;
+  }
+  scope_.spawn(serve_connection(*this, handle, std::move(peer), listener));
+}
+
 void Shard::add_connection(Connection& connection) {
   connections_.push_back(&connection);
   bump(metrics_.connections_accepted);
@@ -113,6 +123,7 @@ void Shard::add_connection(Connection& connection) {
 void Shard::remove_connection(Connection& connection) {
   std::erase(connections_, &connection);
   metrics_.connections.store(connections_.size(), std::memory_order_relaxed);
+  expected_connections_.fetch_sub(1, std::memory_order_relaxed);
   node_.connection_closed(connection.peer().host);
 }
 

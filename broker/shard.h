@@ -31,6 +31,7 @@ namespace drave::broker {
 class Connection;
 class FetchSessions;
 class Node;
+struct ListenerInfo;
 class ProducePart;
 class Response;
 
@@ -117,6 +118,13 @@ class Shard {
   void give_back_memory(MemoryBudget& budget, std::int64_t bytes, const void* who, bool all);
 
   // --- Connections
+  // Any shard may call these two: connections that are served here or on their way.
+  void expect_connection() { expected_connections_.fetch_add(1, std::memory_order_relaxed); }
+  std::int64_t expected_connections() const {
+    return expected_connections_.load(std::memory_order_relaxed);
+  }
+  // Serves an expected connection until its end; closes it at once if the shard is ending.
+  void serve(io::Handle handle, io::SocketAddress peer, const ListenerInfo& listener);
   void add_connection(Connection& connection);
   void remove_connection(Connection& connection);
   void stop_connections(const char* why);
@@ -146,6 +154,7 @@ class Shard {
 
   Node& node_;
   io::Loop& loop_;
+  std::atomic<std::int64_t> expected_connections_{0};
   io::BufferPool buffers_;
   io::Scope scope_;
   ServingImagePtr image_;

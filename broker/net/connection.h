@@ -2,7 +2,7 @@
 // One client's connection: reads frames, hands requests to their handlers in order, sends the
 // answers in order, and bounds what the client can make us hold (broker/limits.h).
 //
-// Lives on the shard that accepted it, in the frame of serve_connection(). It ends when the peer
+// Lives on one shard (the one with the fewest when it was accepted), in the frame of serve_connection(). It ends when the peer
 // finishes or breaks a rule, or the node stops; by then every answer has been sent or dropped, and
 // every operation that a handler left behind (a parked fetch, a produce that waits for the disk)
 // has ended.
