@@ -4,10 +4,15 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/log.h"
 #include "io/sim/world.h"
 
 namespace drave::io::sim {
 namespace {
+
+constexpr const char* kFileCodeNames[] = {
+    "open",     "close",    "read",   "write",  "sync_data",      "sync",
+    "truncate", "allocate", "rename", "unlink", "make_directory", "remove_directory"};
 
 constexpr std::uint8_t kPoison = 0xDB;
 // A sync that finds another one of its file in progress looks again after this.
@@ -51,6 +56,24 @@ bool is_aligned(const Operation& operation) {
 
 bool happens(Random& random, std::uint32_t one_in) {
   return one_in != 0 && random.one_in(one_in);
+}
+
+const char* text_of(const char* path) {
+  return path == nullptr ? "" : path;
+}
+
+// The story of a disk, for --log: what changes it, by inode; an open says which file that is.
+void log_change(const Flight& flight, Instant at, const char* how, std::int32_t result) {
+  const Operation& operation = *flight.operation;
+  if (operation.code > OperationCode::remove_directory || operation.code == OperationCode::read ||
+      operation.code == OperationCode::close) {
+    return;
+  }
+  LOG_DEBUG("disk", "at_us={} {}{} inode={} path={}{} position={} bytes={} size={} result={}",
+            at.ns / 1000, how, kFileCodeNames[static_cast<std::size_t>(operation.code)],
+            flight.inode == nullptr ? 0 : flight.inode->number, text_of(operation.path),
+            text_of(operation.path_to), operation.position, size_of(operation), operation.size,
+            result);
 }
 
 }  // namespace
@@ -156,6 +179,7 @@ void SimBackend::finish(Flight& flight, std::int32_t result) {
   node_.world().trace().add((static_cast<std::uint64_t>(operation.code) << 48) ^
                             (std::uint64_t{node_.number()} << 40) ^ (std::uint64_t{shard_} << 32) ^
                             static_cast<std::uint32_t>(result));
+  if (!process_.dead_) log_change(flight, node_.world().now(), "", result);
   if (operation.code == OperationCode::write) --disk_writes_;
   static_cast<Flight::InFlightLink&>(flight).unlink();
   static_cast<Flight::WaitingLink&>(flight).unlink();
@@ -379,6 +403,7 @@ std::int32_t SimBackend::open(Flight& flight) {
   Descriptor made;
   made.options = flight.operation->open;
   const int error = node_.disk().open(flight.operation->path, made.options, wall_now(), made.inode);
+  flight.inode = made.inode;
   return error != 0 ? error : process_.add_descriptor(std::move(made));
 }
 
@@ -520,6 +545,7 @@ void SimBackend::return_buffer(MutableByteView buffer) {
 void SimBackend::last_effect(Flight& flight, bool power) {
   const Operation& operation = *flight.operation;
   Disk& disk = node_.disk();
+  log_change(flight, node_.world().now(), power ? "at power cut: " : "at kill: ", 0);
   switch (operation.code) {
     case OperationCode::write:
       if (!flight.has_early_bytes) gather(operation, flight.early_bytes);

@@ -197,8 +197,14 @@ void FileData::commit_truncation() {
     if (page == nullptr || page->durable == nullptr || start + kPageBytes <= cut) continue;
     const std::size_t from = cut > start ? cut - start : 0;
     std::memset(page->durable->data() + from, 0, kPageBytes - from);
+    // A sync in progress that began before the truncation must not bring back what it cut.
+    if (page->staged != nullptr && cut_ < start + kPageBytes) {
+      const std::size_t staged_from = cut_ > start ? cut_ - start : 0;
+      std::memset(page->staged->data() + staged_from, 0, kPageBytes - staged_from);
+    }
   }
   durable_size_ = std::min(durable_size_, cut);
+  staged_size_ = std::min(staged_size_, cut_);
   cut_ = staged_cut_ = UINT64_MAX;
 }
 
@@ -338,6 +344,7 @@ void FileData::power_cut(Fate fate, Random& random, WorldCounters& counters) {
   }
   for (const std::uint32_t index : dirty_pages_) {
     Page& page = *pages_[index];
+    page.listed = false;
     if (page.durable == nullptr) continue;
     const std::uint64_t start = std::uint64_t{index} * kPageBytes;
     const std::uint64_t valid_end = std::min(survivors_end, durable_size_);
@@ -351,7 +358,6 @@ void FileData::power_cut(Fate fate, Random& random, WorldCounters& counters) {
     page.durable.reset();
     page.staged.reset();
     page.dirty = page.syncing = page.lost = 0;
-    page.listed = false;
   }
   if (cut.landed_last > cut.lost_first) ++counters.reordered_writes;
   dirty_pages_.clear();

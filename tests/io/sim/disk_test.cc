@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <set>
 #include <string>
@@ -211,6 +212,38 @@ TEST(SimFile, a_truncated_part_reads_as_zeros_when_the_file_grows_again) {
   const auto bytes = read_all(file);
   EXPECT_EQ(bytes[99], 1);
   for (std::size_t i = 100; i < bytes.size(); ++i) ASSERT_EQ(bytes[i], 0);
+}
+
+TEST(SimFile, a_sync_that_began_before_a_truncation_does_not_bring_back_what_a_later_one_cut) {
+  WorldCounters counters;
+  const auto seen = outcomes(
+      [](FileData& file) {
+        file.write(0, filled(4096, 1), true);
+        file.write(4096, filled(4096, 2), false);
+        ASSERT_TRUE(file.begin_sync());
+        file.truncate(4096);
+        file.write(0, filled(512, 3), true);  // makes the truncation durable
+        file.write(8192, filled(512, 4), true);
+        file.end_sync();
+      },
+      counters);
+  for (const auto& bytes : seen) {
+    ASSERT_EQ(bytes.size(), 8704u);
+    EXPECT_EQ(std::count(bytes.begin(), bytes.end(), 2), 0);
+  }
+}
+
+TEST(SimFile, what_was_written_through_before_a_power_cut_can_be_lost_by_a_later_one) {
+  Random random(1);
+  WorldCounters counters;
+  FileData file;
+  file.write(0, filled(4096, 1), false);
+  file.write(0, filled(4096, 2), true);
+  file.power_cut(Fate::all_lost, random, counters);
+  file.write(0, filled(4096, 3), false);
+  EXPECT_TRUE(file.is_dirty());
+  file.power_cut(Fate::all_lost, random, counters);
+  EXPECT_EQ(read_all(file), filled(4096, 2));
 }
 
 TEST(SimFile, growth_without_sync_ends_at_one_of_the_sizes_the_file_had) {
