@@ -182,6 +182,7 @@ class FileLog final : public PartitionLogImpl {
   void wake_waiters(bool all_fail, Offset fail_above);
   io::Task<Result<void>> wait_journal(JournalSequence sequence);
   Error fenced_error() const;
+  Error below_log_start() const;
 
   // Reading.
   std::size_t segment_index_of(Offset offset) const;
@@ -227,6 +228,8 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<void>> cut_files(LogPosition at, std::vector<SegmentPtr> removed);
   io::Task<Result<void>> remove_snapshots_above(Offset offset);
   io::Task<Result<void>> remove_segment_files(SegmentPtr segment);
+  io::Task<Result<void>> remove_index_files(SegmentPtr segment);
+  io::Task<Result<void>> unlink_if_there(std::string path);
   io::Task<Result<void>> truncate_locked(Offset offset);
   io::Task<Result<void>> truncate_fully_locked(Offset offset);
   JournalSequence journal_truncate(Offset first_offset, Offset end_offset);
@@ -236,6 +239,7 @@ class FileLog final : public PartitionLogImpl {
   // Recovery.
   struct Listing {
     std::set<Offset> logs;
+    std::set<Offset> indexed;  // logs beside which an index of some kind stands
     std::set<Offset> snapshots;
     std::map<Offset, std::uint64_t> sizes;
     std::vector<std::string> leftovers;  // to be unlinked

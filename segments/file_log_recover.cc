@@ -29,12 +29,6 @@ bool is_segment_file(std::string_view suffix) {
   return suffix == ".log" || is_index(suffix);
 }
 
-io::Task<Result<void>> unlink_if_there(io::Loop& loop, std::string path) {
-  Result<void> gone = co_await io::unlink(loop, std::move(path));
-  if (!gone && gone.error().code == Errc::not_found) co_return Result<void>{};
-  co_return gone;
-}
-
 }  // namespace
 
 io::Task<Result<std::unique_ptr<PartitionLogImpl>>> PartitionLogImpl::open(
@@ -49,6 +43,9 @@ io::Task<Result<std::unique_ptr<PartitionLogImpl>>> PartitionLogImpl::open(
 io::Task<Result<void>> FileLog::recover(RecoveryHints hints) {
   journal_covers_ = hints.journal_first.has_value();
   stopped_clean_ = hints.clean;
+  LOG_DEBUG("segments", "opening {} clean={} recovery_point={} log_start={} journal_first={}",
+            path_, hints.clean, hints.recovery_point, hints.log_start,
+            hints.journal_first.value_or(-1));
   CO_TRY(Listing listing, co_await list_files());
   while (!listing.leftovers.empty() || !listing.swaps.empty()) {
     CO_TRY_VOID(co_await finish_swaps(std::move(listing)));
@@ -98,7 +95,11 @@ io::Task<Result<FileLog::Listing>> FileLog::list_files() {
   // While a cleaning is to be finished, an index without a log is not an orphan yet.
   if (listing.swaps.empty()) {
     for (auto& [offset, name] : indexes) {
-      if (!listing.logs.contains(offset)) listing.leftovers.push_back(std::move(name));
+      if (listing.logs.contains(offset)) {
+        listing.indexed.insert(offset);
+      } else {
+        listing.leftovers.push_back(std::move(name));
+      }
     }
   }
   co_return std::move(listing);
@@ -106,7 +107,7 @@ io::Task<Result<FileLog::Listing>> FileLog::list_files() {
 
 io::Task<Result<bool>> FileLog::finish_swaps(Listing listing) {
   for (const std::string& name : listing.leftovers) {
-    CO_TRY_VOID(co_await unlink_if_there(loop(), io::join_path(path_, name)));
+    CO_TRY_VOID(co_await unlink_if_there(io::join_path(path_, name)));
   }
   // A swap at or above the first ".cleaned" belongs to a cleaning that was not complete.
   std::vector<std::string> valid;
@@ -115,7 +116,7 @@ io::Task<Result<bool>> FileLog::finish_swaps(Listing listing) {
   for (const std::string& name : listing.swaps) {
     const Offset offset = parse_segment_file_name(name)->first;
     if (listing.cleaned_first && offset >= *listing.cleaned_first) {
-      CO_TRY_VOID(co_await unlink_if_there(loop(), io::join_path(path_, name)));
+      CO_TRY_VOID(co_await unlink_if_there(io::join_path(path_, name)));
       continue;
     }
     valid.push_back(name);
@@ -139,7 +140,7 @@ io::Task<Result<bool>> FileLog::finish_swaps(Listing listing) {
     const auto parsed = parse_segment_file_name(entry.name);
     if (!parsed || !is_segment_file(parsed->second)) continue;
     if (parsed->first < first || parsed->first >= last) continue;
-    CO_TRY_VOID(co_await unlink_if_there(loop(), io::join_path(path_, entry.name)));
+    CO_TRY_VOID(co_await unlink_if_there(io::join_path(path_, entry.name)));
   }
   for (const std::string& name : valid) {
     const std::string path = io::join_path(path_, name);
@@ -189,7 +190,7 @@ io::Task<Result<Offset>> FileLog::load_snapshot(Offset limit) {
     } else if (bytes.error().code != Errc::not_found) {
       co_return std::unexpected(bytes.error());
     }
-    CO_TRY_VOID(co_await unlink_if_there(loop(), path));
+    CO_TRY_VOID(co_await unlink_if_there(path));
     names_changed_ = true;
     at = snapshots_.erase(at);
   }
@@ -248,7 +249,9 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
 
   Offset trusted_end = INT64_MAX;
   if (!hints.clean) {
-    trusted_end = hints.recovery_point;
+    // A segment that ends at the recovery point may have been rolled after that was saved: its
+    // indexes were not written yet.
+    trusted_end = hints.recovery_point - 1;
     if (hints.journal_first) trusted_end = std::min(trusted_end, *hints.journal_first);
   }
   // The first segment that is walked because it may be incomplete. The newest one always is,
@@ -274,6 +277,9 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
     const bool is_last = i + 1 == segments_.size();
     if (i >= first_scanned) {
       const Offset next_base = is_last ? INT64_MAX : segments_[i + 1]->base_offset();
+      if (listing.indexed.contains(segment->base_offset())) {
+        CO_TRY_VOID(co_await remove_index_files(segment));
+      }
       CO_TRY_VOID(co_await scan_segment(segment, rot_below, state_from, true, false));
       if (is_last) break;
       segment->set_complete();

@@ -14,7 +14,15 @@ using protocol::BatchView;
 // The place of the first batch that ends above `offset`, and its base offset.
 io::Task<Result<LogPosition>> FileLog::position_of(Offset offset, Offset& found) {
   if (offset >= tail_->first_offset()) co_return tail_->position_of(offset, found);
-  SegmentPtr segment = segments_[segment_index_of(offset)];
+  const auto above = std::upper_bound(
+      segments_.begin(), segments_.end(), offset,
+      [](Offset wanted, const SegmentPtr& other) { return wanted < other->base_offset(); });
+  SegmentPtr segment = above == segments_.begin() ? segments_.front() : *std::prev(above);
+  if (offset >= segment->end_offset) {
+    // Nothing is between this segment and the next one, which begins above.
+    found = offset;
+    co_return LogPosition{segment->base_offset(), segment->size};
+  }
   CO_TRY_VOID(co_await load_segment_indexes(segment));
   std::uint64_t position = segment->offset_index.lookup(offset).position;
   for (const RottenRange& range : segment->rotten) {
@@ -136,25 +144,34 @@ std::vector<FileLog::SegmentPtr> FileLog::cut_memory(LogPosition at, Offset offs
   return removed;
 }
 
+io::Task<Result<void>> FileLog::unlink_if_there(std::string path) {
+  Result<void> gone = co_await io::unlink(loop(), std::move(path));
+  if (!gone && gone.error().code == Errc::not_found) co_return Result<void>{};
+  co_return gone;
+}
+
 io::Task<Result<void>> FileLog::remove_segment_files(SegmentPtr segment) {
   segment->close_files(*services_.files);
-  for (const char* suffix : {".log", ".index", ".timeindex", ".txnindex"}) {
-    Result<void> gone = co_await io::unlink(loop(), segment->path(suffix));
-    if (!gone && gone.error().code != Errc::not_found) co_return gone;
-  }
-  names_changed_ = true;
-  co_return Result<void>{};
+  CO_TRY_VOID(co_await unlink_if_there(segment->path(".log")));
+  co_return co_await remove_index_files(std::move(segment));
 }
 
 io::Task<Result<void>> FileLog::remove_snapshots_above(Offset offset) {
   while (!snapshots_.empty() && *snapshots_.rbegin() > offset) {
     const Offset at = *snapshots_.rbegin();
-    Result<void> gone =
-        co_await io::unlink(loop(), io::join_path(path_, segment_file_name(at, ".snapshot")));
-    if (!gone && gone.error().code != Errc::not_found) co_return gone;
+    CO_TRY_VOID(co_await unlink_if_there(io::join_path(path_, segment_file_name(at, ".snapshot"))));
     snapshots_.erase(at);
     names_changed_ = true;
   }
+  co_return Result<void>{};
+}
+
+// A segment that grows has no indexes on disk: they would tell of batches that are gone.
+io::Task<Result<void>> FileLog::remove_index_files(SegmentPtr segment) {
+  for (const char* suffix : {".index", ".timeindex", ".txnindex"}) {
+    CO_TRY_VOID(co_await unlink_if_there(segment->path(suffix)));
+  }
+  names_changed_ = true;
   co_return Result<void>{};
 }
 
@@ -165,6 +182,7 @@ io::Task<Result<void>> FileLog::cut_files(LogPosition at, std::vector<SegmentPtr
     CO_TRY_VOID(co_await remove_segment_files(removed.back()));
   }
   SegmentPtr active = segment_at(at.segment);
+  CO_TRY_VOID(co_await remove_index_files(active));
   if (!active->file_exists) CO_TRY_VOID(co_await create_file(active));
   CO_TRY(FilePin pin, co_await active->open(*services_.files, false));
   CO_TRY(const io::FileStatus status, co_await io::status(loop(), active->path()));
@@ -181,13 +199,21 @@ io::Task<Result<void>> FileLog::cut_files(LogPosition at, std::vector<SegmentPtr
   co_return co_await io::sync_directory(loop(), path_);
 }
 
+Error FileLog::below_log_start() const {
+  return {Errc::out_of_range, 0, path_ + ": truncation below the log start"};
+}
+
 io::Task<Result<void>> FileLog::truncate_to(Offset offset) {
   FilesLock lock = co_await lock_files();
   if (fenced_) co_return std::unexpected(fenced_error());
   if (offset >= end_) co_return Result<void>{};
   if (offset < log_start_) {
-    co_return failure(Errc::out_of_range, path_ + ": truncation below the log start");
+    co_return std::unexpected(below_log_start());
   }
+  Offset cut = offset;
+  CO_TRY_VOID(co_await position_of(offset, cut));
+  // Nothing that may be read is left, though a part of the batch was deleted already.
+  if (std::min(cut, offset) <= log_start_) co_return co_await truncate_fully_locked(log_start_);
   co_return co_await truncate_locked(offset);
 }
 
@@ -197,6 +223,10 @@ io::Task<Result<void>> FileLog::truncate_locked(Offset offset) {
   cut = std::min(cut, offset);
   CO_TRY_VOID(co_await load_segment_indexes(segment_at(at.segment)));
   CO_TRY(ProducerStates producers, co_await producers_at(cut));
+  // Records were deleted meanwhile. (A replayed truncation may be older than the log start.)
+  if (services_.journal != nullptr && cut < log_start_) {
+    co_return std::unexpected(below_log_start());
+  }
   // From here to the end of cut_memory() nothing suspends: appends see all of the cut or nothing.
   const JournalSequence sequence = journal_truncate(log_start_, cut);
   std::vector<SegmentPtr> removed = cut_memory(at, cut, std::move(producers));

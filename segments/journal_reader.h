@@ -23,6 +23,8 @@ class JournalReader {
   static io::Task<Result<std::unique_ptr<JournalReader>>> open(io::Loop& loop, std::string path,
                                                                JournalFileName name);
   std::uint64_t size() const { return size_; }
+  // After it what was read survives a power cut: a kill leaves groups in the page cache only.
+  io::Task<Result<void>> sync() { return file_.sync_data(); }
   io::Task<Result<void>> close() { return file_.close(); }
 
   // The bytes [position, position + length), fewer at the end of the file. Valid until the next

@@ -62,6 +62,8 @@ class Scanner {
     CO_TRY(auto reader, co_await JournalReader::open(loop_, file.path, file.name));
     file.size = reader->size();
     auto outcome = co_await scan_groups(file, *reader);
+    // Replay acts on what was read, and the next start must find the same reasons.
+    if (outcome && !file.extents.empty()) outcome = co_await reader->sync();
     auto closed = co_await reader->close();
     co_return outcome ? std::move(closed) : std::move(outcome);
   }

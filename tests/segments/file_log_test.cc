@@ -400,6 +400,101 @@ TEST_F(FileLog, missing_and_senseless_indexes_are_rebuilt) {
   }
 }
 
+// Every batch is found by its offset alone, through the indexes.
+TEST_F(FileLog, a_segment_that_was_cut_and_grew_again_is_not_read_by_its_old_indexes) {
+  LogConfig config;
+  config.segment_bytes = 8000;
+  config.index_interval_bytes = 1;
+  open(config);
+  for (int i = 0; i < 12; ++i) append({.value_bytes = 1000});
+  flush();
+  ASSERT_TRUE(names().contains("00000000000000000000.index"));
+  check(run_.run(log_->truncate_to(2)));
+  EXPECT_FALSE(names().contains("00000000000000000000.index"));
+  EXPECT_FALSE(names().contains("00000000000000000000.timeindex"));
+  for (int i = 0; i < 7; ++i) append({.value_bytes = 300});
+  flush();
+  const Offset synced = log_->recovery_point();
+  ASSERT_EQ(synced, 9);
+  append({.value_bytes = 7000});  // begins a segment; the indexes of the first are not written
+  ASSERT_TRUE(run_.run(log_->write_tail_piece(64 * kKiB, false)).has_value());
+  const Offset end = log_->end();
+  drop();
+  open(config, {.recovery_point = synced, .journal_first = synced});
+  ASSERT_EQ(log_->end(), end);
+  for (Offset offset = 0; offset < end; ++offset) {
+    const auto read = run_.run(log_->read({.offset = offset, .end_limit = offset + 1}));
+    ASSERT_TRUE(read.has_value()) << offset << ": " << read.error().message();
+    EXPECT_EQ(protocol::parse_batch(flatten(*read))->base_offset(), offset);
+  }
+  close();
+}
+
+TEST_F(FileLog, a_segment_that_grew_after_a_clean_stop_is_not_searched_by_its_old_times) {
+  LogConfig config;
+  config.segment_bytes = 8000;
+  open(config);
+  append({.value_bytes = 1000, .timestamp = 1000});
+  close();
+  open(config);
+  append({.value_bytes = 1000, .timestamp = 2000});
+  flush();
+  const Offset synced = log_->recovery_point();
+  ASSERT_EQ(synced, 2);
+  append({.value_bytes = 7000, .timestamp = 1500});  // begins a segment
+  ASSERT_TRUE(run_.run(log_->write_tail_piece(64 * kKiB, false)).has_value());
+  drop();
+  open(config, {.recovery_point = synced, .journal_first = synced});
+  const auto found = run_.run(log_->find_by_timestamp(1900, log_->end()));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->offset, 1);
+  close();
+}
+
+// A power cut during a truncation may leave a segment of the part that was to go. The part before
+// it is gone already; the journal has the truncation.
+TEST_F(FileLog, a_truncation_that_was_interrupted_ends_the_log_where_it_was_to_end) {
+  LogConfig config;
+  config.segment_bytes = 4000;
+  open(config);
+  for (int i = 0; i < 9; ++i) append({.value_bytes = 1000});
+  flush();
+  drop();
+  ASSERT_TRUE(names().contains("00000000000000000003.log"));
+  ASSERT_TRUE(names().contains("00000000000000000006.log"));
+  const std::size_t batch_size = expected_.size() / 9;
+  fs::remove(file("00000000000000000003.log"));
+  fs::resize_file(file("00000000000000000000.log"), 2 * batch_size);
+  open(config, {.recovery_point = 0, .journal_first = 6});
+  check(run_.run(log_->replay_truncate(0, 2)));
+  check(run_.run(log_->finish_replay()));
+  EXPECT_EQ(log_->end(), 2);
+  EXPECT_FALSE(names().contains("00000000000000000006.log"));
+  expected_.resize(2 * batch_size);
+  EXPECT_EQ(append({.value_bytes = 1000}), 2);
+  expect_content();
+  close();
+}
+
+TEST_F(FileLog, a_truncation_into_a_batch_that_is_partly_deleted_ends_at_the_log_start) {
+  open();
+  append({.records = 3});
+  append({.records = 3});
+  flush();
+  check(run_.run(log_->advance_log_start(4)));
+  check(run_.run(log_->truncate_to(5)));
+  EXPECT_EQ(log_->log_start(), 4);
+  EXPECT_EQ(log_->end(), 4);
+  expected_.clear();
+  EXPECT_EQ(append({.records = 2}), 4);
+  expect_content();
+  close();
+  open({}, {.clean = true, .log_start = 4});
+  EXPECT_EQ(log_->end(), 6);
+  expect_content();
+  close();
+}
+
 TEST_F(FileLog, aborted_transactions_are_indexed_and_bound_the_stable_offset) {
   open();
   append({.records = 3,
