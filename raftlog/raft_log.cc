@@ -38,7 +38,6 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
         options_(std::move(options)),
         listener_(listener),
         path_(std::move(path)),
-        core_({options_.node_id, options_.directory_id}, {}),
         changed_(loop) {}
   ~RaftLogImpl() override {
     if (log_ != nullptr) log_->set_observer(nullptr);
@@ -47,11 +46,11 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
   io::Task<Result<void>> start(segments::LogDirectory& directory);
 
   io::Task<Result<void>> lead() override;
-  bool is_leader() const override { return core_.is_leader(); }
-  LeaderEpoch epoch() const override { return core_.epoch(); }
+  bool is_leader() const override { return core_->is_leader(); }
+  LeaderEpoch epoch() const override { return core_->epoch(); }
   Offset end() const override { return log_->end(); }
   Offset log_start() const override { return log_->log_start(); }
-  Offset high_watermark() const override { return core_.high_watermark(); }
+  Offset high_watermark() const override { return core_->high_watermark(); }
   std::int16_t kraft_version() const override { return kraft_version_; }
   const std::vector<Voter>& voters() const override { return voters_; }
   QuorumStatus status() const override;
@@ -83,7 +82,9 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
   Result<void> note_control(const protocol::BatchView& batch, bool from_log);
   Result<void> check_voters() const;
   io::Task<Result<ElectionState>> read_state();
-  io::Task<Result<void>> perform_effects();
+  void start_core(const ElectionState& state);
+  void step(const Event& event) { core_->step(loop_.now(), event, effects_); }
+  io::Task<Result<void>> win_election();
   Result<void> begin_epoch();
   Result<Offset> append_batch(std::vector<std::uint8_t> batch);
   bool must_write_voters() const;
@@ -98,7 +99,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
   std::string path_;  // of the log's directory
   std::unique_ptr<segments::LogShard> shard_;
   segments::PartitionLog* log_ = nullptr;
-  Core core_;
+  std::unique_ptr<Core> core_;       // null until the log is known
+  Effects effects_;                  // of the core's last step
   io::WaitQueue changed_;            // the high watermark moved, or nothing will move it any more
   std::vector<Snapshot> snapshots_;  // by offset
   std::vector<Voter> voters_;
@@ -123,13 +125,30 @@ io::Task<Result<void>> RaftLogImpl::start(segments::LogDirectory& directory) {
   CO_TRY_VOID(co_await replay());
   CO_TRY_VOID(check_voters());
   CO_TRY(const ElectionState state, co_await read_state());
-  core_ = Core({options_.node_id, options_.directory_id}, keys_of(voters_));
-  LeaderEpoch last_epoch = log_->latest_epoch();
-  if (!snapshots_.empty()) last_epoch = std::max(last_epoch, snapshots_.back().id.epoch);
-  core_.start(state, {log_->end(), last_epoch});
+  start_core(state);
   LOG_INFO("raft", "metadata log opened epoch={} start={} end={} snapshot={} kraft_version={}",
-           core_.epoch(), log_->log_start(), log_->end(), latest_snapshot().offset, kraft_version_);
+           core_->epoch(), log_->log_start(), log_->end(), latest_snapshot().offset,
+           kraft_version_);
   co_return Result<void>{};
+}
+
+void RaftLogImpl::start_core(const ElectionState& state) {
+  CoreOptions options;
+  options.self = {options_.node_id, options_.directory_id};
+  core_ = std::make_unique<Core>(std::move(options));
+  Recovered recovered;
+  recovered.election = state;
+  recovered.snapshot = latest_snapshot();
+  recovered.kraft_version = kraft_version_;
+  // Of the epochs below the last one nobody asks in a quorum of one.
+  const OffsetAndEpoch start{log_->log_start(), 0};
+  LeaderEpoch last = std::max(log_->latest_epoch(), 0);
+  if (!snapshots_.empty()) last = std::max(last, snapshots_.back().id.epoch);
+  std::vector<EpochStart> epochs;
+  if (log_->end() > start.offset) epochs.push_back({last, start.offset});
+  recovered.log = LogView(epochs.empty() ? OffsetAndEpoch{start.offset, last} : start, log_->end(),
+                          std::move(epochs), {{-1, keys_of(voters_)}});
+  core_->start(loop_.now(), std::move(recovered), effects_);
 }
 
 io::Task<Result<void>> RaftLogImpl::find_snapshots() {
@@ -283,27 +302,25 @@ io::Task<Result<ElectionState>> RaftLogImpl::read_state() {
 // --- Leading
 
 io::Task<Result<void>> RaftLogImpl::lead() {
-  core_.campaign();
-  CO_TRY_VOID(co_await perform_effects());
-  if (!core_.is_leader()) co_return std::unexpected(gone());
+  CO_TRY_VOID(co_await win_election());
+  if (!core_->is_leader()) co_return std::unexpected(gone());
   const protocol::BatchView batch = *protocol::parse_batch(epoch_batch_);
   CO_TRY_VOID(co_await committed(batch.last_offset() + 1));
   co_return listener_.on_batch(batch);
 }
 
-io::Task<Result<void>> RaftLogImpl::perform_effects() {
-  while (true) {
-    const Effects effects = core_.effects();
-    if (effects.persist.has_value()) {
-      const std::string text = print_quorum_state(*effects.persist, kraft_version_, core_.voters());
-      CO_TRY_VOID(co_await io::replace_file(loop_, file(kQuorumStateFile),
-                                            std::vector<std::uint8_t>(text.begin(), text.end())));
-      core_.persisted(*effects.persist);
-      continue;
-    }
-    if (effects.begin_epoch) CO_TRY_VOID(begin_epoch());
-    co_return Result<void>{};
+// Alone: the own vote, then the own leadership, each durable before the next step.
+io::Task<Result<void>> RaftLogImpl::win_election() {
+  step(CampaignNow{});
+  while (effects_.save.has_value()) {
+    const SaveState save = *effects_.save;
+    const std::string text = print_quorum_state(save.state, kraft_version_, core_->voters());
+    CO_TRY_VOID(co_await io::replace_file(loop_, file(kQuorumStateFile),
+                                          std::vector<std::uint8_t>(text.begin(), text.end())));
+    step(StateSaved{save.version});
   }
+  if (effects_.append.has_value()) co_return begin_epoch();
+  co_return Result<void>{};
 }
 
 bool RaftLogImpl::must_write_voters() const {
@@ -315,7 +332,7 @@ bool RaftLogImpl::must_write_voters() const {
 Result<void> RaftLogImpl::begin_epoch() {
   protocol::BatchOptions options;
   options.control = true;
-  options.leader_epoch = core_.epoch();
+  options.leader_epoch = core_->epoch();
   protocol::BatchBuilder batch(options);
   const TimestampMs now = loop_.wall_now();
   auto add = [&batch, now](protocol::ControlType type, const auto& message) -> Result<void> {
@@ -337,11 +354,11 @@ Result<void> RaftLogImpl::begin_epoch() {
     TRY_VOID(add(protocol::ControlType::kraft_voters, voters_record(voters_)));
     voters_replicated_ = true;
   }
-  log_->begin_epoch(core_.epoch());
+  log_->begin_epoch(core_->epoch());
   std::vector<std::uint8_t> bytes = std::move(batch).finish();
   TRY(const Offset end, append_batch(bytes));
   const Offset first = end - protocol::parse_batch(bytes)->record_count();
-  protocol::stamp_batch(bytes, first, core_.epoch());
+  protocol::stamp_batch(bytes, first, core_->epoch());
   epoch_batch_ = std::move(bytes);
   return {};
 }
@@ -349,16 +366,16 @@ Result<void> RaftLogImpl::begin_epoch() {
 Result<Offset> RaftLogImpl::append_batch(std::vector<std::uint8_t> batch) {
   const std::int64_t size = static_cast<std::int64_t>(batch.size());
   TRY(const segments::AppendResult appended,
-      log_->append_as_leader(batch, core_.epoch(), loop_.wall_now()));
+      log_->append_as_leader(batch, core_->epoch(), loop_.wall_now()));
   bytes_since_snapshot_ += size;
-  core_.appended(appended.end_offset);
+  step(Appended{appended.end_offset, core_->epoch_start() < 0});
   return appended.end_offset;
 }
 
 io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
   ASSERT(!values.empty());
   protocol::BatchOptions options;
-  options.leader_epoch = core_.epoch();
+  options.leader_epoch = core_->epoch();
   protocol::BatchBuilder batch(options);
   const TimestampMs now = loop_.wall_now();
   for (const ByteView value : values) batch.append(now, std::nullopt, value);
@@ -366,7 +383,7 @@ io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
     co_return failure(Errc::too_large,
                       fmt::format("{} bytes of metadata records", batch.size_bytes()));
   const std::vector<std::uint8_t> bytes = std::move(batch).finish();
-  while (!failed_.has_value() && core_.is_leader()) {
+  while (!failed_.has_value() && core_->may_append()) {
     Result<Offset> end = append_batch(bytes);
     if (end || end.error().code != Errc::busy) co_return end;
     co_await log_->room().wait();
@@ -375,35 +392,36 @@ io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
 }
 
 io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
-  while (core_.high_watermark() < end) {
-    if (failed_.has_value() || !core_.is_leader()) co_return std::unexpected(gone());
+  while (core_->high_watermark() < end) {
+    if (failed_.has_value() || !core_->is_leader()) co_return std::unexpected(gone());
     co_await changed_.wait();
   }
   co_return Result<void>{};
 }
 
 void RaftLogImpl::on_durable_end_advanced(Offset durable_end) {
-  core_.flushed(durable_end);
-  if (!core_.effects().high_watermark_moved) return;
+  if (core_ == nullptr) return;
+  step(Flushed{core_->log().generation(), durable_end});
+  if (!effects_.high_watermark_moved) return;
   changed_.wake_all();
-  listener_.on_high_watermark(core_.high_watermark());
+  listener_.on_high_watermark(core_->high_watermark());
 }
 
 void RaftLogImpl::on_log_fenced(const Error& error) {
   LOG_ERROR("raft", "the metadata log takes no more writes error={}", error.message());
   failed_ = Error{Errc::fenced, error.system, error.context};
-  core_.resign();
+  if (core_ != nullptr) step(DiskFailed{});
   changed_.wake_all();
 }
 
 QuorumStatus RaftLogImpl::status() const {
   QuorumStatus status;
-  status.leader = core_.leader();
-  status.epoch = core_.epoch();
-  status.high_watermark = core_.high_watermark();
+  status.leader = core_->leader();
+  status.epoch = core_->epoch();
+  status.high_watermark = core_->high_watermark();
   for (const Voter& voter : voters_) {
     const ReplicaKey key{voter.id, voter.directory_id};
-    status.voters.push_back({key, core_.replicated(key), -1, -1});
+    status.voters.push_back({key, core_->replicated(key), -1, -1});
     if (voter.id == options_.node_id && log_ != nullptr) {
       const TimestampMs now = loop_.wall_now();
       status.voters.back() = {key, log_->end(), now, now};
@@ -461,10 +479,11 @@ io::Task<Result<void>> RaftLogImpl::stop() {
   if (stopped_ || shard_ == nullptr) co_return Result<void>{};
   stopped_ = true;
   // What was appended is waited for before the leader goes.
-  if (core_.is_leader() && !failed_.has_value() && log_->durable_end() < log_->end()) {
+  if (core_ != nullptr && core_->is_leader() && !failed_.has_value() &&
+      log_->durable_end() < log_->end()) {
     [[maybe_unused]] const Result<void> flushed = co_await committed(log_->end());
   }
-  core_.resign();
+  if (core_ != nullptr) step(Resign{});
   changed_.wake_all();
   log_->set_observer(nullptr);
   log_ = nullptr;

@@ -1,0 +1,324 @@
+// Leading: serving fetches, moving the high watermark, knowing when to stop.
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "base/assert.h"
+#include "base/canary.h"
+#include "raftlog/core/core.h"
+
+namespace drave::raft {
+
+bool Core::advance_leader() {
+  if (!is_alone()) {
+    const Instant limit = quorum_contact() + Duration{options_.fetch_timeout.ns * 3 / 2};
+    if (now_ >= limit || disk_hangs()) {
+      resign(-1);
+      return true;
+    }
+    wake_at(limit);
+  }
+  if (!is_voter() && log_.voters_offset() < high_watermark_ && !change_.has_value()) {
+    resign(-1);
+    return true;
+  }
+  if (!is_durable()) return false;  // nothing of the epoch before the epoch is durable
+  if (!epoch_begun_) {
+    epoch_begun_ = true;
+    append_control({epoch(), true, ballot_.granted, std::nullopt});
+  }
+  if (transfer_.has_value()) hand_over();
+  if (!is_leader()) return true;
+  advance_change();
+  expire_parked();
+  make_known();
+  return false;
+}
+
+// --- The log
+
+void Core::append_control(ControlBatch batch) {
+  ASSERT(is_leader() && !appending_.has_value());
+  appending_ = batch;
+  effects_->append = std::move(batch);
+}
+
+void Core::appended(const Appended& event) {
+  ASSERT(is_leader() && is_durable());
+  ASSERT(event.control ? appending_.has_value() : epoch_start_ >= 0);
+  const Offset base = log_.end();
+  if (log_.is_flushed()) unflushed_since_ = now_;
+  log_.append(event.end, epoch());
+  if (event.control) {
+    const ControlBatch batch = *std::exchange(appending_, std::nullopt);
+    if (batch.begins_epoch) epoch_start_ = base;
+    if (batch.voters.has_value()) {
+      log_.add_voters(base, *batch.voters);
+      effects_->voters_changed = true;
+      if (change_.has_value()) change_->end = event.end;
+      move_high_watermark();  // of a smaller set more may be committed
+    }
+  }
+  answer_parked();
+}
+
+// A disk that does not finish a write holds up nobody but its own node, unless that leads.
+bool Core::disk_hangs() {
+  if (log_.is_flushed()) return false;
+  const Instant limit = unflushed_since_ + options_.fetch_timeout;
+  wake_at(limit);
+  return now_ >= limit;
+}
+
+// --- Replicas
+
+ErrorCode Core::check_fetcher(LeaderEpoch epoch) const {
+  if (epoch < state_.epoch) return ErrorCode::fenced_leader_epoch;
+  if (epoch > state_.epoch) return ErrorCode::unknown_leader_epoch;
+  return is_leader() ? ErrorCode::none : ErrorCode::not_leader_or_follower;
+}
+
+void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
+  FetchReply refused;
+  refused.error = check_fetcher(request.epoch);
+  if (refused.error == ErrorCode::none &&
+      (request.offset < 0 || request.replica.id < 0 || request.replica.id == options_.self.id))
+    refused.error = ErrorCode::invalid_request;
+  if (refused.error != ErrorCode::none) {
+    refused.epoch = epoch();
+    refused.leader = leader();
+    reply(token, std::move(refused));
+    return;
+  }
+  note_fetch(request);
+  std::optional<FetchReply> found = answer(request);
+  if (!found.has_value() && request.wait.ns > 0 && parked_.size() < kParkedFetchesMax) {
+    parked_.push_back({token, request, now_ + request.wait});
+    wake_at(now_ + request.wait);
+    return;
+  }
+  reply(token, found.has_value() ? std::move(*found) : nothing_new());
+}
+
+// Nothing: there is nothing to say yet.
+std::optional<FetchReply> Core::answer(const FetchRequest& request) const {
+  FetchReply reply = nothing_new();
+  const bool is_at_zero = request.offset == 0 && snapshot_.offset <= 0 && log_.start() == 0;
+  if (!is_at_zero) {
+    const OffsetAndEpoch start = log_.start_id();
+    const bool is_below = request.offset < start.offset || request.last_epoch < start.epoch ||
+                          (request.offset == start.offset && request.last_epoch != start.epoch);
+    // From nothing a snapshot is the shorter way.
+    if (is_below || (request.offset == 0 && snapshot_.offset > 0)) {
+      reply.snapshot = snapshot_;
+      return reply;
+    }
+    const OffsetAndEpoch common = log_.end_of(request.last_epoch);
+    if (common.epoch != request.last_epoch || common.offset < request.offset) {
+      reply.diverging = common;
+      return reply;
+    }
+  }
+  if (request.offset < log_.end()) {
+    reply.from = request.offset;
+    return reply;
+  }
+  if (high_watermark_ > request.high_watermark) return reply;
+  return std::nullopt;
+}
+
+void Core::note_fetch(const FetchRequest& request) {
+  Progress& progress = progress_of(request.replica);
+  const std::optional<FetchReply> found = answer(request);
+  const bool matches = !found.has_value() || (!found->diverging && !found->snapshot);
+  if (matches) {
+    if (request.offset >= log_.end())
+      progress.caught_up = now_;
+    else if (request.offset >= progress.leader_end && progress.fetched != Instant{})
+      progress.caught_up = std::max(progress.caught_up, progress.fetched);
+    progress.leader_end = log_.end();
+    progress.end = request.offset;
+  }
+  progress.fetched = now_;
+  if (matches) move_high_watermark();
+}
+
+Core::Progress& Core::progress_of(const ReplicaKey& key) {
+  for (Progress& each : progress_) {
+    if (each.key == key) return each;
+  }
+  if (progress_.size() >= kReplicasMax) {
+    const auto silent =
+        std::min_element(progress_.begin(), progress_.end(), [this](const auto& a, const auto& b) {
+          return std::pair(contains(voters(), a.key), a.fetched) <
+                 std::pair(contains(voters(), b.key), b.fetched);
+        });
+    *silent = Progress{key, -1, {}, {}, 0};
+    return *silent;
+  }
+  return progress_.emplace_back(Progress{key, -1, {}, {}, 0});
+}
+
+const Core::Progress* Core::find_progress(const ReplicaKey& key) const {
+  const Progress* newest = nullptr;
+  for (const Progress& each : progress_) {
+    if (key.matches(each.key) && (newest == nullptr || newest->fetched < each.fetched))
+      newest = &each;
+  }
+  return newest;
+}
+
+FetchReply Core::nothing_new() const {
+  FetchReply reply;
+  reply.epoch = epoch();
+  reply.leader = options_.self.id;
+  reply.high_watermark = high_watermark_;
+  reply.log_start = log_.start();
+  return reply;
+}
+
+void Core::expire_parked() {
+  for (Parked& parked : std::exchange(parked_, {})) {
+    if (parked.until <= now_) {
+      reply(parked.token, nothing_new());
+      continue;
+    }
+    wake_at(parked.until);
+    parked_.push_back(std::move(parked));
+  }
+}
+
+void Core::answer_parked() {
+  for (Parked& parked : std::exchange(parked_, {})) {
+    if (std::optional<FetchReply> found = answer(parked.request))
+      reply(parked.token, std::move(*found));
+    else
+      parked_.push_back(std::move(parked));
+  }
+}
+
+void Core::handle_snapshot_fetch(std::uint64_t token, const SnapshotRequest& request) {
+  SnapshotReply answer;
+  answer.error = check_fetcher(request.epoch);
+  answer.epoch = epoch();
+  answer.leader = leader();
+  answer.id = request.id;
+  answer.position = request.position;
+  if (answer.error == ErrorCode::none) {
+    progress_of(request.replica).fetched = now_;
+    if (request.id.offset <= 0) answer.error = ErrorCode::snapshot_not_found;
+    if (request.position < 0) answer.error = ErrorCode::position_out_of_range;
+  }
+  reply(token, answer);
+}
+
+// --- The high watermark
+
+Offset Core::replicated(const ReplicaKey& key) const {
+  if (key.matches(options_.self))
+    return DRAVE_CANARY("leader-counts-unflushed") ? log_.end() : log_.flushed();
+  const Progress* progress = find_progress(key);
+  return progress == nullptr ? -1 : progress->end;
+}
+
+void Core::move_high_watermark() {
+  if (!is_leader() || epoch_start_ < 0) return;
+  std::vector<Offset> ends;
+  for (const ReplicaKey& voter : voters()) ends.push_back(replicated(voter));
+  std::sort(ends.begin(), ends.end(), std::greater<>());
+  const Offset majority_has = ends[majority() - 1];
+  // Entries of older epochs are committed by one of this epoch above them, never by counting.
+  if (majority_has <= epoch_start_ && !DRAVE_CANARY("older-epoch-committed")) return;
+  raise_high_watermark(std::min(majority_has, log_.end()));
+}
+
+void Core::raise_high_watermark(Offset to) {
+  if (to <= high_watermark_) return;
+  high_watermark_ = to;
+  effects_->high_watermark_moved = true;
+  log_.forget_voters_before(to);
+  if (!is_leader()) return;
+  answer_parked();
+  if (change_.has_value() && change_->end >= 0 && change_->end <= to) end_change(ErrorCode::none);
+}
+
+// --- Staying leader, and leaving
+
+// When a majority of the voters was last heard of.
+Instant Core::quorum_contact() const {
+  std::vector<Instant> contacts;
+  for (const ReplicaKey& voter : voters()) {
+    const Progress* progress = find_progress(voter);
+    const Instant fetched = progress == nullptr ? elected_ : std::max(elected_, progress->fetched);
+    contacts.push_back(voter.matches(options_.self) ? now_ : fetched);
+  }
+  std::sort(contacts.begin(), contacts.end(), std::greater<>());
+  return contacts[majority() - 1];
+}
+
+// Voters that do not fetch may not know of this leader.
+void Core::make_known() {
+  const Duration period{options_.fetch_timeout.ns / 2};
+  for (const ReplicaKey& voter : voters()) {
+    if (voter.id == options_.self.id) continue;
+    const Progress* progress = find_progress(voter);
+    if (progress != nullptr && progress->fetched != Instant{} &&
+        now_ < progress->fetched + period) {
+      wake_at(progress->fetched + period);
+      continue;
+    }
+    if (may_send(voter.id)) send(voter.id, BeginEpochRequest{epoch(), options_.self.id, voter});
+  }
+}
+
+void Core::hand_over() {
+  for (const ReplicaKey& voter : voters()) {
+    if (voter.id != transfer_->to || replicated(voter) < log_.end()) continue;
+    resign(voter.id);
+    return;
+  }
+  if (now_ >= transfer_->until)
+    transfer_.reset();
+  else
+    wake_at(transfer_->until);
+}
+
+void Core::resign(NodeId first_successor) {
+  ASSERT(is_leader());
+  successors_ = successors(first_successor);
+  become(Role::resigned, state_);
+  timer_ = draw(options_.election_timeout);
+}
+
+// Who has most comes first.
+std::vector<ReplicaKey> Core::successors(NodeId first) const {
+  std::vector<ReplicaKey> others;
+  for (const ReplicaKey& voter : voters()) {
+    if (voter.id != options_.self.id) others.push_back(voter);
+  }
+  std::sort(others.begin(), others.end(), [&](const ReplicaKey& a, const ReplicaKey& b) {
+    return std::tuple(b.id == first, replicated(b), a.id) <
+           std::tuple(a.id == first, replicated(a), b.id);
+  });
+  return others;
+}
+
+QuorumView Core::describe() const {
+  QuorumView view{leader(), epoch(), high_watermark_, {}, {}};
+  for (const ReplicaKey& voter : voters()) {
+    const Progress* progress = find_progress(voter);
+    if (is_leader() && voter.matches(options_.self))
+      view.voters.push_back({voter, log_.end(), now_, now_});
+    else if (progress == nullptr)
+      view.voters.push_back({voter, -1, {}, {}});
+    else
+      view.voters.push_back({voter, progress->end, progress->fetched, progress->caught_up});
+  }
+  for (const Progress& each : progress_) {
+    if (!contains(voters(), each.key))
+      view.observers.push_back({each.key, each.end, each.fetched, each.caught_up});
+  }
+  return view;
+}
+
+}  // namespace drave::raft

@@ -1,0 +1,28 @@
+#pragma once
+// Every bound of the consensus core, and what happens when it is reached.
+
+#include <cstddef>
+
+namespace drave::raft {
+
+// Voters of a quorum. A larger set is refused when it is asked for (INVALID_REQUEST).
+inline constexpr std::size_t kVotersMax = 16;
+// Replicas, voters and observers, of which a leader remembers what they fetched. The observer that
+// was silent longest makes room.
+inline constexpr std::size_t kReplicasMax = 1024;
+// Fetches that wait at the leader for something to send. Beyond, an empty answer goes at once.
+inline constexpr std::size_t kParkedFetchesMax = 1024;
+// Replies that wait until the state that they promise is durable. Beyond, a request is refused
+// (BROKER_NOT_AVAILABLE) before it changes anything, and its sender tries again.
+inline constexpr std::size_t kHeldRepliesMax = 64;
+// Voter sets above the high watermark. Of a fetch that brings more, the rest is fetched again.
+inline constexpr std::size_t kVoterSetsMax = 32;
+// Epochs of which the log holds records. A node with more does not campaign until a snapshot has
+// moved the start of its log.
+inline constexpr std::size_t kLogEpochsMax = 1 << 16;
+
+static_assert(kVotersMax < kReplicasMax);
+static_assert(kReplicasMax <= kParkedFetchesMax, "a replica waits with one fetch at a time");
+static_assert(kVotersMax < kHeldRepliesMax, "each voter may ask at the same time");
+
+}  // namespace drave::raft

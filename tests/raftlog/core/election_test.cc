@@ -1,0 +1,308 @@
+// Who leads: section 5.2 and 5.4.1 of the Raft paper, Kafka's KIP-595, 853 and 996.
+#include "gtest/gtest.h"
+#include "tests/raftlog/core/unit.h"
+
+namespace drave::raft {
+namespace {
+
+using testing::kFourth;
+using testing::kSecond;
+using testing::kSelf;
+using testing::kThird;
+using testing::kThree;
+using testing::Unit;
+
+TEST(RaftElection, alone_it_leads_after_its_vote_is_durable_and_not_before) {
+  Unit unit({kSelf});
+  unit.step(CampaignNow{});
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  ASSERT_TRUE(unit.to_save().has_value());
+  EXPECT_EQ(unit.to_save()->state, (ElectionState{1, -1, kSelf}));
+  EXPECT_FALSE(unit.effects().append.has_value());
+  unit.step(StateSaved{unit.to_save()->version});
+  EXPECT_TRUE(unit.core().is_leader());
+  // No byte of the epoch before the leader's own state is durable.
+  EXPECT_EQ(unit.to_save()->state, (ElectionState{1, 1, std::nullopt}));
+  EXPECT_FALSE(unit.effects().append.has_value());
+  unit.step(StateSaved{unit.to_save()->version});
+  ASSERT_TRUE(unit.effects().append.has_value());
+  EXPECT_TRUE(unit.effects().append->begins_epoch);
+}
+
+TEST(RaftElection, a_follower_asks_only_after_its_timeout_and_first_whether_it_would_win) {
+  Unit unit;
+  unit.follow(kSecond, 1);
+  const Instant from = unit.now();
+  while (unit.core().role() == Role::follower) unit.wait();
+  EXPECT_GE(unit.now() - from, seconds(2));
+  EXPECT_LT(unit.now() - from, seconds(4));
+  EXPECT_EQ(unit.core().role(), Role::prospective);
+  EXPECT_EQ(unit.core().epoch(), 1) << "a question takes no epoch";
+  EXPECT_FALSE(unit.effects().save.has_value());
+  ASSERT_EQ(unit.sent<VoteRequest>().size(), 2u);
+  unit.grant(kThird);
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  EXPECT_EQ(unit.core().epoch(), 2);
+  EXPECT_TRUE(unit.sent<VoteRequest>().empty()) << "its own vote is not durable yet";
+  unit.settle();
+  EXPECT_EQ(unit.sent<VoteRequest>().size(), 2u);
+  unit.grant(kThird);
+  EXPECT_TRUE(unit.core().is_leader());
+}
+
+TEST(RaftElection, timeouts_are_drawn_anew_each_time) {
+  Unit unit;
+  std::vector<std::int64_t> spans;
+  for (int i = 0; i < 20; ++i) {
+    const Instant from = unit.now();
+    unit.follow(kSecond, i + 1);
+    while (unit.core().role() == Role::follower) unit.wait();
+    spans.push_back((unit.now() - from).ns);
+    unit.ask<EpochReply>(BeginEpochRequest{i + 2, kThird.id, kSelf});
+  }
+  std::sort(spans.begin(), spans.end());
+  EXPECT_EQ(std::unique(spans.begin(), spans.end()), spans.end());
+}
+
+TEST(RaftElection, a_pre_vote_changes_nothing_at_the_voter_of_a_live_leader) {
+  Unit unit;
+  unit.follow(kSecond, 3);
+  const VoteReply reply = unit.vote(3, kThird, {100, 3}, true);
+  EXPECT_FALSE(reply.granted);
+  EXPECT_EQ(reply.leader, kSecond.id);
+  EXPECT_FALSE(unit.vote(9, kThird, {100, 8}, true).granted);
+  EXPECT_EQ(unit.core().epoch(), 3);
+  EXPECT_EQ(unit.core().role(), Role::follower);
+}
+
+TEST(RaftElection, a_real_vote_of_a_newer_epoch_is_refused_while_the_leader_is_heard) {
+  Unit unit;
+  unit.follow(kSecond, 3);
+  EXPECT_FALSE(unit.vote(4, kThird, {100, 3}).granted);
+  EXPECT_EQ(unit.core().epoch(), 3);
+  // A leader that was not heard for a fetch timeout protects nobody.
+  while (unit.core().role() == Role::follower) unit.wait();
+  EXPECT_TRUE(unit.vote(4, kThird, {100, 3}).granted);
+}
+
+TEST(RaftElection, a_leader_is_not_unseated_by_a_vote_but_by_any_newer_epoch_that_is) {
+  Unit unit({kSelf, kSecond, kThird});
+  unit.lead();
+  EXPECT_FALSE(unit.vote(9, kThird, {100, 8}).granted);
+  EXPECT_TRUE(unit.core().is_leader());
+  unit.ask<EpochReply>(BeginEpochRequest{9, kThird.id, kSelf});
+  EXPECT_EQ(unit.core().role(), Role::follower);
+  EXPECT_EQ(unit.core().epoch(), 9);
+}
+
+TEST(RaftElection, a_prospect_does_not_defend_the_leader_it_lost) {
+  Unit unit;
+  unit.follow(kSecond, 1);
+  while (unit.core().role() == Role::follower) unit.wait();
+  ASSERT_EQ(unit.core().role(), Role::prospective);
+  EXPECT_TRUE(unit.vote(1, kThird, {0, 0}, true).granted);
+}
+
+TEST(RaftElection, a_lost_connection_is_a_hint) {
+  Unit unit;
+  unit.follow(kSecond, 1);
+  unit.step(RequestFailed{kSecond.id, unit.last_fetch().id});
+  EXPECT_TRUE(unit.vote(1, kThird, {0, 0}, true).granted) << "it would vote for another";
+  EXPECT_EQ(unit.core().role(), Role::follower) << "and still follows";
+  const Instant from = unit.now();
+  while (unit.core().role() == Role::follower) {
+    unit.wait();
+    unit.step(RequestFailed{kSecond.id, unit.last_fetch().id});
+  }
+  EXPECT_LT(unit.now() - from, milliseconds(250));
+}
+
+TEST(RaftElection, a_vote_leaves_only_when_it_is_durable) {
+  Unit unit;
+  const auto reply = unit.ask<VoteReply>(VoteRequest{1, kSecond, kSelf, {0, 0}, false});
+  EXPECT_FALSE(reply.has_value());
+  ASSERT_TRUE(unit.to_save().has_value());
+  EXPECT_EQ(unit.to_save()->state, (ElectionState{1, -1, kSecond}));
+  unit.step(StateSaved{unit.to_save()->version});
+  EXPECT_TRUE(unit.reply<VoteReply>(unit.last_token())->granted);
+}
+
+TEST(RaftElection, a_vote_is_cast_once_in_an_epoch_and_again_for_the_same) {
+  Unit unit;
+  EXPECT_TRUE(unit.vote(1, kSecond, {0, 0}).granted);
+  EXPECT_EQ(unit.core().role(), Role::voted);
+  EXPECT_FALSE(unit.vote(1, kThird, {50, 0}).granted);
+  EXPECT_TRUE(unit.vote(1, kSecond, {0, 0}).granted);
+  // A restart does not forget it.
+  Unit again(kThree, unit.core().state());
+  EXPECT_EQ(again.core().role(), Role::voted);
+  EXPECT_FALSE(again.vote(1, kThird, {50, 0}).granted);
+}
+
+TEST(RaftElection, a_granted_vote_starts_the_timer_anew_and_a_refused_one_does_not) {
+  Unit unit(kThree, {3, -1, std::nullopt}, 10, {{3, 0}});
+  const Instant before = unit.core().deadline();
+  EXPECT_FALSE(unit.vote(5, kSecond, {9, 3}).granted);
+  while (unit.core().role() == Role::unattached) unit.wait();
+  EXPECT_LE(unit.now() - before, seconds(2));
+}
+
+TEST(RaftElection, votes_go_to_logs_that_are_at_least_as_long_epoch_first) {
+  for (LeaderEpoch mine = 1; mine <= 3; ++mine) {
+    for (LeaderEpoch theirs = 1; theirs <= 3; ++theirs) {
+      for (Offset end = 1; end <= 3; ++end) {
+        Unit unit(kThree, {3, -1, std::nullopt}, 2, {{mine, 0}});
+        const bool longer = theirs != mine ? theirs > mine : end >= 2;
+        EXPECT_EQ(unit.vote(8, kSecond, {end, theirs}).granted, longer) << mine << theirs << end;
+        EXPECT_EQ(unit.core().epoch(), 8);
+        Unit asked(kThree, {3, -1, std::nullopt}, 2, {{mine, 0}});
+        EXPECT_EQ(asked.vote(3, kSecond, {end, theirs}, true).granted, longer);
+      }
+    }
+  }
+}
+
+TEST(RaftElection, an_older_epoch_is_refused_with_the_own_one) {
+  Unit unit(kThree, {7, -1, std::nullopt});
+  const VoteReply reply = unit.vote(6, kSecond, {100, 5});
+  EXPECT_FALSE(reply.granted);
+  EXPECT_EQ(reply.error, ErrorCode::fenced_leader_epoch);
+  EXPECT_EQ(reply.epoch, 7);
+  EXPECT_EQ(unit.ask<EpochReply>(BeginEpochRequest{6, 2, kSelf})->error,
+            ErrorCode::fenced_leader_epoch);
+  EXPECT_EQ(unit.ask<EpochReply>(EndEpochRequest{6, 2, {}})->error, ErrorCode::fenced_leader_epoch);
+  EXPECT_EQ(unit.fetch(kSecond, 0, 0, 6)->error, ErrorCode::fenced_leader_epoch);
+  EXPECT_FALSE(unit.effects().save.has_value());
+}
+
+TEST(RaftElection, a_restarted_leader_neither_leads_nor_votes_in_its_epoch) {
+  Unit unit(kThree, {4, 1, std::nullopt}, 10, {{4, 0}});
+  EXPECT_EQ(unit.core().role(), Role::resigned);
+  EXPECT_FALSE(unit.vote(4, kSecond, {100, 3}).granted);
+  EXPECT_EQ(unit.core().epoch(), 4);
+  while (unit.core().role() == Role::resigned) unit.wait();
+  unit.grant(kSecond);
+  EXPECT_EQ(unit.core().epoch(), 5);
+}
+
+// Its log may be shorter than it said when it asked; who voted for it then would vote again.
+TEST(RaftElection, a_restarted_candidate_does_not_ask_again_in_its_epoch) {
+  Unit unit(kThree, {4, -1, kSelf}, 10, {{3, 0}});
+  EXPECT_EQ(unit.core().role(), Role::voted);
+  while (unit.core().role() == Role::voted) {
+    EXPECT_TRUE(unit.sent<VoteRequest>().empty());
+    unit.wait();
+  }
+  unit.grant(kSecond);
+  EXPECT_EQ(unit.core().epoch(), 5);
+}
+
+TEST(RaftElection, votes_of_strangers_and_of_older_requests_do_not_count) {
+  Unit unit(kThree, {5, -1, std::nullopt});
+  unit.step(CampaignNow{});
+  unit.settle();
+  const auto first = unit.sent<VoteRequest>();
+  ASSERT_EQ(first.size(), 2u);
+  unit.step(ReplyReceived{9, first[0].id, VoteReply{ErrorCode::none, 6, -1, true}});
+  // The same id on another disk answers that it is not meant.
+  unit.step(ReplyReceived{2, first[0].id, VoteReply{ErrorCode::invalid_voter_key, 6, -1, false}});
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  unit.step(CampaignNow{});
+  unit.settle();
+  EXPECT_EQ(unit.core().epoch(), 7);
+  unit.step(ReplyReceived{3, first[1].id, VoteReply{ErrorCode::none, 7, -1, true}});
+  EXPECT_EQ(unit.core().role(), Role::candidate) << "of an earlier campaign";
+  unit.grant(kThird);
+  EXPECT_TRUE(unit.core().is_leader());
+}
+
+TEST(RaftElection, two_voters_need_both) {
+  Unit unit({kSelf, kSecond});
+  unit.step(CampaignNow{});
+  unit.settle();
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  unit.grant(kSecond);
+  EXPECT_TRUE(unit.core().is_leader());
+}
+
+TEST(RaftElection, a_node_that_is_no_voter_does_not_campaign_but_votes) {
+  Unit unit({kSecond, kThird});
+  unit.step(CampaignNow{});
+  EXPECT_EQ(unit.core().role(), Role::unattached);
+  for (int i = 0; i < 100; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().role(), Role::unattached);
+  EXPECT_EQ(unit.core().epoch(), 0);
+  // Its set of voters may be old, and so may the candidate's place in it.
+  EXPECT_TRUE(unit.vote(1, kFourth, {0, 0}).granted);
+}
+
+TEST(RaftElection, who_is_not_meant_does_not_vote) {
+  Unit unit;
+  const ReplicaKey wiped{kSelf.id, {9, 9}};
+  unit.ask<VoteReply>(VoteRequest{2, kSecond, wiped, {0, 0}, false});
+  unit.settle();
+  const auto reply = unit.reply<VoteReply>(unit.last_token());
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->error, ErrorCode::invalid_voter_key);
+  EXPECT_FALSE(reply->granted);
+}
+
+TEST(RaftElection, a_candidate_follows_whoever_won_its_epoch) {
+  Unit unit(kThree, {5, -1, std::nullopt});
+  unit.step(CampaignNow{});
+  unit.settle();
+  unit.ask<EpochReply>(BeginEpochRequest{6, kThird.id, kSelf});
+  EXPECT_EQ(unit.core().role(), Role::follower);
+  EXPECT_EQ(unit.core().leader(), kThird.id);
+  // A second leader of one epoch is never believed.
+  EXPECT_EQ(unit.ask<EpochReply>(BeginEpochRequest{6, kSecond.id, kSelf})->error,
+            ErrorCode::invalid_request);
+}
+
+TEST(RaftElection, the_first_successor_does_not_wait_and_the_others_do) {
+  Unit unit;
+  unit.follow(kSecond, 1);
+  unit.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kSelf, kThird}});
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  Unit other;
+  other.follow(kSecond, 1);
+  other.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kThird, kSelf}});
+  EXPECT_EQ(other.core().role(), Role::follower);
+  EXPECT_TRUE(other.vote(2, kThird, {0, 0}).granted) << "the leader has left";
+}
+
+TEST(RaftElection, the_log_tells_the_epoch_when_the_file_was_lost) {
+  Unit unit(kThree, {}, 10, {{6, 0}});
+  EXPECT_EQ(unit.core().epoch(), 6);
+  EXPECT_EQ(unit.to_save()->state, (ElectionState{6, -1, std::nullopt}));
+}
+
+TEST(RaftElection, an_isolated_node_keeps_its_epoch) {
+  Unit unit(kThree, {5, -1, std::nullopt});
+  for (int i = 0; i < 3600; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().epoch(), 5);
+}
+
+TEST(RaftElection, replies_that_wait_for_the_disk_are_bounded) {
+  Unit unit;
+  unit.ask<VoteReply>(VoteRequest{1, kSecond, kSelf, {0, 0}, false});
+  for (std::size_t i = 1; i < kHeldRepliesMax; ++i)
+    unit.ask<VoteReply>(VoteRequest{1, kThird, kSelf, {0, 0}, false});
+  EXPECT_EQ(unit.ask<EpochReply>(VoteRequest{1, kThird, kSelf, {0, 0}, false})->error,
+            ErrorCode::broker_not_available);
+  unit.settle();
+  EXPECT_EQ(unit.effects().replies.size(), kHeldRepliesMax);
+}
+
+TEST(RaftElection, a_failed_disk_says_nothing_any_more) {
+  Unit unit;
+  unit.ask<VoteReply>(VoteRequest{1, kSecond, kSelf, {0, 0}, false});
+  unit.step(DiskFailed{});
+  unit.settle();
+  EXPECT_TRUE(unit.effects().replies.empty());
+  unit.wait(seconds(10));
+  EXPECT_TRUE(unit.effects().requests.empty());
+}
+
+}  // namespace
+}  // namespace drave::raft

@@ -1,0 +1,286 @@
+// Leading: section 5.3 and 5.4.2 of the Raft paper, 6.2 and 10.2.1 of the dissertation.
+#include "gtest/gtest.h"
+#include "tests/raftlog/core/unit.h"
+
+namespace drave::raft {
+namespace {
+
+using testing::kFourth;
+using testing::kSecond;
+using testing::kSelf;
+using testing::kThird;
+using testing::kThree;
+using testing::Unit;
+
+TEST(RaftLeader, alone_it_commits_only_what_it_has_flushed) {
+  Unit unit({kSelf});
+  unit.step(CampaignNow{});
+  unit.settle();
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+  unit.flush();
+  EXPECT_EQ(unit.core().high_watermark(), 1);
+  EXPECT_TRUE(unit.effects().high_watermark_moved);
+  unit.append(6);
+  EXPECT_EQ(unit.core().high_watermark(), 1);
+  unit.step(Flushed{0, 5});
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+  unit.step(Flushed{0, 4});
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+}
+
+// Figure 8 of the paper.
+TEST(RaftLeader, entries_of_older_epochs_are_not_committed_by_counting) {
+  Unit unit(kThree, {1, -1, std::nullopt}, 10, {{1, 0}});
+  unit.lead();
+  unit.fetch(kSecond, 10, 1);
+  unit.fetch(kThird, 10, 1);
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+  unit.fetch(kSecond, 11, 2);
+  EXPECT_EQ(unit.core().high_watermark(), -1) << "the leader has not flushed, one of three is few";
+  unit.flush();
+  EXPECT_EQ(unit.core().high_watermark(), 11);
+}
+
+TEST(RaftLeader, a_majority_commits_without_the_leaders_own_disk) {
+  Unit unit;
+  unit.lead();
+  unit.append(3);
+  unit.fetch(kSecond, 4, 1);
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+  unit.fetch(kThird, 4, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 4);
+}
+
+TEST(RaftLeader, what_a_replica_had_in_an_older_epoch_does_not_count) {
+  Unit unit;
+  unit.lead();
+  unit.append(9);
+  unit.flush();
+  unit.fetch(kSecond, 0, 0);
+  unit.fetch(kThird, 5, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+  unit.ask<EpochReply>(BeginEpochRequest{2, kSecond.id, kSelf});
+  unit.settle();
+  unit.lead();
+  unit.flush();
+  EXPECT_EQ(unit.core().replicated(kThird), -1);
+  EXPECT_EQ(unit.core().high_watermark(), 5) << "known before, and never taken back";
+  EXPECT_EQ(unit.fetch(kThird, 10, 1, 1)->error, ErrorCode::fenced_leader_epoch);
+  EXPECT_EQ(unit.core().replicated(kThird), -1);
+}
+
+TEST(RaftLeader, fetches_of_observers_and_other_disks_do_not_count) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.fetch(kFourth, 1, 1);
+  unit.fetch({kSecond.id, {9, 9}}, 1, 1);
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+  EXPECT_EQ(unit.core().describe().observers.size(), 2u);
+  unit.fetch(kSecond, 1, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 1);
+}
+
+TEST(RaftLeader, a_replica_that_goes_backwards_is_believed) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+  unit.fetch(kSecond, 2, 1);
+  EXPECT_EQ(unit.core().replicated(kSecond), 2);
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+}
+
+// The consistency check of a fetch, by end and epoch of the last record.
+TEST(RaftLeader, a_fetch_that_does_not_match_is_told_where) {
+  Unit unit(kThree, {6, -1, std::nullopt}, 30, {{1, 0}, {3, 10}, {6, 20}});
+  unit.lead();  // epoch 7 from 30 on
+  struct Case {
+    Offset offset;
+    LeaderEpoch last_epoch;
+    std::optional<OffsetAndEpoch> diverging;
+  };
+  for (const Case& each : std::vector<Case>{{31, 7, std::nullopt},
+                                            {30, 6, std::nullopt},
+                                            {20, 3, std::nullopt},
+                                            {15, 3, std::nullopt},
+                                            {0, 0, std::nullopt},
+                                            {25, 3, OffsetAndEpoch{20, 3}},
+                                            {25, 2, OffsetAndEpoch{10, 1}},
+                                            {8, 5, OffsetAndEpoch{20, 3}},
+                                            {40, 6, OffsetAndEpoch{30, 6}},
+                                            {32, 7, OffsetAndEpoch{31, 7}}}) {
+    const auto reply = unit.fetch(kSecond, each.offset, each.last_epoch);
+    ASSERT_TRUE(reply.has_value());
+    EXPECT_EQ(reply->diverging, each.diverging) << each.offset << " " << each.last_epoch;
+    EXPECT_EQ(reply->from, each.diverging || each.offset == 31 ? -1 : each.offset);
+  }
+}
+
+TEST(RaftLeader, below_its_log_it_offers_its_snapshot) {
+  Unit unit(kThree, {6, -1, std::nullopt}, 30, {{6, 20}}, {20, 3});
+  unit.lead();
+  const OffsetAndEpoch id{20, 3};
+  EXPECT_EQ(unit.fetch(kSecond, 0, 0)->snapshot, id);
+  EXPECT_EQ(unit.fetch(kSecond, 19, 3)->snapshot, id);
+  EXPECT_EQ(unit.fetch(kSecond, 25, 2)->snapshot, id) << "an epoch below the start";
+  EXPECT_EQ(unit.fetch(kSecond, 20, 2)->snapshot, id) << "another record before the start";
+  EXPECT_EQ(unit.fetch(kSecond, 20, 3)->from, 20);
+  EXPECT_EQ(unit.core().high_watermark(), 20);
+}
+
+TEST(RaftLeader, a_fetch_waits_until_there_is_something_to_say) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  const FetchRequest request{1, kSecond, 1, 1, -1, milliseconds(500)};
+  const auto told = unit.ask<FetchReply>(request);
+  ASSERT_TRUE(told.has_value()) << "its own fetch moved the high watermark";
+  EXPECT_EQ(told->high_watermark, 1);
+  FetchRequest knowing = request;
+  knowing.high_watermark = 1;
+  EXPECT_FALSE(unit.ask<FetchReply>(knowing).has_value());
+  unit.append();
+  EXPECT_EQ(unit.reply<FetchReply>(unit.last_token())->from, 1) << "before it is flushed here";
+  FetchRequest last = knowing;
+  last.offset = 2;
+  EXPECT_FALSE(unit.ask<FetchReply>(last).has_value());
+  const Instant from = unit.now();
+  while (unit.effects().replies.empty()) unit.wait();
+  EXPECT_EQ(unit.now() - from, milliseconds(500));
+  EXPECT_EQ(unit.reply<FetchReply>(unit.last_token())->from, -1);
+}
+
+TEST(RaftLeader, fetches_that_wait_end_with_the_leadership) {
+  Unit unit;
+  unit.lead();
+  EXPECT_FALSE(
+      unit.ask<FetchReply>(FetchRequest{1, kSecond, 1, 1, -1, milliseconds(500)}).has_value());
+  const std::uint64_t token = unit.last_token();
+  unit.step(Resign{});
+  ASSERT_TRUE(unit.reply<FetchReply>(token).has_value());
+  EXPECT_EQ(unit.reply<FetchReply>(token)->error, ErrorCode::not_leader_or_follower);
+  EXPECT_EQ(unit.reply<FetchReply>(token)->leader, -1);
+}
+
+TEST(RaftLeader, it_resigns_when_no_majority_fetches) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  const Instant from = unit.now();
+  while (unit.core().is_leader()) unit.wait();
+  EXPECT_EQ(unit.now() - from, seconds(3));
+  EXPECT_EQ(unit.sent<EndEpochRequest>().size(), 2u);
+  Unit kept;
+  kept.lead();
+  kept.flush();
+  for (int i = 0; i < 30; ++i) {
+    kept.wait(seconds(1));
+    kept.fetch(kThird, 1, 1);
+  }
+  EXPECT_TRUE(kept.core().is_leader());
+}
+
+TEST(RaftLeader, it_resigns_when_its_disk_hangs) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.append();
+  const Instant from = unit.now();
+  while (unit.core().is_leader()) {
+    unit.fetch(kSecond, 2, 1);
+    unit.fetch(kThird, 2, 1);
+    if (unit.core().is_leader()) unit.wait(milliseconds(100));
+  }
+  EXPECT_EQ(unit.now() - from, seconds(2));
+  // It does not try again before its disk works.
+  for (int i = 0; i < 100; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().role(), Role::resigned);
+  unit.flush();
+  unit.wait(seconds(5));
+  EXPECT_EQ(unit.core().role(), Role::prospective);
+}
+
+TEST(RaftLeader, it_makes_itself_known_to_voters_that_do_not_fetch) {
+  Unit unit;
+  unit.step(CampaignNow{});
+  unit.settle();
+  unit.grant(kSecond);
+  EXPECT_TRUE(unit.sent<BeginEpochRequest>().empty()) << "not before its epoch is durable";
+  unit.step(StateSaved{unit.to_save()->version});
+  EXPECT_EQ(unit.sent<BeginEpochRequest>().size(), 2u);
+}
+
+TEST(RaftLeader, successors_are_named_by_what_they_have) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch(kSecond, 3, 1);
+  unit.fetch(kThird, 5, 1);
+  unit.step(Resign{});
+  const auto sent = unit.sent<EndEpochRequest>();
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(std::get<EndEpochRequest>(sent[0].request).successors,
+            (std::vector<ReplicaKey>{kThird, kSecond}));
+}
+
+TEST(RaftLeader, leadership_goes_to_who_has_everything_and_stays_if_that_takes_too_long) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch(kSecond, 3, 1);
+  unit.fetch(kThird, 5, 1);
+  unit.step(TransferTo{kSecond.id});
+  EXPECT_TRUE(unit.core().is_leader());
+  EXPECT_FALSE(unit.core().may_append());
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_EQ(unit.core().role(), Role::resigned);
+  EXPECT_EQ(std::get<EndEpochRequest>(unit.sent<EndEpochRequest>()[0].request).successors[0],
+            kSecond);
+
+  Unit late;
+  late.lead();
+  late.append(4);
+  late.flush();
+  late.step(TransferTo{kSecond.id});
+  late.fetch(kThird, 5, 1);
+  late.wait(seconds(1));
+  EXPECT_TRUE(late.core().is_leader());
+  EXPECT_TRUE(late.core().may_append());
+  late.step(TransferTo{kFourth.id});
+  late.wait(seconds(1));
+  EXPECT_TRUE(late.core().may_append()) << "no voter";
+}
+
+TEST(RaftLeader, replicas_and_waiting_fetches_are_bounded) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  for (std::uint64_t i = 0; i < kReplicasMax + 200; ++i)
+    unit.ask<FetchReply>(FetchRequest{1, {100, {5, i}}, 1, 1, INT64_MAX, milliseconds(500)});
+  EXPECT_EQ(unit.core().describe().observers.size(), kReplicasMax);
+  EXPECT_TRUE(unit.reply<FetchReply>(unit.last_token()).has_value()) << "none waits any more";
+}
+
+TEST(RaftLeader, it_describes_its_quorum) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch(kSecond, 5, 1);
+  const QuorumView view = unit.core().describe();
+  EXPECT_EQ(view.leader, kSelf.id);
+  EXPECT_EQ(view.high_watermark, 5);
+  ASSERT_EQ(view.voters.size(), 3u);
+  EXPECT_EQ(view.voters[0].log_end, 5);
+  EXPECT_EQ(view.voters[1].log_end, 5);
+  EXPECT_EQ(view.voters[1].last_caught_up, unit.now());
+  EXPECT_EQ(view.voters[2].log_end, -1);
+}
+
+}  // namespace
+}  // namespace drave::raft

@@ -1,0 +1,218 @@
+// Changes of voters: KIP-853, section 6 of the Raft paper and its author's note of 2015.
+#include "gtest/gtest.h"
+#include "tests/raftlog/core/unit.h"
+
+namespace drave::raft {
+namespace {
+
+using testing::kFourth;
+using testing::kSecond;
+using testing::kSelf;
+using testing::kThird;
+using testing::kThree;
+using testing::Unit;
+using Kind = ChangeVoterRequest::Kind;
+
+ChangeVoterRequest change(Kind kind, const ReplicaKey& voter) {
+  return {kind, voter, -1, true, seconds(30)};
+}
+
+class Membership : public ::testing::Test {
+ protected:
+  explicit Membership(VoterSet voters = kThree) : unit_(std::move(voters)) {
+    unit_.lead();
+    unit_.flush();
+  }
+  void commit() {
+    unit_.flush();
+    unit_.fetch(kSecond, unit_.core().log().end(), 1);
+    unit_.fetch(kThird, unit_.core().log().end(), 1);
+  }
+  ErrorCode refused(const ChangeVoterRequest& request) {
+    return unit_.ask<ChangeVoterReply>(request)->error;
+  }
+
+  Unit unit_;
+};
+
+TEST_F(Membership, nothing_changes_before_the_own_epoch_has_committed) {
+  unit_.fetch(kFourth, 1, 1);
+  EXPECT_EQ(refused(change(Kind::add, kFourth)), ErrorCode::request_timed_out);
+  EXPECT_EQ(refused(change(Kind::remove, kThird)), ErrorCode::request_timed_out);
+  commit();
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::add, kFourth)).has_value());
+  EXPECT_EQ(unit_.effects().append->voters->size(), 4u);
+}
+
+TEST_F(Membership, a_set_counts_when_it_is_appended_and_is_told_when_it_is_committed) {
+  commit();
+  unit_.fetch(kFourth, 1, 1);
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::add, kFourth)).has_value());
+  const std::uint64_t token = unit_.last_token();
+  unit_.settle();
+  EXPECT_EQ(unit_.core().voters().size(), 4u);
+  EXPECT_EQ(refused(change(Kind::remove, kThird)), ErrorCode::request_timed_out) << "one at a time";
+  unit_.flush();
+  unit_.fetch(kSecond, 2, 1);
+  EXPECT_EQ(unit_.core().high_watermark(), 1) << "two of four";
+  unit_.fetch(kFourth, 2, 1);
+  EXPECT_EQ(unit_.core().high_watermark(), 2);
+  EXPECT_EQ(unit_.reply<ChangeVoterReply>(token)->error, ErrorCode::none);
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kThird)).has_value());
+}
+
+TEST_F(Membership, who_lags_or_is_silent_is_not_added) {
+  commit();
+  EXPECT_EQ(refused(change(Kind::add, kFourth)), ErrorCode::request_timed_out);
+  unit_.append(5);
+  commit();
+  unit_.fetch(kFourth, 2, 1);
+  EXPECT_EQ(refused(change(Kind::add, kFourth)), ErrorCode::request_timed_out);
+  unit_.fetch(kFourth, 6, 1);
+  for (int i = 0; i < 3; ++i) {
+    unit_.wait(seconds(1));
+    commit();
+  }
+  EXPECT_EQ(refused(change(Kind::add, kFourth)), ErrorCode::request_timed_out);
+  unit_.fetch(kFourth, 6, 1);
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::add, kFourth)).has_value());
+}
+
+TEST_F(Membership, a_wiped_voter_is_another_one) {
+  commit();
+  const ReplicaKey wiped{kThird.id, {9, 9}};
+  unit_.fetch(wiped, 1, 1);
+  EXPECT_EQ(refused(change(Kind::add, wiped)), ErrorCode::duplicate_voter);
+  EXPECT_EQ(refused(change(Kind::remove, wiped)), ErrorCode::voter_not_found);
+  EXPECT_EQ(refused(change(Kind::update, wiped)), ErrorCode::voter_not_found);
+}
+
+TEST_F(Membership, what_cannot_be_is_refused) {
+  commit();
+  EXPECT_EQ(refused(change(Kind::remove, kFourth)), ErrorCode::voter_not_found);
+  EXPECT_EQ(refused(change(Kind::add, {-1, {1, 1}})), ErrorCode::invalid_request);
+  ChangeVoterRequest late = change(Kind::update, kSecond);
+  late.epoch = 0;
+  EXPECT_EQ(refused(late), ErrorCode::fenced_leader_epoch);
+  unit_.step(Resign{});
+  EXPECT_EQ(refused(change(Kind::remove, kThird)), ErrorCode::not_leader_or_follower);
+  Unit alone({kSelf});
+  alone.step(CampaignNow{});
+  alone.settle();
+  alone.flush();
+  EXPECT_EQ(alone.ask<ChangeVoterReply>(change(Kind::remove, kSelf))->error,
+            ErrorCode::voter_not_found);
+}
+
+TEST_F(Membership, an_update_is_told_when_it_is_appended) {
+  commit();
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::update, kSecond)).has_value());
+  const std::uint64_t token = unit_.last_token();
+  unit_.settle();
+  EXPECT_EQ(unit_.reply<ChangeVoterReply>(token)->error, ErrorCode::none);
+  EXPECT_EQ(unit_.core().voters(), kThree);
+}
+
+TEST_F(Membership, a_change_that_takes_too_long_goes_on_but_is_not_waited_for) {
+  commit();
+  ChangeVoterRequest request = change(Kind::remove, kThird);
+  request.timeout = seconds(1);
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(request).has_value());
+  const std::uint64_t token = unit_.last_token();
+  unit_.settle();
+  unit_.wait(seconds(1));
+  EXPECT_EQ(unit_.reply<ChangeVoterReply>(token)->error, ErrorCode::request_timed_out);
+  EXPECT_EQ(unit_.core().voters().size(), 2u);
+}
+
+TEST_F(Membership, a_smaller_set_commits_what_a_slow_voter_held_up) {
+  commit();
+  unit_.append(3);
+  EXPECT_EQ(unit_.core().high_watermark(), 1);
+  unit_.fetch(kSecond, 4, 1);
+  EXPECT_EQ(unit_.core().high_watermark(), 1) << "the leader has not flushed";
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kSelf)).has_value());
+  unit_.settle();
+  EXPECT_EQ(unit_.core().high_watermark(), 1);
+  unit_.fetch(kThird, 4, 1);
+  EXPECT_EQ(unit_.core().high_watermark(), 4);
+}
+
+TEST_F(Membership, a_leader_that_removed_itself_leads_until_that_is_committed) {
+  commit();
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kSelf)).has_value());
+  unit_.settle();
+  unit_.flush();
+  EXPECT_TRUE(unit_.core().is_leader());
+  EXPECT_FALSE(unit_.core().is_voter());
+  unit_.fetch(kSecond, 2, 1);
+  EXPECT_TRUE(unit_.core().is_leader()) << "it does not count itself";
+  unit_.fetch(kThird, 2, 1);
+  EXPECT_EQ(unit_.core().role(), Role::resigned);
+  EXPECT_EQ(unit_.core().high_watermark(), 2);
+  for (int i = 0; i < 60; ++i) unit_.wait(seconds(1));
+  EXPECT_EQ(unit_.core().epoch(), 1) << "and never campaigns";
+}
+
+TEST_F(Membership, the_watermark_does_not_fall_with_the_set) {
+  unit_.append(4);
+  commit();
+  EXPECT_EQ(unit_.core().high_watermark(), 5);
+  unit_.fetch(kThird, 1, 1);  // it lost something
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kSelf)).has_value());
+  unit_.settle();
+  EXPECT_EQ(unit_.core().high_watermark(), 5);
+}
+
+TEST_F(Membership, who_waits_for_a_change_hears_when_the_leader_goes) {
+  commit();
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kThird)).has_value());
+  const std::uint64_t token = unit_.last_token();
+  unit_.settle();
+  unit_.ask<EpochReply>(BeginEpochRequest{5, kSecond.id, kSelf});
+  unit_.settle();
+  EXPECT_EQ(unit_.core().role(), Role::follower);
+  bool told = false;
+  if (const auto reply = unit_.reply<ChangeVoterReply>(token)) {
+    told = reply->error == ErrorCode::not_leader_or_follower;
+  }
+  EXPECT_TRUE(told);
+}
+
+TEST(RaftVoters, a_set_goes_with_a_truncation) {
+  Unit unit(kThree, {1, -1, std::nullopt}, 5, {{1, 0}});
+  unit.follow(kSecond, 2);
+  FetchReply reply;
+  reply.batches.push_back({5, 6, 2, VoterSet{kSecond, kThird}});
+  unit.answer_fetch(reply);
+  EXPECT_TRUE(unit.effects().voters_changed);
+  EXPECT_FALSE(unit.core().is_voter());
+  unit.flush();
+  unit.ask<EpochReply>(BeginEpochRequest{3, kThird.id, kSelf});
+  unit.settle();
+  FetchReply away;
+  away.diverging = OffsetAndEpoch{5, 1};
+  unit.answer_fetch(away);
+  EXPECT_TRUE(unit.core().is_voter());
+}
+
+TEST(RaftVoters, without_kraft_version_1_they_do_not_change) {
+  CoreOptions options = Unit::options();
+  Core core(options);
+  Effects effects;
+  Recovered recovered;
+  recovered.log = LogView({0, 0}, 0, {}, {{-1, {kSelf}}});
+  core.start({}, std::move(recovered), effects);
+  core.step({}, CampaignNow{}, effects);
+  core.step({}, StateSaved{effects.save->version}, effects);
+  core.step({}, StateSaved{effects.save->version}, effects);
+  core.step({}, Appended{1, true}, effects);
+  core.step({}, Flushed{0, 1}, effects);
+  core.step({}, RequestReceived{1, ChangeVoterRequest{Kind::remove, kSelf}}, effects);
+  ASSERT_EQ(effects.replies.size(), 1u);
+  EXPECT_EQ(std::get<ChangeVoterReply>(effects.replies[0].reply).error,
+            ErrorCode::unsupported_version);
+}
+
+}  // namespace
+}  // namespace drave::raft
