@@ -128,12 +128,22 @@ void BatchValidation::walk_records() {
   RecordIterator records(records_.subspan(kBatchHeaderSize), header_.record_count);
   const bool create_time = (header_.attributes & batch_attribute::kLogAppendTime) == 0 &&
                            options_.timestamp_type == TimestampType::create_time;
+  // Nothing to say about almost every record; check_record judges all others.
+  const auto is_fine = [&](const RecordIterator::Plain& record, TimestampMs timestamp) {
+    return create_time && record.offset_delta == index_ &&
+           !(options_.compacted && record.key_size < 0) && timestamp_allowed(timestamp);
+  };
   RecordView record;
-  while (records.next(record)) {
-    const TimestampMs timestamp = wrapping_add(header_.base_timestamp, record.timestamp_delta);
-    // Nothing to say about almost every record; check_record judges all others.
-    if (create_time && record.offset_delta == index_ && !record.has_odd_length &&
-        !(options_.compacted && record.key_size < 0) && timestamp_allowed(timestamp)) [[likely]] {
+  RecordIterator::Plain plain;
+  while (true) {
+    bool has_odd_length = false;
+    if (!records.next_plain(plain)) {
+      if (!records.next(record)) break;
+      plain = {record.timestamp_delta, record.offset_delta, record.key_size};
+      has_odd_length = record.has_odd_length;
+    }
+    const TimestampMs timestamp = wrapping_add(header_.base_timestamp, plain.timestamp_delta);
+    if (is_fine(plain, timestamp) && !has_odd_length) [[likely]] {
       if (timestamp > max_timestamp_) {
         max_timestamp_ = timestamp;
         max_timestamp_index_ = index_;
@@ -141,8 +151,7 @@ void BatchValidation::walk_records() {
       ++index_;
       continue;
     }
-    check_record(record.timestamp_delta, record.offset_delta, record.key_size >= 0,
-                 record.has_odd_length);
+    check_record(plain.timestamp_delta, plain.offset_delta, plain.key_size >= 0, has_odd_length);
     if (phase_ == Phase::done) return;
   }
   if (records.fault() != RecordFault::none) return refuse(records.fault());

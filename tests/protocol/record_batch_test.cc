@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "protocol/batch_builder.h"
 #include "protocol/record.h"
 
@@ -164,6 +167,74 @@ TEST(RecordBatch, records_that_do_not_fill_the_batch_are_a_fault) {
   for (std::size_t size = 0; size < batch->records().size(); ++size) {
     EXPECT_NE(fault_of(batch->records().first(size), 2), RecordFault::none) << size;
   }
+}
+
+// What an iterator says of `records` with and without the short way.
+struct Told {
+  std::vector<std::int64_t> numbers;
+  RecordFault fault;
+  std::size_t position;
+  std::size_t plain = 0;
+};
+
+Told tell(ByteView records, std::int32_t count, bool short_way) {
+  Told told;
+  RecordIterator iterator(records, count);
+  RecordIterator::Plain plain;
+  RecordView record;
+  while (true) {
+    if (short_way && iterator.next_plain(plain)) {
+      ++told.plain;
+    } else if (iterator.next(record)) {
+      plain = {record.timestamp_delta, record.offset_delta, record.key_size};
+      if (record.has_odd_length) told.numbers.push_back(-7);
+    } else {
+      break;
+    }
+    told.numbers.insert(told.numbers.end(),
+                        {plain.timestamp_delta, plain.offset_delta, plain.key_size});
+  }
+  told.fault = iterator.fault();
+  told.position = iterator.position();
+  return told;
+}
+
+TEST(RecordBatch, the_short_way_through_records_tells_the_same) {
+  Random random(5);
+  std::size_t plain = 0;
+  std::size_t faults = 0;
+  for (int round = 0; round < 3000; ++round) {
+    BatchBuilder builder({});
+    const int count = 1 + static_cast<int>(random.below(20));
+    const std::vector<std::uint8_t> bytes(20'000, 'x');
+    for (int i = 0; i < count; ++i) {
+      const std::size_t most = random.below(8) == 0 ? 20'000 : 200;
+      std::optional<ByteView> key;
+      if (random.below(2) == 0) key = ByteView(bytes).first(random.below(most));
+      std::optional<ByteView> value;
+      if (random.below(4) > 0) value = ByteView(bytes).first(random.below(most));
+      builder.append(1000 + static_cast<TimestampMs>(random.below(1 << 18)), key, value);
+    }
+    std::vector<std::uint8_t> batch = std::move(builder).finish();
+    const std::size_t size = batch.size() - kBatchHeaderSize;
+    // Half are damaged where numbers stand, or cut.
+    if (round % 2 == 1) {
+      for (std::uint64_t i = random.below(4); i > 0; --i)
+        batch[kBatchHeaderSize + random.below(std::min<std::size_t>(size, 400))] =
+            static_cast<std::uint8_t>(random.next());
+    }
+    const std::size_t kept = random.below(8) == 0 ? random.below(size + 1) : size;
+    const ByteView records = ByteView(batch).subspan(kBatchHeaderSize, kept);
+    const Told wanted = tell(records, count, false);
+    const Told told = tell(records, count, true);
+    ASSERT_EQ(told.numbers, wanted.numbers) << round;
+    ASSERT_EQ(told.fault, wanted.fault) << round;
+    ASSERT_EQ(told.position, wanted.position) << round;
+    plain += told.plain;
+    faults += wanted.fault == RecordFault::none ? 0 : 1;
+  }
+  EXPECT_GT(plain, 10'000u);
+  EXPECT_GT(faults, 300u);
 }
 
 TEST(RecordBatch, an_empty_batch_keeps_its_offsets) {
