@@ -15,6 +15,7 @@
 #include "io/loop.h"
 #include "segments/chunk_pool.h"
 #include "segments/log_limits.h"
+#include "segments/read_cache.h"
 
 namespace drave::segments {
 
@@ -76,7 +77,7 @@ class FileCache {
       : loop_(&loop),
         files_max_(files_max),
         index_bytes_max_(index_bytes_max),
-        read_pool_(ChunkPool::make(kIdleChunkBytesMax, ChunkPool::kReusedSizeMax)) {}
+        read_pool_(ChunkPool::make(kIdleReadBytesMax, ChunkPool::kReusedSizeMax)) {}
   FileCache(const FileCache&) = delete;
   ~FileCache();
 
@@ -92,6 +93,7 @@ class FileCache {
 
   // Memory for what is read from files.
   ChunkPool& read_pool() { return *read_pool_; }
+  ReadCache& read_cache() { return read_cache_; }
   // False once a file system has refused O_DIRECT.
   bool direct_works() const { return direct_works_; }
   void set_direct_fails() { direct_works_ = false; }
@@ -113,6 +115,7 @@ class FileCache {
   std::int64_t pinned_count_ = 0;
   std::int64_t index_bytes_ = 0;
   std::shared_ptr<ChunkPool> read_pool_;
+  ReadCache read_cache_{kReadCacheBytes};
   bool direct_works_ = true;
   IntrusiveList<CachedFile> idle_;  // open and not pinned, least recently used first
   IntrusiveList<CachedIndexes, CachedIndexesTag> indexes_;

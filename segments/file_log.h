@@ -193,8 +193,13 @@ class FileLog final : public PartitionLogImpl {
   static void go_on_at(FilePlace& place, std::uint64_t position, std::size_t bytes);
   // `end_offset`: of the segment.
   static Found find_batches(ByteView window, const ReadRequest& request, Offset end_offset);
-  ReadResult take_found(const FilePlace& place, std::shared_ptr<std::uint8_t> buffer,
-                        const Found& found);
+  ReadResult take_found(const FilePlace& place, ReadWindow window, const Found& found);
+  // An answer shorter than `worth` (and than the place) counts as none.
+  ReadWindow find_read(const FilePlace& place, std::size_t worth) const;
+  std::size_t direct_bytes(const FilePlace& place, std::size_t worth) const;
+  io::Task<Result<ReadWindow>> read_cached(FilePlace place);
+  io::Task<Result<ReadWindow>> read_file(FilePlace place, std::size_t worth);
+  io::Task<Result<ReadWindow>> read_direct(FilePlace place, std::size_t bytes);
   const ReadHint* find_hint(Offset offset, Offset segment) const;
   Error rot_error(const Segment& segment, const RottenRange& range) const;
   io::Task<Result<Error>> quarantine(SegmentPtr segment, std::uint64_t position, Offset offset);

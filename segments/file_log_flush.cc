@@ -125,6 +125,7 @@ io::Task<Result<void>> FileLog::write_direct(SegmentPtr segment, TailPiece& piec
     services_.files->set_direct_fails();
     LOG_INFO("segments", "no O_DIRECT under {}: segments go through the page cache", path_);
   }
+  segment->cached_write_bytes += piece.size;
   co_return co_await buffered.file().write_vectors(piece.at.position, std::move(piece.vectors));
 }
 

@@ -128,14 +128,13 @@ FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request
   return found;
 }
 
-ReadResult FileLog::take_found(const FilePlace& place, std::shared_ptr<std::uint8_t> buffer,
-                               const Found& found) {
+ReadResult FileLog::take_found(const FilePlace& place, ReadWindow window, const Found& found) {
   ReadResult result;
   result.log_start = log_start_;
   result.size = found.end - found.begin;
   if (result.size == 0) return result;
-  const ByteView bytes(buffer.get() + found.begin, result.size);
-  result.pieces.emplace_back(std::move(buffer), bytes);
+  result.pieces.emplace_back(std::move(window.owner),
+                             window.bytes.subspan(found.begin, result.size));
   hints_[next_hint_] = {
       found.next_offset, {place.segment->base_offset(), place.position + found.end}, 0};
   next_hint_ = (next_hint_ + 1) % hints_.size();
@@ -165,16 +164,94 @@ Result<std::optional<ReadResult>> FileLog::try_read(const ReadRequest& request) 
   io::File* file = place->segment->opened();
   if (file == nullptr || place->bytes == 0) return std::nullopt;
   services_.files->touch(place->segment->cached_file());
-  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(place->bytes);
-  const Result<std::size_t> got =
-      file->read_cached(place->position, MutableByteView(buffer.get(), place->bytes));
-  if (!got) return std::nullopt;  // read() finds out why
-  const Found found =
-      find_batches(ByteView(buffer.get(), *got), request, place->segment->end_offset);
-  if (found.begin == found.end && (found.needed > 0 || found.corrupt || found.end == *got)) {
+  ReadWindow window = find_read(*place, kReadWorthBytes);
+  if (window.bytes.empty()) {
+    // Asking the page cache makes the kernel read ahead into it: not where we do not use it.
+    if (direct_bytes(*place, kReadWorthBytes) > 0) return std::nullopt;
+    std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(place->bytes);
+    const MutableByteView into(buffer.get(), place->bytes);
+    const Result<std::size_t> got = file->read_cached(place->position, into);
+    if (!got) return std::nullopt;  // read() finds out why
+    window = {std::move(buffer), into.first(*got)};
+  }
+  const Found found = find_batches(window.bytes, request, place->segment->end_offset);
+  if (found.begin == found.end &&
+      (found.needed > 0 || found.corrupt || found.end == window.bytes.size())) {
     return std::nullopt;
   }
-  return take_found(*place, std::move(buffer), found);
+  return take_found(*place, std::move(window), found);
+}
+
+// What an earlier read past the page cache left of the place, if it is worth an answer.
+ReadWindow FileLog::find_read(const FilePlace& place, std::size_t worth) const {
+  ReadWindow window =
+      services_.files->read_cache().find(place.segment, generation_, place.position);
+  if (window.bytes.size() < std::min(place.bytes, worth)) return {};
+  window.bytes = window.bytes.first(std::min(window.bytes.size(), place.bytes));
+  return window;
+}
+
+// How many bytes from the place's block on are to be read past the page cache; 0: through it.
+std::size_t FileLog::direct_bytes(const FilePlace& place, std::size_t worth) const {
+  const Segment& segment = *place.segment;
+  if (!services_.direct || !services_.files->direct_works()) return 0;
+  if (segment.direct_read_bytes > segment.written * kDirectReadsMax) return 0;
+  if (segment.cached_write_bytes * 2 > segment.written) return 0;
+  constexpr std::uint64_t kBlock = io::kDirectAlignment;
+  const std::uint64_t begin = place.position / kBlock * kBlock;
+  std::uint64_t wanted = (place.position + place.bytes - begin + kBlock - 1) / kBlock * kBlock;
+  // Where less will do, a size that wastes nothing of its buffer.
+  if (worth < place.bytes) wanted = wanted / kReadAheadMax * kReadAheadMax;
+  wanted = std::max<std::uint64_t>(wanted, kReadAheadMax);
+  // Whole blocks only: the last one may be being filled.
+  const std::uint64_t end = std::min(begin + wanted, segment.written / kBlock * kBlock);
+  if (end < place.position + std::min(place.bytes, worth)) return 0;
+  return static_cast<std::size_t>(end - begin);
+}
+
+io::Task<Result<ReadWindow>> FileLog::read_direct(FilePlace place, std::size_t bytes) {
+  CO_TRY(FilePin pin, co_await place.segment->open_direct(*services_.files));
+  const std::uint64_t begin = place.position / io::kDirectAlignment * io::kDirectAlignment;
+  const std::uint64_t generation = generation_;
+  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(bytes);
+  const MutableByteView into(buffer.get(), bytes);
+  CO_TRY(const std::size_t got, co_await pin.file().read(begin, into));
+  place.segment->direct_read_bytes += got;
+  const ReadWindow all{std::move(buffer), into.first(got)};
+  services_.files->read_cache().add(place.segment, generation, begin, all);
+  const auto before = std::min(got, static_cast<std::size_t>(place.position - begin));
+  co_return ReadWindow{all.owner, all.bytes.subspan(before)};
+}
+
+// What the page cache has of the place; empty: not all of it.
+io::Task<Result<ReadWindow>> FileLog::read_cached(FilePlace place) {
+  CO_TRY(FilePin pin, co_await place.segment->open(*services_.files, false));
+  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(place.bytes);
+  const MutableByteView into(buffer.get(), place.bytes);
+  Result<std::size_t> got = pin.file().read_cached(place.position, into);
+  if (!got && got.error().code == Errc::busy) co_return ReadWindow{};
+  if (!got) co_return std::unexpected(std::move(got).error());
+  co_return ReadWindow{std::move(buffer), into.first(*got)};
+}
+
+// Bytes of the place that no memory has.
+io::Task<Result<ReadWindow>> FileLog::read_file(FilePlace place, std::size_t worth) {
+  if (const std::size_t bytes = direct_bytes(place, worth); bytes > 0) {
+    Result<ReadWindow> window = co_await read_direct(place, bytes);
+    if (window || window.error().code != Errc::invalid) {
+      if (window) window->bytes = window->bytes.first(std::min(window->bytes.size(), place.bytes));
+      co_return window;
+    }
+    services_.files->set_direct_fails();
+  }
+  CO_TRY(FilePin pin, co_await place.segment->open(*services_.files, false));
+  // The page cache keeps what is read beyond the need for the reader's next request.
+  const std::size_t ahead = static_cast<std::size_t>(std::min<std::uint64_t>(
+      std::max(place.bytes, kReadAheadMin), place.segment->written - place.position));
+  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(ahead);
+  const MutableByteView into(buffer.get(), ahead);
+  CO_TRY(const std::size_t got, co_await pin.file().read(place.position, into));
+  co_return ReadWindow{std::move(buffer), into.first(got)};
 }
 
 void FileLog::go_on_at(FilePlace& place, std::uint64_t position, std::size_t bytes) {
@@ -205,25 +282,21 @@ io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
       CO_TRY(Error error, co_await quarantine(segment, place->position, request.offset));
       co_return std::unexpected(std::move(error));
     }
-    CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
-    std::shared_ptr<std::uint8_t> buffer =
-        services_.files->read_pool().take(std::max(place->bytes, kReadAheadMin));
-    Result<std::size_t> got =
-        pin.file().read_cached(place->position, MutableByteView(buffer.get(), place->bytes));
-    if (!got) {
-      if (got.error().code != Errc::busy) co_return std::unexpected(std::move(got).error());
-      // The page cache keeps what is read beyond the need for the reader's next request.
+    // Going on behind batches that were passed, all of what is asked for is needed.
+    const std::size_t worth = at ? place->bytes : kReadWorthBytes;
+    ReadWindow window = find_read(*place, worth);
+    if (window.bytes.empty() && direct_bytes(*place, worth) == 0) {
+      CO_TRY(window, co_await read_cached(*place));
+    }
+    if (window.bytes.empty()) {
       from_disk = true;
-      const std::size_t ahead = static_cast<std::size_t>(std::min<std::uint64_t>(
-          std::max(place->bytes, kReadAheadMin), segment->written - place->position));
-      got = co_await pin.file().read(place->position, MutableByteView(buffer.get(), ahead));
-      if (!got) co_return std::unexpected(std::move(got).error());
+      CO_TRY(window, co_await read_file(*place, worth));
     }
     if (generation != generation_) {
       at.reset();
       continue;
     }
-    const Found found = find_batches(ByteView(buffer.get(), *got), request, segment->end_offset);
+    const Found found = find_batches(window.bytes, request, segment->end_offset);
     if (found.begin == found.end) {
       const std::uint64_t stopped = place->position + found.end;
       if (found.corrupt || (found.needed > 0 && stopped + found.needed > segment->written)) {
@@ -235,7 +308,7 @@ io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
         at.reset();
         continue;
       }
-      if (found.needed > 0 || found.end == *got) {
+      if (found.needed > 0 || found.end == window.bytes.size()) {
         at = LogPosition{segment->base_offset(), stopped};
         bytes = std::max(bytes, found.needed);
         if (stopped < segment->written) continue;
@@ -246,7 +319,7 @@ io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
         }
       }
     }
-    ReadResult result = take_found(*place, std::move(buffer), found);
+    ReadResult result = take_found(*place, std::move(window), found);
     result.from_disk = from_disk;
     co_return std::move(result);
   }

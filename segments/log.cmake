@@ -3,6 +3,7 @@ target_sources(drave_segments PRIVATE
   ${CMAKE_SOURCE_DIR}/segments/batch_times.cc
   ${CMAKE_SOURCE_DIR}/segments/chunk_pool.cc
   ${CMAKE_SOURCE_DIR}/segments/file_cache.cc
+  ${CMAKE_SOURCE_DIR}/segments/read_cache.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_find.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_flush.cc

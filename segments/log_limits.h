@@ -14,6 +14,7 @@ inline constexpr std::size_t kChunkBytesMin = 4 * kKiB;
 inline constexpr std::size_t kChunkBytesMax = kMiB;
 // Freed chunks that are kept to be used again.
 inline constexpr std::int64_t kIdleChunkBytesMax = 16 * kMiB;
+inline constexpr std::int64_t kIdleReadBytesMax = 8 * kMiB;
 
 // From this many bytes on a piece goes to its segment with O_DIRECT, below it through the page
 // cache (segments/README.md has the measurement).
@@ -22,6 +23,14 @@ inline constexpr std::size_t kDirectPieceMin = 256 * kKiB;
 // What one read from a disk asks for at least, and at most while a reader goes on where it stopped.
 inline constexpr std::size_t kReadAheadMin = 256 * kKiB;
 inline constexpr std::size_t kReadAheadMax = kMiB;
+
+// Segments are read past the page cache (filling it costs more than the copy out of it) until so
+// many times their size was read; what is wanted that often is worth a place in it.
+inline constexpr std::uint64_t kDirectReadsMax = 2;
+// An answer of less is not worth it when more is wanted: the disk is asked instead.
+inline constexpr std::size_t kReadWorthBytes = 64 * kKiB;
+// What is left of such reads for the next readers, per shard.
+inline constexpr std::size_t kReadCacheBytes = 8 * kMiB;
 
 // What a pass of recovery reads at once. A larger batch is read by itself.
 inline constexpr std::size_t kScanBytes = kMiB;

@@ -165,7 +165,6 @@ io::Task<Result<FilePin>> Segment::open(FileCache& files, bool create) {
 
 io::Task<Result<FilePin>> Segment::open_direct(FileCache& files) {
   io::OpenOptions options;
-  options.read = false;
   options.write = true;
   options.direct = true;
   co_return co_await files.open(direct_file_, path(), options);

@@ -61,6 +61,8 @@ class Segment final : public CachedIndexes {
   TimeIndex time_index;
   TransactionIndex transaction_index;
   std::vector<RottenRange> rotten;
+  std::uint64_t direct_read_bytes = 0;   // past the page cache, by readers of the log
+  std::uint64_t cached_write_bytes = 0;  // written through the page cache, which likely has them
 
   std::string path(std::string_view suffix = ".log") const;
   const RottenRange* find_rotten(std::uint64_t position) const;

@@ -246,6 +246,44 @@ TEST_F(FileLog, rot_under_a_running_log_is_found_by_reading) {
   close();
 }
 
+TEST_F(FileLog, reads_past_the_page_cache_tell_what_is_there) {
+  LogConfig config;
+  config.segment_bytes = 3 << 20;
+  open(config);
+  // Batches that end anywhere in a block, some larger than what one answer takes.
+  for (int i = 0; i < 60; ++i)
+    append({.records = 3, .value_bytes = 20'000u + 7'001u * static_cast<unsigned>(i % 13)});
+  flush();
+  for (const std::size_t bytes_max : {1024u, 16'384u, 100'000u, 1u << 20, 4u << 20}) {
+    harness_.tails.make_room(INT64_MAX / 2);
+    const auto all = run_.run(read_all(*log_, 0, bytes_max));
+    ASSERT_TRUE(all.has_value()) << all.error().message();
+    ASSERT_TRUE(*all == expected_) << bytes_max;
+  }
+  const std::size_t cached = harness_.files.read_cache().used_bytes();
+  EXPECT_GT(cached, 1u << 20) << "nothing was read past the page cache";
+  EXPECT_LE(cached, kReadCacheBytes);
+  close();
+}
+
+TEST_F(FileLog, what_a_truncation_cut_is_not_served_from_the_read_cache) {
+  open();
+  for (int i = 0; i < 40; ++i) append({.records = 1, .value_bytes = 50'000, .fill = 'a'});
+  flush();
+  harness_.tails.make_room(INT64_MAX / 2);
+  ASSERT_TRUE(run_.run(read_all(*log_, 0, 1 << 20)).has_value());
+  ASSERT_GT(harness_.files.read_cache().used_bytes(), 0u);
+  check(run_.run(log_->truncate_to(10)));
+  expected_.resize(expected_.size() / 40 * 10);
+  for (int i = 0; i < 30; ++i) append({.records = 1, .value_bytes = 50'000, .fill = 'b'});
+  flush();
+  harness_.tails.make_room(INT64_MAX / 2);
+  const auto all = run_.run(read_all(*log_, 0, 1 << 20));
+  ASSERT_TRUE(all.has_value()) << all.error().message();
+  EXPECT_TRUE(*all == expected_);
+  close();
+}
+
 TEST_F(FileLog, truncation_removes_whole_batches_wherever_they_are) {
   LogConfig config;
   config.segment_bytes = 2000;
@@ -423,7 +461,8 @@ TEST_F(FileLog, a_segment_that_was_cut_and_grew_again_is_not_read_by_its_old_ind
   open(config, {.recovery_point = synced, .journal_first = synced});
   ASSERT_EQ(log_->end(), end);
   for (Offset offset = 0; offset < end; ++offset) {
-    const auto read = run_.run(log_->read({.offset = offset, .end_limit = offset + 1}));
+    const auto read =
+        run_.run(log_->read({.offset = offset, .end_limit = offset + 1, .bytes_max = 64 * kKiB}));
     ASSERT_TRUE(read.has_value()) << offset << ": " << read.error().message();
     EXPECT_EQ(protocol::parse_batch(flatten(*read))->base_offset(), offset);
   }
