@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/canary.h"
 #include "base/log.h"
@@ -50,6 +51,7 @@ struct Chain {
   std::uint32_t last_crc = 0;
   std::string last_path;
   std::uint64_t last_end = 0;
+  ScannedFile* without_groups = nullptr;  // before the first group that counts
 };
 
 class Scanner {
@@ -64,6 +66,7 @@ class Scanner {
     auto outcome = co_await scan_groups(file, *reader);
     // Replay acts on what was read, and the next start must find the same reasons.
     if (outcome && !file.extents.empty()) outcome = co_await reader->sync();
+    if (file.extents.empty() && chain_.last_number == 0) chain_.without_groups = &file;
     auto closed = co_await reader->close();
     co_return outcome ? std::move(closed) : std::move(outcome);
   }
@@ -103,6 +106,11 @@ class Scanner {
       note_rot(file, position,
                fmt::format("groups after {} in {} at position {} are missing or changed",
                            chain_.last_number, chain_.last_path, chain_.last_end));
+    }
+    // A group moves on to the next file when its own has groups, but for the very first group.
+    if (ScannedFile* const before = std::exchange(chain_.without_groups, nullptr);
+        before != nullptr && header.number > 1) {
+      note_rot(*before, 0, fmt::format("no group counts before group {}", header.number));
     }
     if (!file.extents.empty() && !file.extents.back().is_damaged) {
       file.extents.back().length += header.length();

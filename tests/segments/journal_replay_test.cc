@@ -149,6 +149,26 @@ TEST_F(ReplayFixture, rot_at_the_end_of_a_file_is_known_by_the_next_file) {
   EXPECT_EQ(replay(scanned).size(), 8U);
 }
 
+TEST_F(ReplayFixture, an_oldest_file_of_which_nothing_counts_is_rot) {
+  auto journal = create("journal-0", kSmall);
+  for (Offset i = 0; i < 9; ++i) append(*journal, client, 1, i);
+  io.run(journal->close());
+  ASSERT_GE(scan().files.size(), 2U);
+  damage(0, 0, 32768);
+  const ScannedJournals scanned = scan();
+  ASSERT_EQ(scanned.rotten.size(), 1U);
+  EXPECT_TRUE(scanned.files[0].is_rotten);
+  EXPECT_EQ(replay(scanned), Texts{"append 1 8-9"});
+}
+
+TEST_F(ReplayFixture, a_first_group_too_large_for_the_first_file_leaves_it_empty) {
+  auto journal = create("journal-0", kSmall);
+  append(*journal, client, 1, 0, 40000);
+  io.run(journal->close());
+  ASSERT_GE(scan().files.size(), 2U);
+  EXPECT_TRUE(scan().rotten.empty());
+}
+
 TEST_F(ReplayFixture, an_entry_in_a_rotten_group_whose_own_checksum_holds_is_replayed) {
   auto journal = create("journal-0", kSmall);
   const std::vector<std::uint8_t> bytes(3000, 0);
