@@ -26,6 +26,8 @@ inline constexpr std::size_t kFrameBytesProvenMax = kMiB;
 // is closed.
 inline constexpr std::int64_t kAssemblyBytesMax = 16 * kMiB;
 inline constexpr Duration kAssemblyStallMax = seconds(2);
+// One that waits for memory for so long is closed, too, unless complete requests have most of it.
+inline constexpr Duration kAssemblyWaitMax = seconds(5);
 
 // Records of answers that are being read or sent, of the whole node: fetches wait.
 inline constexpr std::int64_t kResponseBytesMax = 24 * kMiB;

@@ -19,13 +19,14 @@ class MemoryBudget {
 
   explicit MemoryBudget(std::int64_t bytes_max) : bytes_max_(bytes_max) {}
 
-  // Takes `bytes` if they fit, or if `who` (any address that stays until give_back) is the one that
-  // may exceed.
+  // Takes `bytes` if they fit, or if `who` (any address that stays until give_back; null: nobody)
+  // is the one that may exceed.
   bool try_take(std::int64_t bytes, const void* who) {
     const std::int64_t before = held_.fetch_add(bytes, std::memory_order_relaxed);
     if (before + bytes <= bytes_max_) return true;
     const void* nobody = nullptr;
-    if (large_.compare_exchange_strong(nobody, who) || nobody == who) return true;
+    if (who != nullptr && (large_.compare_exchange_strong(nobody, who) || nobody == who))
+      return true;
     held_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }
@@ -37,6 +38,14 @@ class MemoryBudget {
     held_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }
+  // As try_take() for bytes that have come already and can only be kept or dropped: there is as
+  // much again for those.
+  bool try_take_arrived(std::int64_t bytes) {
+    const std::int64_t before = held_.fetch_add(bytes, std::memory_order_relaxed);
+    if (before + bytes <= 2 * bytes_max_) return true;
+    held_.fetch_sub(bytes, std::memory_order_relaxed);
+    return false;
+  }
   // Returns what was taken; `all`: `who` holds nothing any more.
   void give_back(std::int64_t bytes, const void* who, bool all) {
     const std::int64_t before = held_.fetch_sub(bytes, std::memory_order_relaxed);
@@ -45,6 +54,18 @@ class MemoryBudget {
     if (all) large_.compare_exchange_strong(expected, nullptr);
   }
 
+  // What `from` holds, `to` will give back.
+  void hand_over(const void* from, const void* to) {
+    const void* expected = from;
+    large_.compare_exchange_strong(expected, to);
+  }
+
+  // Of what is held, `bytes` more (or less) are needed by the node itself: their owners wait for
+  // it, not it for them.
+  void note_needed(std::int64_t bytes) { needed_.fetch_add(bytes, std::memory_order_relaxed); }
+  bool is_mostly_needed() const { return 2 * needed_.load(std::memory_order_relaxed) > held(); }
+
+  std::int64_t bytes_max() const { return bytes_max_; }
   std::int64_t held() const { return held_.load(std::memory_order_relaxed); }
   // Somebody waits: those who hold without progress are to go.
   bool is_short() const { return waiting_.load(std::memory_order_relaxed) > 0; }
@@ -54,6 +75,7 @@ class MemoryBudget {
  private:
   const std::int64_t bytes_max_;
   std::atomic<std::int64_t> held_{0};
+  std::atomic<std::int64_t> needed_{0};
   std::atomic<int> waiting_{0};
   std::atomic<const void*> large_{nullptr};
 };

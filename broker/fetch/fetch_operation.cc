@@ -101,9 +101,13 @@ void FetchOperation::trim() {
   }
 }
 
-std::int64_t take_reserved(FetchOperation& operation) {
+std::int64_t take_reserved(FetchOperation& operation, const Response& by) {
   std::int64_t bytes = 0;
-  for (const auto& part : operation.parts_) bytes += std::exchange(part->reserved_bytes_, 0);
+  for (const auto& part : operation.parts_) {
+    if (part->reserved_bytes_ == 0) continue;
+    bytes += std::exchange(part->reserved_bytes_, 0);
+    operation.shard_.node().response_budget().hand_over(part.get(), &by);
+  }
   return bytes;
 }
 
@@ -202,7 +206,8 @@ io::Task<void> FetchPart::read_all() {
   }
   for (const std::size_t item : items_) co_await read_one(item);
   reserved_bytes_ = std::min(reserved, found_bytes_);
-  if (reserved > 0) shard_->give_back_memory(budget, reserved - reserved_bytes_, this, true);
+  if (reserved > 0)
+    shard_->give_back_memory(budget, reserved - reserved_bytes_, this, reserved_bytes_ == 0);
   operation_.found_bytes_.fetch_add(found_bytes_, std::memory_order_acq_rel);
 }
 

@@ -43,7 +43,7 @@ class FetchPart {
 
  private:
   friend class FetchOperation;
-  friend std::int64_t take_reserved(FetchOperation& operation);
+  friend std::int64_t take_reserved(FetchOperation& operation, const Response& by);
   struct PartMessage : io::Message {
     FetchPart* part = nullptr;
   };
@@ -108,7 +108,7 @@ class FetchOperation : public Parked {
   void cancel_all();
   void trim();
 
-  friend std::int64_t take_reserved(FetchOperation& operation);
+  friend std::int64_t take_reserved(FetchOperation& operation, const Response& by);
 
   Shard& shard_;
   FetchPlan plan_;
@@ -125,6 +125,6 @@ class FetchOperation : public Parked {
 
 // Bytes of the node's response budget that the parts hold still: the caller's to give back from now
 // on.
-std::int64_t take_reserved(FetchOperation& operation);
+std::int64_t take_reserved(FetchOperation& operation, const Response& by);
 
 }  // namespace drave::broker

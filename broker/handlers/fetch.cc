@@ -90,7 +90,7 @@ io::Task<void> serve(Shard& shard, Connection& connection, Response& response, F
     limits.deadline = limits.deadline + (shard.loop().now() - arrived);
     FetchOperation operation(shard, connection, std::move(plan), limits);
     co_await operation.run();
-    response.charge(take_reserved(operation));
+    response.charge(take_reserved(operation, response));
     std::vector<FetchNews> news;
     for (const FetchOutcome& outcome : operation.outcomes()) news.push_back(news_of(outcome));
     std::vector<bool> include(news.size(), true);

@@ -1,6 +1,7 @@
 #include "broker/net/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "broker/api_table.h"
@@ -32,10 +33,12 @@ Connection::Connection(Shard& shard, io::Socket socket, io::SocketAddress peer,
 Connection::~Connection() {
   ASSERT(!send_.in_flight);
   ASSERT_EQUAL(response_count_, 0u);
+  ASSERT_EQUAL(frames_charged_, 0);
 }
 
 io::Task<void> Connection::run() {
-  shard_.loop().timers().arm(watch_timer_, shard_.loop().now() + kWatchPeriod);
+  watched_ = shard_.loop().now();
+  shard_.loop().timers().arm(watch_timer_, watched_ + kWatchPeriod);
   co_await read_loop();
   ending_ = true;
   last_read_ = shard_.loop().now();  // the drain begins
@@ -81,8 +84,16 @@ io::Task<void> Connection::read_loop() {
 
 void Connection::release_assembly() {
   if (assembly_charged_ == 0) return;
-  shard_.give_back_memory(shard_.node().assembly_budget(), assembly_charged_, this, true);
+  shard_.give_back_memory(shard_.node().assembly_budget(), assembly_charged_, this,
+                          frames_charged_ == 0);
   assembly_charged_ = 0;
+}
+
+void Connection::on_frame_released(std::int64_t charged) {
+  frames_charged_ -= charged;
+  shard_.node().assembly_budget().note_needed(-charged);
+  shard_.give_back_memory(shard_.node().assembly_budget(), charged, this,
+                          frames_charged_ + assembly_charged_ == 0);
 }
 
 io::Task<void> Connection::read_pooled() {
@@ -105,7 +116,6 @@ io::Task<void> Connection::read_pooled() {
     }
     if (size < 0 || rest.size() < 4 + static_cast<std::size_t>(size)) {
       begin_frame(rest);
-      frame_begun_ = frame_progress_ = shard_.loop().now();
       co_return;
     }
     co_await dispatch(rest.subspan(4, static_cast<std::size_t>(size)), owner);
@@ -113,30 +123,48 @@ io::Task<void> Connection::read_pooled() {
   }
 }
 
-// A peer that proved that it sends frames of this size gets the whole buffer at once, if memory is
-// at hand.
+// Keeps what has come of a frame. A peer that proved that it sends frames of this size gets the
+// whole buffer at once, if memory is at hand. What fits into the smallest buffer is not charged:
+// the number of connections bounds it.
 void Connection::begin_frame(ByteView first) {
-  const auto size = static_cast<std::int64_t>(assembly_.proven_size(first));
-  if (size == 0 || !shard_.node().assembly_budget().try_take(size, this))
-    return assembly_.begin(first);
-  assembly_charged_ = size;
-  assembly_.begin(first, static_cast<std::size_t>(size));
+  frame_begun_ = frame_progress_ = shard_.loop().now();
+  MemoryBudget& budget = shard_.node().assembly_budget();
+  const std::size_t proven = assembly_.proven_size(first);
+  const auto size = static_cast<std::int64_t>(proven);
+  if (size > 0 && budget.try_take(size, nullptr)) {
+    assembly_charged_ = size;
+    return assembly_.begin(first, proven);
+  }
+  assembly_.begin(first);
+  const std::int64_t arrived = assembly_.capacity() - std::int64_t{io::BufferPool::kSizeMin};
+  if (arrived <= 0) return;
+  if (!budget.try_take_arrived(arrived)) {
+    assembly_.abandon();
+    return stop_reading("there is no memory for its frame");
+  }
+  assembly_charged_ = arrived;
 }
 
-// Waits until the assembly may grow as it must. False: the connection is ending. What fits into the
-// smallest buffer is not charged: the number of connections bounds it.
+// Waits until the assembly may grow as it must. False: the connection is ending.
 io::Task<bool> Connection::assembly_memory() {
   const std::int64_t growth = assembly_.growth();
   if (growth == 0) co_return true;
   MemoryBudget& budget = shard_.node().assembly_budget();
-  const bool fits = budget.try_take(growth, this);
-  if (!fits) {
+  // Only one frame may exceed, not one client's queue of them.
+  const auto take = [&] { return budget.try_take(growth, frames_charged_ == 0 ? this : nullptr); };
+  if (!take()) {
+    const Instant begun = shard_.loop().now();
+    waits_for_memory_ = true;
     budget.begin_wait();
-    while (!ending_ && !budget.try_take(growth, this))
+    bool taken = false;
+    while (!ending_ && !(taken = take()))
       co_await shard_.memory_room().wait_until(shard_.loop().now() + MemoryBudget::kRetry);
     budget.end_wait();
-    frame_progress_ = shard_.loop().now();  // it was we who stalled
-    if (ending_) co_return false;
+    waits_for_memory_ = false;
+    // It was we who stalled.
+    last_read_ = frame_progress_ = shard_.loop().now();
+    frame_begun_ = frame_begun_ + (frame_progress_ - begun);
+    if (!taken) co_return false;
   }
   assembly_charged_ += growth;
   co_return true;
@@ -161,8 +189,11 @@ io::Task<void> Connection::continue_frame() {
     co_return;
   }
   if (!assembly_.is_complete()) co_return;
-  auto [frame, owner] = assembly_.take();
-  release_assembly();
+  // Complete, it stays charged until its handler needs it no more.
+  const std::int64_t charged = std::exchange(assembly_charged_, 0);
+  frames_charged_ += charged;
+  shard_.node().assembly_budget().note_needed(charged);
+  auto [frame, owner] = assembly_.take(charged > 0 ? this : nullptr, charged);
   co_await dispatch(frame, std::move(owner));
 }
 
@@ -311,6 +342,10 @@ void Connection::fail(const char* why) {
 
 void Connection::watch() {
   const Instant now = shard_.loop().now();
+  // A node that stood still itself, stopped or starved, does not hold that against its peers.
+  const Duration late = now - watched_ - kWatchPeriod;
+  if (late > kWatchPeriod) forgive(late);
+  watched_ = now;
   shard_.loop().timers().arm(watch_timer_, now + kWatchPeriod);
   const Duration stall_max =
       shard_.node().response_budget().is_short() ? kSendStallUnderPressureMax : kSendStallMax;
@@ -322,18 +357,34 @@ void Connection::watch() {
   if (ending_ && now - last_read_ > kDrainTimeMax && send_.in_flight) {
     shard_.loop().start(socket_.shutdown_both());
   }
-  if (ending_) return;
-  if (assembly_.is_active()) {
-    const Duration allowed =
-        kFrameTimeMax + seconds(static_cast<std::int64_t>(assembly_.filled() / (64 * kKiB)));
-    if (now - frame_begun_ > allowed) return stop_reading("a frame takes too long");
-    if (shard_.node().assembly_budget().is_short() && now - frame_progress_ > kAssemblyStallMax)
-      return stop_reading("a frame stalls while others wait for memory");
-    return;
-  }
+  if (!ending_ && assembly_.is_active()) watch_assembly(now);
+  if (ending_ || waits_for_memory_) return;
   const std::int64_t idle_max = shard_.config().connections_idle_ms_max;
   if (idle_max >= 0 && response_count_ == 0 && now - last_read_ > milliseconds(idle_max))
     stop_reading("idle");
+}
+
+void Connection::watch_assembly(Instant now) {
+  const MemoryBudget& budget = shard_.node().assembly_budget();
+  if (waits_for_memory_) {
+    // Where complete requests have the memory, a disk that is slow perhaps, more time is no help to
+    // anybody who would be let in.
+    if (now - frame_progress_ > kAssemblyWaitMax && !budget.is_mostly_needed())
+      stop_reading("there is no memory for its frame");
+    return;
+  }
+  const Duration allowed =
+      kFrameTimeMax + seconds(static_cast<std::int64_t>(assembly_.filled() / (64 * kKiB)));
+  if (now - frame_begun_ > allowed) return stop_reading("a frame takes too long");
+  if (budget.is_short() && now - frame_progress_ > kAssemblyStallMax)
+    stop_reading("a frame stalls while others wait for memory");
+}
+
+// `span` counts for none of the deadlines.
+void Connection::forgive(Duration span) {
+  const Instant now = shard_.loop().now();
+  for (Instant* since : {&last_read_, &last_sent_, &frame_begun_, &frame_progress_})
+    *since = std::min(now, *since + span);
 }
 
 // --- Response

@@ -32,7 +32,7 @@ struct ListenerInfo {
   bool is_controller = false;
 };
 
-class Connection {
+class Connection final : private FrameKeeper {
  public:
   Connection(Shard& shard, io::Socket socket, io::SocketAddress peer, const ListenerInfo& listener);
   ~Connection();
@@ -79,6 +79,7 @@ class Connection {
   io::Task<void> continue_frame();
   io::Task<bool> assembly_memory();
   void release_assembly();
+  void on_frame_released(std::int64_t charged) override;
   io::Task<void> dispatch(MutableByteView frame, FrameRef owner);
   bool may_read() const;
   void on_response_ready();
@@ -90,6 +91,8 @@ class Connection {
   void drop_responses();
   void release_sent();
   void watch();
+  void watch_assembly(Instant now);
+  void forgive(Duration span);
   void fail(const char* why);
 
   Shard& shard_;
@@ -99,6 +102,7 @@ class Connection {
   io::WaitQueue progress_;  // an answer became ready, was sent, or the connection is ending
   FrameAssembly assembly_;
   std::int64_t assembly_charged_ = 0;
+  std::int64_t frames_charged_ = 0;    // of complete ones that somebody still needs
   IntrusiveList<Response> responses_;  // not yet being sent, in order
   IntrusiveList<Response> sending_;
   std::size_t operations_ = 0;
@@ -113,8 +117,9 @@ class Connection {
   Instant last_read_;
   Instant frame_begun_;
   Instant last_sent_;
-  std::size_t frame_filled_seen_ = 0;
   Instant frame_progress_;
+  Instant watched_;                // watch() ran last
+  bool waits_for_memory_ = false;  // for the frame that is being assembled
   bool ending_ = false;
   bool closing_ = false;  // after what is being sent, nothing is sent any more
   bool broken_ = false;   // nothing can be sent any more

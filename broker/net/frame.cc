@@ -64,10 +64,13 @@ MutableByteView FrameAssembly::room() {
   return buffer_.bytes().subspan(filled_, end - filled_);
 }
 
-std::pair<MutableByteView, FrameRef> FrameAssembly::take() {
+std::pair<MutableByteView, FrameRef> FrameAssembly::take(FrameKeeper* keeper,
+                                                         std::int64_t charged) {
   ASSERT(is_complete());
   proven_ = std::min(std::bit_ceil(filled_), kFrameBytesProvenMax);
   auto* owner = new FrameBuffer;
+  owner->keeper = keeper;
+  owner->charged = charged;
   owner->owned = std::move(buffer_);
   const MutableByteView bytes = owner->owned.bytes().subspan(4, filled_ - 4);
   filled_ = 0;

@@ -15,11 +15,28 @@
 
 namespace drave::broker {
 
+// Who answers for the memory of frames; it outlives them.
+class FrameKeeper {
+ public:
+  virtual void on_frame_released(std::int64_t charged) = 0;
+
+ protected:
+  ~FrameKeeper() = default;
+};
+
 // The memory behind one or more frames. Counted by the FrameRefs of one shard.
 struct FrameBuffer {
+  FrameBuffer() = default;
+  FrameBuffer(const FrameBuffer&) = delete;
+  ~FrameBuffer() {
+    if (keeper != nullptr) keeper->on_frame_released(charged);
+  }
+
   std::uint32_t references = 0;
   io::ReceivedBytes received;  // either
   io::PooledBuffer owned;      // or
+  FrameKeeper* keeper = nullptr;
+  std::int64_t charged = 0;
 };
 
 // Keeps a frame's bytes. A handler drops its own before it waits for anything slow.
@@ -66,7 +83,8 @@ class FrameAssembly {
   bool is_length_negative() const;
   bool is_complete() const { return announced() >= 0 && filled_ >= 4 + wanted(); }
   // The frame's bytes without the length, and their owner; the assembly is inactive after it.
-  std::pair<MutableByteView, FrameRef> take();
+  // `keeper` hears when nobody needs them any more.
+  std::pair<MutableByteView, FrameRef> take(FrameKeeper* keeper, std::int64_t charged);
   void abandon();
   std::int64_t capacity() const { return static_cast<std::int64_t>(buffer_.capacity()); }
   std::size_t filled() const { return filled_; }

@@ -39,7 +39,7 @@ TEST(FrameAssembly, puts_frames_of_any_size_together_from_any_pieces) {
       FrameAssembly assembly(pool);
       feed(assembly, frame, piece);
       ASSERT_TRUE(assembly.is_complete());
-      auto [bytes, owner] = assembly.take();
+      auto [bytes, owner] = assembly.take(nullptr, 0);
       ASSERT_EQ(bytes.size(), size);
       ASSERT_TRUE(size == 0 || std::memcmp(bytes.data(), frame.data() + 4, size) == 0);
       ASSERT_FALSE(assembly.is_active());
@@ -65,7 +65,7 @@ TEST(FrameAssembly, takes_the_size_of_a_frame_that_came_whole_at_once) {
   const auto frame = frame_of(200'000, 200'000);
   EXPECT_EQ(assembly.proven_size(frame), 0u) << "nothing has been proven yet";
   feed(assembly, frame, 30'000);
-  assembly.take();
+  assembly.take(nullptr, 0);
   ASSERT_EQ(assembly.proven_size(ByteView(frame).first(30'000)), 200'004u);
   assembly.begin(ByteView(frame).first(30'000), 200'004);
   EXPECT_EQ(assembly.growth(), 0) << "nothing is copied again";
