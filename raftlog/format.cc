@@ -114,7 +114,14 @@ io::Task<Result<bool>> is_formatted(io::Loop& loop, std::string directory) {
 }
 
 Result<void> check_arguments(const FormatOptions& options) {
+  // Kafka takes any text, and so does every tool of it; what is no line of a file is refused.
   if (options.cluster_id.empty()) return failure(Errc::invalid, "the cluster id is empty");
+  if (std::any_of(options.cluster_id.begin(), options.cluster_id.end(),
+                  [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == 127; })) {
+    return failure(
+        Errc::invalid,
+        "the cluster id has blanks or control characters; `drave random-uuid` makes one");
+  }
   if (options.node_id < 0) return failure(Errc::invalid, "the node id is missing");
   if (std::find(options.directories.begin(), options.directories.end(),
                 options.metadata_directory) == options.directories.end())

@@ -28,6 +28,7 @@ struct FormatVerbOptions {
   std::string initial_controllers;
   std::string release_version;
   std::vector<std::string> features;
+  std::vector<std::string> scram;
   bool ignore_formatted = false;
 };
 
@@ -98,6 +99,10 @@ Outcome<raft::FormatMode> mode_of(const FormatVerbOptions& options,
 }
 
 Outcome<raft::FormatOptions> plan(const FormatVerbOptions& options) {
+  if (!options.scram.empty()) {
+    return fail(ExitCode::usage, "-S: authentication is not served yet, nobody would read it",
+                "Format without; the users can be added when it is.");
+  }
   TRY(const auto config, load_config(options.file));
   raft::FormatOptions format;
   TRY(format.mode, mode_of(options, config));
@@ -193,6 +198,8 @@ void add_format(CLI::App& app, Context& context) {
         verb.add_option("-r,--release-version", options.release_version,
                         "Features as of this release, as 4.2");
         verb.add_option("-f,--feature", options.features, "name=level; may be repeated")
+            ->allow_extra_args(false);
+        verb.add_option("-S,--add-scram", options.scram, "A SCRAM user; not supported yet")
             ->allow_extra_args(false);
         verb.add_flag("-g,--ignore-formatted", options.ignore_formatted,
                       "Leave formatted directories alone");

@@ -157,5 +157,62 @@ INSTANTIATE_TEST_SUITE_P(
       return name;
     });
 
+// All of the quorum is in each node's snapshot, and the node's own directory has the id that it is
+// given there.
+TEST(FormatThreeVector, the_quorum_is_the_one_that_kafka_writes) {
+  const std::string theirs = "disk/formatted/three-controllers";
+  const std::string name = "/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint";
+  const metadata::ImagePtr kafka = image_of(vectors::read(theirs + name));
+  ASSERT_EQ(kafka->voters().size(), 3u);
+  ControllerRun run;
+  raft::FormatOptions options = run.format_options();
+  options.mode = raft::FormatMode::initial_controllers;
+  for (const metadata::VoterImage& voter : kafka->voters()) {
+    const auto& endpoint = voter.endpoints.at(0);
+    options.initial_controllers.push_back(
+        {voter.id, endpoint.host, endpoint.port, voter.directory_id});
+  }
+  std::string said = "never ran";
+  const auto settle = [&run] {
+    run.world().run_until([&run] { return !run.node().is_running(); }, seconds(60));
+  };
+  const auto read = [&](const std::string& path) {
+    std::string content;
+    run.node().start([&](io::sim::Process& process) { return read_into(process, path, &content); },
+                     1);
+    settle();
+    return content;
+  };
+  for (const NodeId id : {1, 2, 3}) {
+    const std::string directory = "/node" + std::to_string(id);
+    options.node_id = id;
+    options.directories = {directory};
+    options.metadata_directory = directory;
+    run.node().start(
+        [&](io::sim::Process& process) { return format_only(process, options, &said); }, 1);
+    settle();
+    ASSERT_EQ(said, "");
+    const std::string snapshot = read(directory + name);
+    EXPECT_EQ(snapshot.size(), vectors::read(theirs + name).size());
+    const metadata::ImagePtr ours = image_of(snapshot);
+    EXPECT_EQ(ours->voters(), kafka->voters());
+    EXPECT_EQ(ours->feature("kraft.version"), 1);
+    EXPECT_EQ(image_of(read(directory + "/bootstrap.checkpoint"))->features(),
+              image_of(vectors::read(theirs + "/bootstrap.checkpoint"))->features());
+    const std::string own =
+        options.initial_controllers.at(static_cast<std::size_t>(id - 1)).directory_id.to_string();
+    EXPECT_NE(read(directory + "/meta.properties").find("directory.id=" + own), std::string::npos);
+  }
+  // Somebody who is not of the quorum cannot be formatted as if.
+  options.node_id = 4;
+  options.directories = {"/node4"};
+  options.metadata_directory = "/node4";
+  run.node().start([&](io::sim::Process& process) { return format_only(process, options, &said); },
+                   1);
+  settle();
+  EXPECT_NE(said.find("do not name node 4"), std::string::npos) << said;
+  EXPECT_FALSE(run.node().disk().exists("/node4"));
+}
+
 }  // namespace
 }  // namespace drave::broker::testing

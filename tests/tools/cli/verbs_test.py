@@ -118,6 +118,42 @@ class Verbs(unittest.TestCase):
         self.assertGreater(latency["endToEndMicroseconds"]["p50"], 0)
         self.drave("bench", "consume", "-t", "no-such-topic", code=4)
 
+    def test_format(self):
+        with tempfile.TemporaryDirectory(prefix="drave-format-") as folder:
+            ids = [self.drave("random-uuid").strip() for _ in range(4)]
+            quorum = ",".join(f"{n}@127.0.0.1:2491{n}:{ids[n]}" for n in (1, 2, 3))
+            names = ["__cluster_metadata-0", "bootstrap.checkpoint", "meta.properties"]
+            checkpoint = "__cluster_metadata-0/00000000000000000000-0000000000.checkpoint"
+            for n in (1, 2, 3):
+                at = Path(folder, str(n))
+                file = Path(folder, f"{n}.properties")
+                file.write_text(
+                    f"node.id={n}\nprocess.roles=broker,controller\n"
+                    f"listeners=PLAINTEXT://127.0.0.1:2492{n},CONTROLLER://127.0.0.1:2491{n}\n"
+                    f"controller.listener.names=CONTROLLER\nlog.dirs={at}\n")
+                arguments = ("format", "-t", ids[0], "-c", str(file))
+                self.assertIn("who is in the quorum", self.drave(*arguments, code=2))
+                self.assertIn("not served yet",
+                              self.drave(*arguments, "-s", "-S", "SCRAM-SHA-256=[name=a]", code=2))
+                self.drave(*arguments, "-s", "-N", code=2)
+                self.drave(*arguments, "-I", "1@127.0.0.1", code=2)
+                self.drave(*arguments, "-s", "-r", "2.8", code=2)
+                self.drave(*arguments, "-s", "-f", "no.such.version=1", code=2)
+                self.drave("format", "-t", "a b", "-c", str(file), "-s", code=2)
+                self.assertFalse(at.exists())
+                self.drave(*arguments, "-I", quorum)
+                self.assertEqual(sorted(p.name for p in at.iterdir()), names)
+                properties = (at / "meta.properties").read_text().splitlines()
+                for line in (f"node.id={n}", f"cluster.id={ids[0]}", f"directory.id={ids[n]}"):
+                    self.assertIn(line, properties)
+                dumped = self.drave("log", "dump", str(at / checkpoint), "-o", "json")
+                for voter in ids[1:]:
+                    self.assertIn(voter, dumped)
+                before = (at / "meta.properties").read_bytes()
+                self.assertIn("formatted already", self.drave(*arguments, "-I", quorum, code=1))
+                self.drave(*arguments, "-I", quorum, "-g")
+                self.assertEqual((at / "meta.properties").read_bytes(), before)
+
     def test_exit_codes(self):
         self.drave("topic", "list", "-b", "127.0.0.1:1", code=3)
         self.drave("no-such-verb", code=2)
