@@ -1,7 +1,9 @@
 // The metadata log that Kafka 4.3.1 wrote: replayed from its begin it is what Kafka's own snapshots
 // of it say, and our snapshots of it say the same again.
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "metadata/features.h"
 #include "metadata/loader.h"
@@ -9,7 +11,7 @@
 #include "protocol/record_batch.h"
 #include "raftlog/snapshot.h"
 #include "tests/metadata/image_support.h"
-#include "tests/vectors/vectors.h"
+#include "tests/vectors/table.h"
 
 namespace drave::metadata::testing {
 namespace {
@@ -83,32 +85,101 @@ TEST_P(KafkaSnapshotVector, the_log_and_the_snapshot_say_the_same) {
 INSTANTIATE_TEST_SUITE_P(Vector, KafkaSnapshotVector, ::testing::Values(Offset{110}, Offset{220}));
 
 TEST(MetadataVersionsVector, levels_are_kafkas) {
+  const std::set<std::string> known = {"name",
+                                       "featureLevel",
+                                       "version",
+                                       "shortVersion",
+                                       "production",
+                                       "didMetadataChange",
+                                       "registerBrokerRecordVersion",
+                                       "fetchRequestVersion",
+                                       "listOffsetsRequestVersion",
+                                       "partitionRecordVersion",
+                                       "partitionChangeRecordVersion",
+                                       "registerControllerRecordVersion",
+                                       "scram",
+                                       "metadataTransactions",
+                                       "delegationTokens",
+                                       "directoryAssignment",
+                                       "elr",
+                                       "controllerRegistration",
+                                       "leaderEpochBumpOnIsrShrink",
+                                       "cordonedLogDirs",
+                                       "latestProduction",
+                                       "defaultFeatureLevels"};
   int count = 0;
-  vectors::for_each_line("tables/metadata-versions.jsonl", [&count](std::string_view line,
-                                                                    std::size_t) {
-    const nlohmann::json row = nlohmann::json::parse(line);
-    if (!row.at("production").get<bool>()) return;
-    ++count;
+  vectors::each_row("metadata-versions", known, [&count](const nlohmann::json& row) {
     const auto level = row.at("featureLevel").get<std::int16_t>();
-    EXPECT_EQ(metadata_version_name(level), row.at("version").get<std::string>());
-    EXPECT_EQ(changes_metadata(level), row.at("didMetadataChange").get<bool>()) << level;
-    EXPECT_EQ(register_broker_version(level),
-              row.at("registerBrokerRecordVersion").get<std::int16_t>())
-        << level;
-    EXPECT_EQ(partition_version(level), row.at("partitionRecordVersion").get<std::int16_t>())
-        << level;
-    EXPECT_EQ(level >= metadata_level::kTransactions, row.at("metadataTransactions").get<bool>())
-        << level;
+    if (!row.at("production").get<bool>()) {
+      EXPECT_GT(level, metadata_level::kNewest);
+      return;
+    }
+    ++count;
+    const auto told = [&row](const char* field) { return row.at(field).get<bool>(); };
+    const auto version = [&row](const char* field) { return row.at(field).get<std::int16_t>(); };
+    const std::string name = row.at("version");
+    EXPECT_EQ(metadata_version_name(level), name);
+    EXPECT_EQ(metadata_version_level(name), level);
+    EXPECT_EQ(level == metadata_level::kNewest, told("latestProduction"));
+    EXPECT_TRUE(name.starts_with(row.at("shortVersion").get<std::string>() + "-"));
+    EXPECT_EQ(changes_metadata(level), told("didMetadataChange"));
+    EXPECT_EQ(register_broker_version(level), version("registerBrokerRecordVersion"));
+    EXPECT_EQ(partition_version(level), version("partitionRecordVersion"));
+    EXPECT_EQ(partition_version(level), version("partitionChangeRecordVersion"));
+    EXPECT_EQ(level >= metadata_level::kScram, told("scram"));
+    EXPECT_EQ(level >= metadata_level::kTransactions, told("metadataTransactions"));
+    EXPECT_EQ(level >= metadata_level::kDirectories, told("directoryAssignment"));
+    EXPECT_EQ(level >= metadata_level::kElr, told("elr"));
+    EXPECT_EQ(level >= metadata_level::kControllerRegistration, told("controllerRegistration"));
     EXPECT_EQ(level >= metadata_level::kControllerRegistration,
-              row.at("controllerRegistration").get<bool>());
+              version("registerControllerRecordVersion") >= 0);
+    EXPECT_EQ(level >= metadata_level::kCordonedDirectories, told("cordonedLogDirs"));
     const auto levels = default_levels(level);
-    for (const auto& [name, value] : row.at("defaultFeatureLevels").items()) {
-      if (name.starts_with("test.")) continue;
-      const auto at = levels.find(name);
-      EXPECT_EQ(at == levels.end() ? 0 : at->second, value.get<std::int16_t>()) << level << name;
+    for (const auto& [feature, value] : row.at("defaultFeatureLevels").items()) {
+      if (feature.starts_with("test.")) continue;
+      const auto at = levels.find(feature);
+      EXPECT_EQ(at == levels.end() ? 0 : at->second, value.get<std::int16_t>()) << feature;
     }
   });
   EXPECT_EQ(count, 24);
+}
+
+// Each level of the table is ours, comes with its metadata version, and needs what it needs.
+TEST(FeaturesVector, levels_and_what_they_depend_on_are_kafkas) {
+  const std::set<std::string> known = {
+      "feature",           "level",       "bootstrapMetadataVersion", "latestProduction",
+      "minimumProduction", "dependencies"};
+  std::map<std::string, std::int16_t> highest;
+  std::map<std::string, std::int16_t> production;
+  vectors::each_row("features", known, [&](const nlohmann::json& row) {
+    const std::string name = row.at("feature");
+    if (name.starts_with("test.") || name.starts_with("unit.test.")) return;
+    const SupportedFeature* ours = find_feature(name);
+    ASSERT_NE(ours, nullptr) << name;
+    const auto level = row.at("level").get<std::int16_t>();
+    highest[name] = std::max(highest[name], level);
+    EXPECT_EQ(ours->min == level, row.at("minimumProduction").get<bool>());
+    if (row.at("latestProduction").get<bool>()) production[name] = level;
+    const auto begins =
+        metadata_version_level(row.at("bootstrapMetadataVersion").get<std::string>());
+    ASSERT_TRUE(begins.has_value());
+    const auto defaults = default_levels(*begins);
+    const auto at = defaults.find(name);
+    EXPECT_GE(at == defaults.end() ? 0 : at->second, level);
+    const auto& dependencies = row.at("dependencies");
+    const bool needs = dependencies.contains("metadata.version");
+    EXPECT_EQ(dependencies.size(), needs ? 1u : 0u);
+    const auto least =
+        needs ? dependencies.at("metadata.version").get<std::int16_t>() : metadata_level::kMin;
+    using Levels = std::map<std::string, std::int16_t, std::less<>>;
+    EXPECT_TRUE(check_levels(Levels{{"metadata.version", least}, {name, level}}).has_value());
+    if (!needs) return;
+    const auto below = static_cast<std::int16_t>(least - 1);
+    EXPECT_FALSE(check_levels(Levels{{"metadata.version", below}, {name, level}}).has_value());
+  });
+  EXPECT_EQ(highest.size() + 1, supported_features().size());  // metadata.version has its own table
+  for (const auto& [name, level] : production) EXPECT_EQ(find_feature(name)->max, level) << name;
+  EXPECT_EQ(production.size(), highest.size());
 }
 
 TEST(FeaturesVector, what_we_support_is_what_a_kafka_broker_tells) {
