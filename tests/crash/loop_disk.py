@@ -4,11 +4,13 @@ import os
 import shutil
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 FS_IOC_SHUTDOWN = 0x8004587D
 NO_LOG_FLUSH = 2
+UNMOUNT_SECONDS = 20
 
 
 class NotPermitted(Exception):
@@ -37,9 +39,16 @@ class LoopDisk:
         self.mounted = True
 
     def unmount(self):
-        if self.mounted:
-            run("umount", str(self.path))
-            self.mounted = False
+        # The kernel closes the files of a killed io_uring user a while after the process is gone.
+        deadline = time.monotonic() + UNMOUNT_SECONDS
+        while self.mounted:
+            try:
+                run("umount", str(self.path))
+                self.mounted = False
+            except NotPermitted as problem:
+                if "busy" not in str(problem) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def cut_power(self):
         """What was not flushed is gone: neither page cache nor the file system's log is written."""
