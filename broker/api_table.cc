@@ -7,10 +7,13 @@
 #include "protocol/error_code.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/api_versions.h"
+#include "protocol/messages/create_acls.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
+#include "protocol/messages/delete_acls.h"
 #include "protocol/messages/delete_records.h"
 #include "protocol/messages/delete_topics.h"
+#include "protocol/messages/describe_acls.h"
 #include "protocol/messages/describe_cluster.h"
 #include "protocol/messages/describe_configs.h"
 #include "protocol/messages/describe_log_dirs.h"
@@ -57,6 +60,9 @@ const auto kTable = std::to_array<ApiEntry>({
     entry<protocol::DeleteRecordsRequest>(handle_delete_records),
     entry<protocol::InitProducerIdRequest>(handle_init_producer_id, kListenerBroker, 5),
     entry<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
+    entry<protocol::DescribeAclsRequest>(handle_describe_acls, kBoth),
+    entry<protocol::CreateAclsRequest>(handle_create_acls, kBoth),
+    entry<protocol::DeleteAclsRequest>(handle_delete_acls, kBoth),
     entry<protocol::DescribeConfigsRequest>(handle_describe_configs, kBoth),
     entry<protocol::AlterConfigsRequest>(handle_alter_configs, kBoth),
     entry<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),

@@ -5,8 +5,10 @@ import time
 import unittest
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
-                                   NewPartitions, NewTopic, OffsetSpec, ResourceType)
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType,
+                                   AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
+                                   NewPartitions, NewTopic, OffsetSpec, ResourcePatternType,
+                                   ResourceType)
 from harness.wire import CODECS, Connection
 
 BOOTSTRAP = os.environ["BOOTSTRAP"]
@@ -157,6 +159,19 @@ class Python(unittest.TestCase):
         self.assertEqual(create("not a name", 1, 1), KafkaError.TOPIC_EXCEPTION)
         self.assertEqual(create("python-bad", 1, 1, **{"retention.ms": "soon"}),
                          KafkaError.INVALID_CONFIG)
+
+    def test_acls_without_an_authorizer(self):
+        acl = AclBinding(ResourceType.TOPIC, "acl", ResourcePatternType.LITERAL, "User:me", "*",
+                         AclOperation.READ, AclPermissionType.ALLOW)
+        any_of = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, None, None,
+                                  AclOperation.ANY, AclPermissionType.ANY)
+        # librdkafka drops the error of a describe.
+        self.assertEqual(self.admin.describe_acls(any_of).result(SECONDS), [])
+        asked = [*self.admin.create_acls([acl]).values(), *self.admin.delete_acls([any_of]).values()]
+        for future in asked:
+            with self.assertRaises(KafkaException) as refused:
+                future.result(SECONDS)
+            self.assertEqual(refused.exception.args[0].code(), KafkaError.SECURITY_DISABLED)
 
     def test_cluster(self):
         cluster = self.admin.describe_cluster().result(SECONDS)
