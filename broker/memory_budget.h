@@ -38,13 +38,22 @@ class MemoryBudget {
     held_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }
-  // As try_take() for bytes that have come already and can only be kept or dropped: there is as
-  // much again for those.
+  // For bytes that have come already and can only be kept or dropped, there is as much again, which
+  // nobody may exceed and whoever exceeds the bound does not take up.
   bool try_take_arrived(std::int64_t bytes) {
-    const std::int64_t before = held_.fetch_add(bytes, std::memory_order_relaxed);
-    if (before + bytes <= 2 * bytes_max_) return true;
-    held_.fetch_sub(bytes, std::memory_order_relaxed);
+    const std::int64_t before = arrived_.fetch_add(bytes, std::memory_order_relaxed);
+    if (before + bytes <= bytes_max_) return true;
+    arrived_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
+  }
+  void give_back_arrived(std::int64_t bytes) {
+    const std::int64_t before = arrived_.fetch_sub(bytes, std::memory_order_relaxed);
+    ASSERT_AT_MOST(bytes, before);
+  }
+  // What was taken as arrived counts as taken from now on.
+  void keep_arrived(std::int64_t bytes) {
+    give_back_arrived(bytes);
+    held_.fetch_add(bytes, std::memory_order_relaxed);
   }
   // Returns what was taken; `all`: `who` holds nothing any more.
   void give_back(std::int64_t bytes, const void* who, bool all) {
@@ -67,6 +76,7 @@ class MemoryBudget {
 
   std::int64_t bytes_max() const { return bytes_max_; }
   std::int64_t held() const { return held_.load(std::memory_order_relaxed); }
+  std::int64_t arrived() const { return arrived_.load(std::memory_order_relaxed); }
   // Somebody waits: those who hold without progress are to go.
   bool is_short() const { return waiting_.load(std::memory_order_relaxed) > 0; }
   void begin_wait() { waiting_.fetch_add(1, std::memory_order_relaxed); }
@@ -75,6 +85,7 @@ class MemoryBudget {
  private:
   const std::int64_t bytes_max_;
   std::atomic<std::int64_t> held_{0};
+  std::atomic<std::int64_t> arrived_{0};
   std::atomic<std::int64_t> needed_{0};
   std::atomic<int> waiting_{0};
   std::atomic<const void*> large_{nullptr};

@@ -12,6 +12,12 @@
 
 namespace drave::broker {
 
+namespace {
+// Frames up to this, what producers send at most unless they are told to, may wait for memory for
+// longer.
+constexpr std::int64_t kSmallFrameBytes = kMiB + 64 * kKiB;
+}  // namespace
+
 Connection::Connection(Shard& shard, io::Socket socket, io::SocketAddress peer,
                        const ListenerInfo& listener)
     : shard_(shard),
@@ -83,6 +89,7 @@ io::Task<void> Connection::read_loop() {
 }
 
 void Connection::release_assembly() {
+  shard_.node().assembly_budget().give_back_arrived(std::exchange(assembly_arrived_, 0));
   if (assembly_charged_ == 0) return;
   shard_.give_back_memory(shard_.node().assembly_budget(), assembly_charged_, this,
                           frames_charged_ == 0);
@@ -142,7 +149,7 @@ void Connection::begin_frame(ByteView first) {
     assembly_.abandon();
     return stop_reading("there is no memory for its frame");
   }
-  assembly_charged_ = arrived;
+  assembly_arrived_ = arrived;
 }
 
 // Waits until the assembly may grow as it must. False: the connection is ending.
@@ -190,9 +197,12 @@ io::Task<void> Connection::continue_frame() {
   }
   if (!assembly_.is_complete()) co_return;
   // Complete, it stays charged until its handler needs it no more.
-  const std::int64_t charged = std::exchange(assembly_charged_, 0);
+  MemoryBudget& budget = shard_.node().assembly_budget();
+  budget.keep_arrived(assembly_arrived_);
+  const std::int64_t charged =
+      std::exchange(assembly_charged_, 0) + std::exchange(assembly_arrived_, 0);
   frames_charged_ += charged;
-  shard_.node().assembly_budget().note_needed(charged);
+  budget.note_needed(charged);
   auto [frame, owner] = assembly_.take(charged > 0 ? this : nullptr, charged);
   co_await dispatch(frame, std::move(owner));
 }
@@ -367,9 +377,12 @@ void Connection::watch() {
 void Connection::watch_assembly(Instant now) {
   const MemoryBudget& budget = shard_.node().assembly_budget();
   if (waits_for_memory_) {
-    // Where complete requests have the memory, a disk that is slow perhaps, more time is no help to
-    // anybody who would be let in.
-    if (now - frame_progress_ > kAssemblyWaitMax && !budget.is_mostly_needed())
+    // Where complete requests have the memory, a disk that is slow perhaps, nobody is helped by an
+    // end. A large frame waits no longer than one that does not come: else a few that have much to
+    // send keep the memory from all others by turns.
+    const bool is_small = assembly_.capacity() + assembly_.growth() <= kSmallFrameBytes;
+    if (now - frame_progress_ > (is_small ? kAssemblyWaitMax : kAssemblyStallMax) &&
+        !budget.is_mostly_needed())
       stop_reading("there is no memory for its frame");
     return;
   }

@@ -2,10 +2,10 @@
 // One client's connection: reads frames, hands requests to their handlers in order, sends the
 // answers in order, and bounds what the client can make us hold (broker/limits.h).
 //
-// Lives on one shard (the one with the fewest when it was accepted), in the frame of serve_connection(). It ends when the peer
-// finishes or breaks a rule, or the node stops; by then every answer has been sent or dropped, and
-// every operation that a handler left behind (a parked fetch, a produce that waits for the disk)
-// has ended.
+// Lives on one shard (the one with the fewest when it was accepted), in the frame of
+// serve_connection(). It ends when the peer finishes or breaks a rule, or the node stops; by then
+// every answer has been sent or dropped, and every operation that a handler left behind (a parked
+// fetch, a produce that waits for the disk) has ended.
 
 #include <cstdint>
 #include <string>
@@ -102,6 +102,7 @@ class Connection final : private FrameKeeper {
   io::WaitQueue progress_;  // an answer became ready, was sent, or the connection is ending
   FrameAssembly assembly_;
   std::int64_t assembly_charged_ = 0;
+  std::int64_t assembly_arrived_ = 0;  // charged as such
   std::int64_t frames_charged_ = 0;    // of complete ones that somebody still needs
   IntrusiveList<Response> responses_;  // not yet being sent, in order
   IntrusiveList<Response> sending_;
