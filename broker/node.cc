@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "broker/api_table.h"
 #include "broker/fetch/fetch_session.h"
+#include "broker/reconcile.h"
+#include "io/each.h"
 #include "io/file.h"
 #include "io/mailbox.h"
 #include "raftlog/format.h"
@@ -188,7 +190,7 @@ io::Task<void> Node::start_shard(Shard& shard, std::string* problem) {
     }
     shard.directories().push_back(std::move(*started));
   }
-  co_await reconcile(shard, image);
+  co_await reconcile(shard, image, true);
   shard.start();
 }
 
@@ -321,61 +323,13 @@ io::Task<void> Node::publish(metadata::ImagePtr image) {
     }
     co_return;
   }
-  for (const auto& shard : shards_) {
-    Shard* there = shard.get();
-    co_await io::call_on(*loops_.front(), shard->number(),
-                         [this, there, next] { return reconcile(*there, next); });
-  }
-}
-
-// Makes the shard run what the image says: new logs first, then the image, then removals, so that
-// nothing is asked of a log that is not there.
-io::Task<void> Node::reconcile(Shard& shard, ServingImagePtr image) {
-  const ServingImagePtr before = shard.image_ptr();
-  for (const auto& [name, topic] : image->metadata().topics().by_name()) {
-    const ServedTopic* served = image->find(topic->id);
-    const ServedTopic* old = before->find(topic->id);
-    if (served == old && shards_started_) continue;
-    for (const auto& [index, partition] : topic->partitions) {
-      const TopicIdPartition id{topic->id, index};
-      if (shard_of(id, shard_count()) != shard.number()) continue;
-      if (std::find(partition.replicas.begin(), partition.replicas.end(), config_.node_id) ==
-          partition.replicas.end())
-        continue;
-      if (Replica* replica = shard.replica(id); replica != nullptr) {
-        replica->log().set_config(served->log_config);
-        replica->set_leader_epoch(partition.leader_epoch);
-        continue;
-      }
-      if (shard.directories().empty()) continue;
-      // The directory with the fewest partitions of this shard, as Kafka chooses.
-      auto& directory = **std::min_element(
-          shard.directories().begin(), shard.directories().end(),
-          [](const auto& a, const auto& b) { return a->logs().size() < b->logs().size(); });
-      Result<segments::PartitionLog*> log =
-          co_await directory.open_or_create({name, id, served->log_config});
-      if (!log) {
-        LOG_ERROR("broker", "log cannot be created topic={} partition={} error={}", name, index,
-                  log.error().message());
-        continue;
-      }
-      shard.add_replica(directory, **log, partition.leader_epoch);
-    }
-  }
-  shard.set_image(image);
-  for (const auto& [name, topic] : before->metadata().topics().by_name()) {
-    if (image->find(topic->id) != nullptr) continue;
-    for (const auto& [index, partition] : topic->partitions) {
-      const TopicIdPartition id{topic->id, index};
-      Replica* replica = shard.replica(id);
-      if (replica == nullptr) continue;
-      segments::LogShard& directory = replica->directory();
-      shard.remove_replica(id);
-      if (const Result<void> removed = co_await directory.remove(id); !removed)
-        LOG_ERROR("broker", "log cannot be removed topic={} partition={} error={}", name, index,
-                  removed.error().message());
-    }
-  }
+  // Together: what is created and removed waits for the same disks.
+  co_await io::for_each(
+      *loops_.front(), shards_.size(), shards_.size(), [&](std::size_t i) -> io::Task<void> {
+        Shard* there = shards_[i].get();
+        co_await io::call_on(*loops_.front(), there->number(),
+                             [there, next] { return reconcile(*there, next, false); });
+      });
 }
 
 io::Task<Result<ProducerId>> Node::next_producer_id() {

@@ -78,7 +78,6 @@ class Node final : public Publisher {
   io::Task<Result<void>> start_shards();
   io::Task<Result<void>> listen();
   io::Task<void> start_shard(Shard& shard, std::string* problem);
-  io::Task<void> reconcile(Shard& shard, ServingImagePtr image);
   io::Task<void> accept_loop(Shard& shard, Acceptor& acceptor);
   Shard& quietest_shard(Shard& accepting);
   io::Task<void> retention_loop();

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "io/each.h"
 #include "io/scope.h"
 #include "tests/io/fake_backend.h"
 
@@ -163,6 +164,49 @@ TEST(Scope, join_of_an_empty_scope_returns) {
   fake.loop.start(join_and_note(scope, log));
   fake.settle();
   EXPECT_EQ(log, "j");
+}
+
+TEST(ForEach, runs_all_in_order_and_only_so_many_at_a_time) {
+  FakeLoop fake;
+  std::string log;
+  std::size_t running = 0;
+  Semaphore go(fake.loop, 0);
+  const auto one = [&](std::size_t index) -> Task<void> {
+    ++running;
+    log += static_cast<char>('a' + index);
+    co_await go.acquire();
+    --running;
+  };
+  bool ended = false;
+  const auto all = [&]() -> Task<void> {
+    co_await for_each(fake.loop, 5, 2, one);
+    ended = true;
+  };
+  fake.loop.start(all());
+  fake.settle();
+  EXPECT_EQ(log, "ab");
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(running, 2u);
+    go.release();
+    fake.settle();
+  }
+  EXPECT_EQ(log, "abcde");
+  EXPECT_FALSE(ended) << "one is still running";
+  go.release();
+  fake.settle();
+  EXPECT_TRUE(ended);
+}
+
+TEST(ForEach, of_nothing_returns) {
+  FakeLoop fake;
+  bool ended = false;
+  const auto all = [&]() -> Task<void> {
+    co_await for_each(fake.loop, 0, 4, [](std::size_t) -> Task<void> { co_return; });
+    ended = true;
+  };
+  fake.loop.start(all());
+  fake.settle();
+  EXPECT_TRUE(ended);
 }
 
 TEST(ScopeDeathTest, destroyed_before_its_tasks_end_is_a_bug) {
