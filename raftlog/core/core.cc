@@ -83,7 +83,8 @@ void Core::handle(const Event& event) {
                  [this](const SnapshotLoaded& e) { snapshot_loaded(e); },
                  [this](const LogStartMoved& e) { log_.move_start(e.start); },
                  [this](const CampaignNow&) {
-                   if (!is_leader() && is_voter() && !loading_) become_candidate();
+                   if (!is_leader() && may_stand() && !loading_ && epoch() < INT32_MAX)
+                     become_candidate();
                  },
                  [this](const Resign&) {
                    if (is_leader()) resign(-1);

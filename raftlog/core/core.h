@@ -113,6 +113,12 @@ class Core {
   const LogView& log() const { return log_; }
   const VoterSet& voters() const { return log_.voters(); }
   bool is_voter() const { return contains(voters(), options_.self); }
+  // A voter, or one that an uncommitted change removes: until that is committed it may be needed,
+  // for it may be the only one that has the change. It does not count itself.
+  bool may_stand() const {
+    return is_voter() || (log_.voters_offset() >= high_watermark_ &&
+                          contains(log_.voters_before(), options_.self));
+  }
   bool is_alone() const { return voters().size() == 1 && is_voter(); }
   const ReplicaKey& self() const { return options_.self; }
   // What is known to be on that replica's disk; -1: nothing.
@@ -202,6 +208,7 @@ class Core {
   void give_up_prospect();
   void ask_for_votes(bool pre_vote);
   void look_for_leader();
+  void outbid(LeaderEpoch epoch);
   EpochReply begin_epoch(const BeginEpochRequest& request);
   EpochReply end_epoch(const EndEpochRequest& request);
 

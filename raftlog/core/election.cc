@@ -30,8 +30,9 @@ VoteReply Core::vote(const VoteRequest& request) {
     reply.error = ErrorCode::fenced_leader_epoch;
     return reply;
   }
-  // Who hears its leader lets nobody take a new epoch.
-  if (request.epoch > state_.epoch && hears_leader()) return reply;
+  // Who hears its leader lets nobody take a new epoch, but that leader itself.
+  const bool is_protected = hears_leader() && request.candidate.id != state_.leader;
+  if (request.epoch > state_.epoch && is_protected) return reply;
   if (request.epoch > state_.epoch) become_unattached(request.epoch);
   if (!request.voter.matches(options_.self) && request.voter.id >= 0)
     reply.error = ErrorCode::invalid_voter_key;
@@ -84,14 +85,14 @@ void Core::handle_vote_reply(NodeId from, const VoteReply& reply) {
 // --- Waiting for a leader
 
 bool Core::advance_waiting() {
-  if (is_voter() && now_ >= timer_) {
+  if (may_stand() && now_ >= timer_) {
     if (may_campaign()) {
       become_prospective();
       return true;
     }
     timer_ = draw(options_.election_timeout);
   }
-  if (is_voter()) wake_at(timer_);
+  if (may_stand()) wake_at(timer_);
   look_for_leader();
   return false;
 }
@@ -99,7 +100,8 @@ bool Core::advance_waiting() {
 bool Core::may_campaign() const {
   // A node whose disk lags would promise what it cannot keep; one with too long a history would
   // make it longer.
-  return is_voter() && !loading_ && log_.is_flushed() && log_.epoch_count() < kLogEpochsMax;
+  return may_stand() && !loading_ && log_.is_flushed() && log_.epoch_count() < kLogEpochsMax &&
+         state_.epoch < INT32_MAX;
 }
 
 // Any server that answers names the leader, if it knows one.
@@ -128,7 +130,8 @@ void Core::look_for_leader() {
 void Core::become_prospective() {
   become(Role::prospective, state_);
   timer_ = draw(options_.election_timeout);
-  ballot_ = {{options_.self.id}, {}};
+  ballot_ = {};
+  if (is_voter()) ballot_.granted.push_back(options_.self.id);
 }
 
 bool Core::advance_prospective() {
@@ -165,7 +168,7 @@ void Core::become_candidate() {
 
 bool Core::advance_candidate() {
   // The own vote counts once it is durable.
-  if (is_durable()) note(ballot_.granted, options_.self.id);
+  if (is_durable() && is_voter()) note(ballot_.granted, options_.self.id);
   if (ballot_.granted.size() >= majority()) {
     become_leader();
     return true;
@@ -221,7 +224,7 @@ EpochReply Core::end_epoch(const EndEpochRequest& request) {
       (is_known && state_.leader != request.leader))
     return epoch_reply(ErrorCode::invalid_request);
   if (!is_known) become_follower(request.epoch, request.leader);
-  if (role_ != Role::follower || leader_left_) return epoch_reply(ErrorCode::none);
+  if (role_ != Role::follower) return epoch_reply(ErrorCode::none);
   leader_left_ = true;
   const auto& list = request.successors;
   const auto found = std::find(list.begin(), list.end(), options_.self);
@@ -237,22 +240,30 @@ EpochReply Core::end_epoch(const EndEpochRequest& request) {
   return epoch_reply(ErrorCode::none);
 }
 
+// Somebody, perhaps a voter that was removed, is in an epoch that was never begun here, and could
+// not follow this leader: it leads on in a newer one. Its followers know that it does not leave.
+void Core::outbid(LeaderEpoch epoch) {
+  ASSERT(is_leader());
+  become_unattached(epoch);
+  if (may_campaign()) become_candidate();
+}
+
 // --- Having led
 
 bool Core::advance_resigned() {
-  if (is_voter() && now_ >= timer_) {
+  if (may_stand() && now_ >= timer_) {
     if (may_campaign()) {
       become_prospective();
       return true;
     }
     timer_ = draw(options_.election_timeout);
   }
-  if (is_voter()) wake_at(timer_);
+  if (may_stand()) wake_at(timer_);
   for (const ReplicaKey& voter : voters()) {
     if (voter.id == options_.self.id || peers_.at(voter.id).done || !may_send(voter.id)) continue;
     send(voter.id, EndEpochRequest{epoch(), options_.self.id, successors_});
   }
-  if (!is_voter()) look_for_leader();
+  if (!may_stand()) look_for_leader();
   return false;
 }
 

@@ -9,7 +9,7 @@ namespace drave::raft {
 
 bool Core::advance_follower() {
   if (now_ >= timer_) {
-    if (!is_voter()) {
+    if (!may_stand()) {
       // Another server may know a newer leader.
       become(state_.voted.has_value() ? Role::voted : Role::unattached, state_);
       return true;

@@ -84,6 +84,7 @@ void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
   if (refused.error == ErrorCode::none &&
       (request.offset < 0 || request.replica.id < 0 || request.replica.id == options_.self.id))
     refused.error = ErrorCode::invalid_request;
+  if (refused.error == ErrorCode::unknown_leader_epoch && is_leader()) outbid(request.epoch);
   if (refused.error != ErrorCode::none) {
     refused.epoch = epoch();
     refused.leader = leader();

@@ -56,6 +56,10 @@ class LogView {
 
   const VoterSet& voters() const { return voters_.back().voters; }
   Offset voters_offset() const { return voters_.back().offset; }
+  // The set before the last one; the last one itself if there is no other.
+  const VoterSet& voters_before() const {
+    return voters_[voters_.size() > 1 ? voters_.size() - 2 : 0].voters;
+  }
   std::size_t voter_sets() const { return voters_.size(); }
   void add_voters(Offset offset, VoterSet voters);
   // All that there were are replaced.

@@ -1,4 +1,5 @@
 #include "tools/sim/node/node_scenario.h"
+#include "tools/sim/quorum/quorum_scenario.h"
 #include "tools/sim/scenario.h"
 
 namespace drave::simulation {
@@ -6,6 +7,7 @@ namespace {
 
 const Scenario kScenarios[] = {
     kNodeScenario,
+    kQuorumScenario,
 };
 
 constexpr Canary kCanaries[] = {
@@ -17,6 +19,15 @@ constexpr Canary kCanaries[] = {
     {"deleted-topic-replayed", "node", "deleted-partition-returned"},
     {"snapshot-ahead-of-segment", "node", "producer-state-wrong"},
     {"torn-taken-for-valid", "node", "damaged-record-served"},
+    {"older-epoch-committed", "quorum", "older-epoch-committed"},
+    {"vote-forgotten", "quorum", "vote-changed"},
+    {"leader-counts-unflushed", "quorum", "commit-without-majority"},
+    {"follower-acks-unflushed", "quorum", "unflushed-acknowledged"},
+    {"truncates-committed", "quorum", "committed-truncated"},
+    {"prospective-keeps-leader", "quorum", "no-progress"},
+    {"early-voter-change", "quorum", "voter-change-early"},
+    {"stale-acks-counted", "quorum", "commit-without-majority"},
+    {"flush-retried", "quorum", "unflushed-acknowledged"},
 };
 
 }  // namespace

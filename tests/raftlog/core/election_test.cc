@@ -95,6 +95,28 @@ TEST(RaftElection, a_leader_is_not_unseated_by_a_vote_but_by_any_newer_epoch_tha
   EXPECT_EQ(unit.core().epoch(), 9);
 }
 
+// A voter that was removed while it was a candidate: nobody makes the leader known to it.
+TEST(RaftElection, a_leader_that_is_behind_somebodys_epoch_leads_on_in_a_newer_one) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  EXPECT_FALSE(unit.fetch(kFourth, 0, 0, 5).has_value()) << "its new epoch is not durable yet";
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  EXPECT_EQ(unit.core().epoch(), 6);
+  // Its followers protect it from others, not from itself.
+  Unit follower;
+  follower.follow(kSecond, 1);
+  EXPECT_FALSE(follower.vote(6, kThird, {0, 0}).granted);
+  EXPECT_TRUE(follower.vote(6, kSecond, {0, 0}).granted);
+}
+
+TEST(RaftElection, epochs_end_somewhere) {
+  Unit unit(kThree, {INT32_MAX, -1, std::nullopt});
+  unit.step(CampaignNow{});
+  for (int i = 0; i < 20; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().role(), Role::unattached);
+}
+
 TEST(RaftElection, a_prospect_does_not_defend_the_leader_it_lost) {
   Unit unit;
   unit.follow(kSecond, 1);
@@ -264,6 +286,15 @@ TEST(RaftElection, the_first_successor_does_not_wait_and_the_others_do) {
   unit.follow(kSecond, 1);
   unit.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kSelf, kThird}});
   EXPECT_EQ(unit.core().role(), Role::candidate);
+  // Also if a fetch was answered first that it leads no more.
+  Unit told;
+  told.follow(kSecond, 1);
+  FetchReply left;
+  left.error = ErrorCode::not_leader_or_follower;
+  left.epoch = 1;
+  told.step(ReplyReceived{kSecond.id, told.last_fetch().id, left});
+  told.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kSelf, kThird}});
+  EXPECT_EQ(told.core().role(), Role::candidate);
   Unit other;
   other.follow(kSecond, 1);
   other.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kThird, kSelf}});

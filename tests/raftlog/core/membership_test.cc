@@ -154,6 +154,32 @@ TEST_F(Membership, a_leader_that_removed_itself_leads_until_that_is_committed) {
   EXPECT_EQ(unit_.core().epoch(), 1) << "and never campaigns";
 }
 
+// Otherwise its vote would be needed by all the others, and it could not give it: they lack the
+// record that it alone has.
+TEST_F(Membership, a_leader_that_removed_itself_stands_again_if_it_fell_before_that_was_committed) {
+  commit();
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kSelf)).has_value());
+  unit_.settle();
+  unit_.flush();
+  unit_.step(Resign{});
+  while (unit_.core().role() == Role::resigned) unit_.wait();
+  ASSERT_EQ(unit_.core().role(), Role::prospective);
+  unit_.grant(kSecond);
+  EXPECT_EQ(unit_.core().role(), Role::prospective) << "it does not count itself";
+  unit_.grant(kThird);
+  unit_.settle();
+  unit_.grant(kSecond);
+  EXPECT_EQ(unit_.core().role(), Role::candidate);
+  unit_.grant(kThird);
+  EXPECT_TRUE(unit_.core().is_leader());
+  unit_.settle();
+  unit_.flush();
+  unit_.fetch(kSecond, 3, 2);
+  unit_.fetch(kThird, 3, 2);
+  EXPECT_EQ(unit_.core().high_watermark(), 3);
+  EXPECT_EQ(unit_.core().role(), Role::resigned);
+}
+
 TEST_F(Membership, the_watermark_does_not_fall_with_the_set) {
   unit_.append(4);
   commit();
