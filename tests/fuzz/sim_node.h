@@ -20,6 +20,8 @@ class FuzzNode {
     machine_.start([this](io::sim::Process& process) { return run(process); }, 1);
   }
   bool is_ready() const { return ready_; }
+  // Why the start failed; empty: it did not.
+  const std::string& problem() const { return problem_; }
   std::size_t connection_count() const { return node_->shard(0).connection_count(); }
 
  private:
@@ -48,9 +50,12 @@ class FuzzNode {
     io::Gate stop(process.loop(0));
     process.on_stop([&stop] { stop.open(); });
     const Result<void> started = co_await node.start();
-    ASSERT(started.has_value());
-    ready_ = true;
-    co_await stop.wait();
+    if (started) {
+      ready_ = true;
+      co_await stop.wait();
+    } else {
+      problem_ = started.error().message();
+    }
     co_await node.stop();
     ready_ = false;
     node_ = nullptr;
@@ -59,6 +64,7 @@ class FuzzNode {
   io::sim::Node& machine_;
   broker::Node* node_ = nullptr;
   bool ready_ = false;
+  std::string problem_;
 };
 
 }  // namespace drave::test
