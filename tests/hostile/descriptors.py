@@ -51,7 +51,7 @@ def run(node, options):
     assert served.create_topic("rolling", 1, 30000, {"segment.bytes": str(1 << 20)}) == 0
     with Victim(node) as victim:
         victim.rest()
-        notes = {}
+        notes, made = {}, []
 
         def crowd():
             held = []
@@ -70,7 +70,8 @@ def run(node, options):
             notes["processors"] = round((processor_seconds(node.pid) - used)
                                         / (time.monotonic() - began), 2)
             notes["refused"] = roll_segments(node, "rolling", served)
-            assert served.create_topic("meanwhile", 1, 30000) == 0, "no topic could be made"
+            made.append(f"meanwhile-{len(made)}")
+            assert served.create_topic(made[-1], 1, 30000) == 0, "no topic could be made"
             return held
 
         victim.attack("crowd", crowd, 4)
@@ -83,7 +84,7 @@ def run(node, options):
         with Connection(node.port, timeout=10) as late:
             late.api_versions()
         notes["served_again_after_s"] = round(time.monotonic() - began, 2)
-        error, _ = served.produce("meanwhile", 0, [b"x"], timeout_ms=30000)
+        error, _ = served.produce(made[-1], 0, [b"x"], timeout_ms=30000)
         assert error == 0, f"the new topic is refused with {error}"
     served.close()
     return victim

@@ -11,8 +11,15 @@ from pathlib import Path
 
 from harness.wire import API_FETCH, API_PRODUCE, Connection, batch, string
 
-MEMORY_ABOVE_REST_KIB = 64 << 10
-SLACK_SECONDS = 0.010  # the noise of a small machine that does other things too
+# What an attack may take; ctest allows more (CMakeLists.txt), here and below.
+MEMORY_ABOVE_REST_KIB = int(os.environ.get("HOSTILE_MEMORY_MIB", "64")) << 10
+# What the p99 of others may become: so many times that at rest, plus the noise of a small machine that
+# does other things too.
+P99_FACTOR = float(os.environ.get("HOSTILE_P99_FACTOR", "2"))
+SLACK_SECONDS = float(os.environ.get("HOSTILE_P99_SLACK_MS", "10")) / 1000
+REST_SECONDS_MAX = 0.5  # what is slower at rest says nothing
+ATTEMPTS = 3  # of an attack beside which the machine itself seems to be slow
+SOCKETS_SECONDS = 30
 RATE = 200  # requests per second of the well-behaved client
 VALUE = b"v" * 1024
 TOPIC = "behaved"
@@ -95,7 +102,7 @@ class Victim:
         time.sleep(1)
         self._collect()
         time.sleep(seconds)
-        self.rest_p99 = self._p99(self._collect())
+        self.rest_p99 = min(self._p99(self._collect()), REST_SECONDS_MAX)
         self.rest_kib = self.node.resident_kib()
         self.rest_sockets = self.sockets()
         self.result["rest"] = {"p99_ms": round(self.rest_p99 * 1e3, 2),
@@ -128,43 +135,72 @@ class Victim:
                 pass
         return count
 
-    def attack(self, name, action, seconds=4.0):
+    def attack(self, name, action, seconds=4.0, beside=0):
         """Runs `action`, which returns what to close afterwards; watches for `seconds` while that is
-        held open, closes it, and waits for the node's descriptors to go back."""
-        began, peak = time.monotonic(), 0
+        held open, closes it, and waits for the node's sockets to go back to those at rest and
+        `beside` more. When the times of others are bad it is tried again, beside a new look at
+        them at rest: a slow node is slow each time, a machine that was busy is not."""
+        for attempt in range(ATTEMPTS):
+            p99, problems = self._attack_once(name, action, seconds, beside)
+            if problems or p99 <= P99_FACTOR * self.rest_p99 + SLACK_SECONDS:
+                break
+            problems = [f"{name}: p99 of others {p99 * 1e3:.1f} ms, "
+                        f"at rest {self.rest_p99 * 1e3:.1f} ms"]
+            if attempt + 1 < ATTEMPTS:
+                self._collect()
+                time.sleep(3)
+                again = min(self._p99(self._collect()), REST_SECONDS_MAX)
+                self.rest_p99 = max(self.rest_p99, again)
+        self.problems += problems
+
+    def _attack_once(self, name, action, seconds, beside):
+        """(p99 of others, other problems)"""
+        began, problems = time.monotonic(), []
         self._collect()
+        forget_peak(self.node.pid)
         held = action() or []
         while time.monotonic() - began < seconds:
-            peak = max(peak, self._alive(name).resident_kib())
+            self._alive(name)
             time.sleep(0.05)
         measured = self._collect()
         p99, worst = self._p99(measured), max((one[1] for one in measured), default=math.inf)
         for one in held:
             one.close()
-        back = self._wait_sockets()
-        peak = max(peak, self._alive(name).resident_kib())
-        self.result[name] = {"p99_ms": round(p99 * 1e3, 2), "worst_ms": round(worst * 1e3, 1),
+        left = self._wait_sockets(self.rest_sockets + beside)
+        peak = peak_kib(self._alive(name).pid)
+        self.result[name] = {"p99_ms": round(p99 * 1e3, 2), "rest_p99_ms": round(self.rest_p99 * 1e3, 2),
+                             "worst_ms": round(worst * 1e3, 1),
                              "above_rest_mib": round((peak - self.rest_kib) / 1024, 1),
-                             "sockets_left": back}
+                             "sockets_left": left}
         print(f"{name}: {self.result[name]}", flush=True)
-        if p99 > 2 * self.rest_p99 + SLACK_SECONDS:
-            self.problems.append(f"{name}: p99 of others {p99 * 1e3:.1f} ms, "
-                                 f"at rest {self.rest_p99 * 1e3:.1f} ms")
         if peak - self.rest_kib > MEMORY_ABOVE_REST_KIB:
-            self.problems.append(f"{name}: {(peak - self.rest_kib) >> 10} MiB above rest")
-        if back > 0:
-            self.problems.append(f"{name}: {back} sockets were not closed")
+            problems.append(f"{name}: {(peak - self.rest_kib) >> 10} MiB above rest")
+        if left > 0:
+            problems.append(f"{name}: {left} sockets were not closed")
+        return p99, problems
 
     def _alive(self, name):
         assert self.node.running(), f"the node died in {name}:\n{self.node.tail(20)}"
         return self.node
 
-    def _wait_sockets(self, seconds=10):
-        """Sockets above rest when the node has had time to see that its peers are gone."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.sockets() > self.rest_sockets:
+    def _wait_sockets(self, most):
+        """Sockets above `most` when the node has had time to see that its peers are gone."""
+        end = time.monotonic() + SOCKETS_SECONDS
+        while time.monotonic() < end and self.sockets() > most:
             time.sleep(0.05)
-        return max(self.sockets() - self.rest_sockets, 0)
+        return max(self.sockets() - most, 0)
+
+
+def forget_peak(pid):
+    """From now on VmHWM counts anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_kib(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    raise AssertionError("no VmHWM")
 
 
 def descriptors(pid):
