@@ -22,9 +22,8 @@ inline constexpr std::size_t kFrameBytesFirst = 64 * kKiB;
 // this: it need not be copied as it grows.
 inline constexpr std::size_t kFrameBytesProvenMax = kMiB;
 
-// Frames being assembled, of the whole node: more wait. An assembly that stalls while others wait
-// is closed.
-inline constexpr std::int64_t kAssemblyBytesMax = 16 * kMiB;
+// Frames being assembled are bounded by drave.memory.request.bytes: more wait. An assembly that
+// stalls while others wait is closed.
 inline constexpr Duration kAssemblyStallMax = seconds(2);
 // One that waits for memory for so long is closed, too, unless complete requests have most of it.
 inline constexpr Duration kAssemblyWaitMax = seconds(5);

@@ -10,6 +10,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -81,6 +82,7 @@ class Runner {
     std::vector<io::Loop*> loops;
     for (std::uint32_t i = 0; i < threads.count(); ++i) loops.push_back(&threads.loop(i));
     node_ = std::make_unique<Node>(std::move(loops), config);
+    node_->on_failed([this](const std::string& why) { failed(why); });
   }
   void start() {
     threads_.post(0, [this] { threads_.loop(0).start(run()); });
@@ -111,6 +113,12 @@ class Runner {
                node_->cluster_id(), node_->shard_count());
     }
   }
+  void failed(const std::string& why) {
+    LOG_ERROR("broker", "the node ends: {}", why);
+    exit_code_ = kExitStart;
+    if (std::exchange(stop_asked_, true)) return;
+    if (started_) threads_.loop(0).start(stop());
+  }
   io::Task<void> stop() {
     LOG_INFO("broker", "stopping");
     co_await node_->stop();
@@ -131,8 +139,8 @@ int serve(BrokerConfig config) {
     LOG_WARN("broker", "open files: {}", limit.error().message());
   } else {
     const std::uint64_t most = *limit / kDescriptorsPerConnection;
-    config.connections_max = static_cast<std::int32_t>(
-        std::min<std::uint64_t>(static_cast<std::uint64_t>(config.connections_max), most));
+    config.connections_possible =
+        static_cast<std::int32_t>(std::min<std::uint64_t>(INT32_MAX, most));
   }
   const std::uint32_t count = config.shards > 0
                                   ? static_cast<std::uint32_t>(config.shards)

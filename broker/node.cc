@@ -34,6 +34,7 @@ std::string_view to_string(NodeState state) {
 Node::Node(std::vector<io::Loop*> loops, BrokerConfig config)
     : loops_(std::move(loops)),
       config_(std::move(config)),
+      assembly_budget_(config_.request_memory_bytes),
       serving_(ServingImage::empty()),
       scope_(*loops_.front()),
       stopping_(*loops_.front()),
@@ -65,7 +66,10 @@ io::Task<Result<void>> Node::start() {
       shard->scope().spawn(accept_loop(*shard, *accepting));
     });
   }
-  scope_.spawn(retention_loop());
+  scope_.spawn(
+      repeat(milliseconds(config_.log_retention_check_interval_ms), &Node::enforce_retention));
+  scope_.spawn(repeat(milliseconds(config_.producer_id_expiration_check_interval_ms),
+                      &Node::expire_producers));
   state_ = NodeState::running;
   co_return Result<void>{};
 }
@@ -118,6 +122,9 @@ io::Task<Result<void>> Node::open_directories() {
     if (const Result<io::Space> space = co_await io::free_space(*loops_.front(), path); space)
       options.free_bytes_min =
           std::min(free_bytes_min, static_cast<std::int64_t>(space->total / 20));
+    options.on_failed = [this, index = directories_.size()](const Error& error) {
+      directory_failed(index, error);
+    };
     CO_TRY(auto directory, co_await segments::LogDirectory::open(*loops_.front(), path, options));
     const segments::MetaProperties& meta = directory->meta();
     if (meta.node_id != config_.node_id) {
@@ -140,6 +147,29 @@ io::Task<Result<void>> Node::open_directories() {
     directories_.push_back(std::move(directory));
   }
   co_return Result<void>{};
+}
+
+// Its logs are fenced and answer KAFKA_STORAGE_ERROR. A node goes on with the others; without the
+// metadata log, or any log at all, it has nothing to go on with.
+void Node::directory_failed(std::size_t index, const Error& error) {
+  const std::string path =
+      index == metadata_directory_ ? config_.metadata_log_dir : config_.log_dirs[index];
+  LOG_ERROR("broker", "directory failed, its partitions are not served any more path={} error={}",
+            path, error.message());
+  failed_directories_.insert(index);
+  std::size_t failed_logs = 0;
+  for (const std::size_t one : failed_directories_)
+    if (one < data_directory_count()) ++failed_logs;
+  const bool has_metadata = !failed_directories_.contains(metadata_directory_);
+  const bool has_logs = failed_logs < data_directory_count();
+  if ((has_metadata && has_logs) || failed_handler_ == nullptr) return;
+  const auto handler = std::exchange(failed_handler_, nullptr);
+  handler(fmt::format(
+      "{} {} failed ({}). Look at the disk and its mount (dmesg), repair or replace them, and "
+      "start "
+      "the node again: it recovers what it had acknowledged",
+      has_metadata ? "the last of the log directories" : "the directory of the metadata log", path,
+      error.message()));
 }
 
 io::Task<Result<void>> Node::open_controller() {
@@ -165,7 +195,8 @@ ServingImagePtr Node::build_serving_image(metadata::ImagePtr image) {
 io::Task<void> Node::start_shard(Shard& shard, std::string* problem) {
   const ServingImagePtr image = serving_;
   const std::uint32_t count = shard_count();
-  for (const auto& directory : directories_) {
+  for (std::size_t index = 0; index < data_directory_count(); ++index) {
+    const auto& directory = directories_[index];
     auto is_mine = [&shard, count, image](const segments::PartitionToOpen& found) {
       const ServedTopic* topic = image->find(found.id.topic_id);
       return topic != nullptr && topic->topic->partitions.contains(found.id.partition) &&
@@ -231,10 +262,12 @@ io::Task<Result<void>> Node::listen() {
       // The first shard may be given any port; the others take the same.
       const io::SocketAddress address{endpoint.host, endpoint.port};
       Shard* there = shard.get();
-      const int backlog = config_.socket_listen_backlog_size;
+      const io::ListenOptions options{.backlog = config_.socket_listen_backlog_size,
+                                      .send_buffer_bytes = config_.socket_send_buffer_bytes,
+                                      .receive_buffer_bytes = config_.socket_receive_buffer_bytes};
       Result<io::Listener> bound =
-          co_await io::call_on(*loops_.front(), shard->number(), [there, address, backlog] {
-            return io::Listener::open(there->loop(), address, std::max(backlog, 512));
+          co_await io::call_on(*loops_.front(), shard->number(), [there, address, options] {
+            return io::Listener::open(there->loop(), address, options);
           });
       if (!bound) {
         co_return failure(Errc::io,
@@ -261,7 +294,7 @@ io::Task<void> Node::accept_loop(Shard& shard, Acceptor& acceptor) {
       co_await io::sleep_for(shard.loop(), kAcceptPause);
       continue;
     }
-    if (!admit_connection(accepted->peer.host)) {
+    if (!admit_connection(accepted->peer.host, shard.image().config())) {
       Shard::bump(shard.metrics().connections_refused);
       shard.loop().close_detached(accepted->handle);
       continue;
@@ -283,13 +316,14 @@ Shard& Node::quietest_shard(Shard& accepting) {
   return *quietest;
 }
 
-bool Node::admit_connection(const std::string& host) {
+bool Node::admit_connection(const std::string& host, const BrokerConfig& limits) {
   const std::lock_guard hold(connections_mutex_);
-  std::int32_t per_host = config_.connections_max_per_ip;
-  if (const auto own = config_.connections_max_per_ip_overrides.find(host);
-      own != config_.connections_max_per_ip_overrides.end())
+  std::int32_t per_host = limits.connections_max_per_ip;
+  if (const auto own = limits.connections_max_per_ip_overrides.find(host);
+      own != limits.connections_max_per_ip_overrides.end())
     per_host = own->second;
-  if (connection_count_ >= config_.connections_max) return false;
+  if (connection_count_ >= std::min(limits.connections_max, limits.connections_possible))
+    return false;
   std::int32_t& of_host = connections_by_host_[host];
   if (of_host >= per_host) return false;
   ++of_host;
@@ -351,17 +385,23 @@ io::Task<Result<ProducerId>> Node::next_producer_id() {
 
 // --- Upkeep
 
-io::Task<void> Node::retention_loop() {
+io::Task<void> Node::repeat(Duration interval, io::Task<void> (Node::*work)(Shard&)) {
   while (!stop_requested_) {
-    const bool woken = co_await stopping_.wait_until(
-        loops_.front()->now() + milliseconds(config_.log_retention_check_interval_ms));
+    const bool woken = co_await stopping_.wait_until(loops_.front()->now() + interval);
     if (woken || stop_requested_) break;
     for (const auto& shard : shards_) {
       Shard* there = shard.get();
       co_await io::call_on(*loops_.front(), shard->number(),
-                           [this, there] { return enforce_retention(*there); });
+                           [this, there, work] { return (this->*work)(*there); });
     }
   }
+}
+
+io::Task<void> Node::expire_producers(Shard& shard) {
+  const std::int32_t expiration_ms = shard.image().config().producer_id_expiration_ms;
+  for (const auto& [id, replica] : shard.replicas())
+    replica->log().expire_producers(shard.loop().wall_now(), expiration_ms);
+  co_return;
 }
 
 io::Task<void> Node::enforce_retention(Shard& shard) {
@@ -374,7 +414,6 @@ io::Task<void> Node::enforce_retention(Shard& shard) {
     Replica* replica = shard.replica(id);
     if (replica == nullptr || shard.scope().is_stopping()) continue;
     const TimestampMs now = shard.loop().wall_now();
-    replica->log().expire_producers(now, config_.producer_id_expiration_ms);
     const Result<int> deleted =
         co_await replica->log().enforce_retention(now, replica->high_watermark(), kSegmentsPerPass);
     if (!deleted) {

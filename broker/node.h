@@ -7,9 +7,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,11 @@ class Node final : public Publisher {
   std::uint32_t shard_count() const { return static_cast<std::uint32_t>(shards_.size()); }
   MemoryBudget& assembly_budget() { return assembly_budget_; }
   MemoryBudget& response_budget() { return response_budget_; }
+  // Called once, on shard 0, when the node cannot go on: `why` says what happened and what to do.
+  // It is to be stopped then. Set before start().
+  void on_failed(std::function<void(const std::string& why)> handler) {
+    failed_handler_ = std::move(handler);
+  }
   NodeState state() const { return state_.load(std::memory_order_acquire); }
   const std::string& cluster_id() const { return cluster_id_; }
 
@@ -59,14 +66,17 @@ class Node final : public Publisher {
 
   // --- Shard 0 only
   QuorumController& controller() { return *controller_; }
+  // Those of log.dirs, in that order; then that of the metadata log, if it is none of them.
   std::vector<std::unique_ptr<segments::LogDirectory>>& directories() { return directories_; }
+  bool has_failed(std::size_t directory) const { return failed_directories_.contains(directory); }
+  std::size_t data_directory_count() const { return config_.log_dirs.size(); }
   // The next producer id; takes a new block from the controller when the last is used up.
   io::Task<Result<ProducerId>> next_producer_id();
   io::Task<void> publish(metadata::ImagePtr image) override;
 
   // --- Any shard
-  // Counts a new connection of `host`; false: a limit is reached.
-  bool admit_connection(const std::string& host);
+  // Counts a new connection of `host`; false: a limit of `limits` is reached.
+  bool admit_connection(const std::string& host, const BrokerConfig& limits);
   void connection_closed(const std::string& host);
 
  private:
@@ -74,26 +84,31 @@ class Node final : public Publisher {
 
   io::Task<Result<void>> open_directories();
   io::Task<Result<void>> format_if_empty();
+  void directory_failed(std::size_t index, const Error& error);
   io::Task<Result<void>> open_controller();
   io::Task<Result<void>> start_shards();
   io::Task<Result<void>> listen();
   io::Task<void> start_shard(Shard& shard, std::string* problem);
   io::Task<void> accept_loop(Shard& shard, Acceptor& acceptor);
   Shard& quietest_shard(Shard& accepting);
-  io::Task<void> retention_loop();
+  // Runs `work` on every shard, one after the other, at this interval until the node stops.
+  io::Task<void> repeat(Duration interval, io::Task<void> (Node::*work)(Shard&));
   io::Task<void> enforce_retention(Shard& shard);
+  io::Task<void> expire_producers(Shard& shard);
   io::Task<void> stop_shard(Shard& shard);
   ServingImagePtr build_serving_image(metadata::ImagePtr image);
 
   std::vector<io::Loop*> loops_;
   BrokerConfig config_;
   std::vector<std::unique_ptr<Shard>> shards_;
-  MemoryBudget assembly_budget_{kAssemblyBytesMax};
+  MemoryBudget assembly_budget_;
   MemoryBudget response_budget_{kResponseBytesMax};
   std::atomic<NodeState> state_{NodeState::starting};
   std::string cluster_id_;
   std::vector<std::unique_ptr<segments::LogDirectory>> directories_;
   std::size_t metadata_directory_ = 0;  // index in directories_
+  std::set<std::size_t> failed_directories_;
+  std::function<void(const std::string&)> failed_handler_;
   std::unique_ptr<QuorumController> controller_;
   bool shards_started_ = false;
   ServingImagePtr serving_;

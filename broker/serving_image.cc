@@ -2,11 +2,18 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/bytes.h"
+#include "base/log.h"
 
 namespace drave::broker {
+
+namespace {
+// A century: what is longer overflows clocks of nanoseconds.
+constexpr std::int64_t kDeleteDelayMsMax = 100LL * 365 * 24 * 3600 * 1000;
+}  // namespace
 
 using metadata::ConfigResource;
 using metadata::ConfigResourceType;
@@ -14,6 +21,7 @@ using metadata::ConfigResourceType;
 std::shared_ptr<const ServingImage> ServingImage::empty() {
   auto made = std::make_shared<ServingImage>();
   made->image_ = std::make_shared<metadata::Image>();
+  made->config_ = std::make_shared<BrokerConfig>();
   return made;
 }
 
@@ -26,7 +34,18 @@ std::shared_ptr<const ServingImage> ServingImage::build(metadata::ImagePtr image
   made->node_configs_ = now.configs({ConfigResourceType::broker, std::to_string(config.node_id)});
   made->default_configs_ = now.configs({ConfigResourceType::broker, ""});
   const bool same_defaults = made->node_configs_ == previous.node_configs_ &&
-                             made->default_configs_ == previous.default_configs_;
+                             made->default_configs_ == previous.default_configs_ &&
+                             previous.is_built_;
+  made->is_built_ = true;
+  if (same_defaults) {
+    made->config_ = previous.config_;
+  } else {
+    std::vector<std::string> problems;
+    made->config_ = std::make_shared<BrokerConfig>(
+        with_dynamic_configs(config, made->default_configs_, made->node_configs_, &problems));
+    for (const std::string& problem : problems)
+      LOG_WARN("broker", "a dynamic configuration does not count: {}", problem);
+  }
   for (const auto& [name, topic] : now.topics().by_name()) {
     const ConfigResource resource{ConfigResourceType::topic, name};
     const metadata::ConfigMap& own = now.configs(resource);
@@ -71,9 +90,8 @@ segments::LogConfig log_config_of(const metadata::TopicConfig& config) {
   log.retention_ms = config.retention_ms;
   log.retention_bytes = config.retention_bytes;
   log.flush_messages = config.flush_messages;
-  log.flush_ms = config.flush_ms;
   log.max_message_bytes = config.max_message_bytes;
-  log.file_delete_delay_ms = config.file_delete_delay_ms;
+  log.file_delete_delay_ms = std::min(config.file_delete_delay_ms, kDeleteDelayMsMax);
   log.cleanup_delete = config.cleanup_delete;
   log.cleanup_compact = config.cleanup_compact;
   log.preallocate = config.preallocate;

@@ -27,12 +27,15 @@ class ServingImage {
  public:
   // An image from which nothing is served yet.
   static std::shared_ptr<const ServingImage> empty();
-  // Reuses the entries of `previous` whose topic and configs did not change.
+  // Reuses the entries of `previous` whose topic and configs did not change. `config`: as the node
+  // started.
   static std::shared_ptr<const ServingImage> build(metadata::ImagePtr image,
                                                    const BrokerConfig& config,
                                                    const ServingImage& previous);
 
   const metadata::Image& metadata() const { return *image_; }
+  // The node's configuration with the dynamic changes that this image holds.
+  const BrokerConfig& config() const { return *config_; }
   const metadata::ImagePtr& metadata_ptr() const { return image_; }
   // Null: no such topic.
   const ServedTopic* find(std::string_view name) const;
@@ -41,8 +44,10 @@ class ServingImage {
  private:
   using EntryPtr = std::shared_ptr<const ServedTopic>;
   metadata::ImagePtr image_;
+  std::shared_ptr<const BrokerConfig> config_;  // shared by images between two dynamic changes
   metadata::ConfigMap node_configs_;
   metadata::ConfigMap default_configs_;
+  bool is_built_ = false;                                   // not empty()
   std::unordered_map<std::string_view, EntryPtr> by_name_;  // keys: the entries' topic names
   std::unordered_map<Uuid, EntryPtr> by_id_;
 };

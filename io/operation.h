@@ -48,7 +48,7 @@ enum class OperationCode : std::uint8_t {
   lock,              // handle: exclusive, without waiting; -EWOULDBLOCK if another holds it
   free_space,        // path -> *space
   // Sockets. result of receive: bytes, 0 when the peer has finished; of send: bytes taken.
-  listen,    // address, backlog -> handle value; address.port becomes the port that was bound
+  listen,    // address, backlog, buffers -> handle value; address.port: the one that was bound
   accept,    // handle -> handle value of the connection; *peer if not null
   connect,   // address -> handle value
   receive,   // handle, vectors; or, with `pooled`, a buffer of the backend's choice (see `pooled`)
@@ -117,6 +117,8 @@ struct Operation : ListLink<> {
   const char* path_to = nullptr;
   SocketAddress address;
   std::int32_t backlog = 0;
+  std::int32_t send_buffer_bytes = -1;  // of the sockets that a listener accepts; -1: the kernel's
+  std::int32_t receive_buffer_bytes = -1;
 
   MutableByteView pooled_buffer;
   std::vector<DirectoryEntry>* entries = nullptr;

@@ -187,11 +187,13 @@ Listener::~Listener() {
   if (handle_.is_valid()) loop_->close_detached(handle_);
 }
 
-Task<Result<Listener>> Listener::open(Loop& loop, SocketAddress address, int backlog) {
+Task<Result<Listener>> Listener::open(Loop& loop, SocketAddress address, ListenOptions options) {
   Operation operation;
   operation.code = OperationCode::listen;
   operation.address = std::move(address);
-  operation.backlog = backlog;
+  operation.backlog = options.backlog;
+  operation.send_buffer_bytes = options.send_buffer_bytes;
+  operation.receive_buffer_bytes = options.receive_buffer_bytes;
   const std::int32_t result = co_await perform(loop, operation);
   if (result < 0) co_return socket_error(result, "listen on " + to_text(operation.address));
   Listener listener;

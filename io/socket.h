@@ -74,6 +74,13 @@ class Socket {
   Handle handle_;
 };
 
+struct ListenOptions {
+  std::int32_t backlog = 1024;
+  // SO_SNDBUF and SO_RCVBUF of what is accepted; -1: the kernel's own tuning.
+  std::int32_t send_buffer_bytes = -1;
+  std::int32_t receive_buffer_bytes = -1;
+};
+
 // A listening socket. Several shards may listen on one address (SO_REUSEPORT); the kernel spreads
 // connections among them.
 class Listener {
@@ -82,7 +89,7 @@ class Listener {
     Handle handle;
     SocketAddress peer;
   };
-  static Task<Result<Listener>> open(Loop& loop, SocketAddress address, int backlog = 1024);
+  static Task<Result<Listener>> open(Loop& loop, SocketAddress address, ListenOptions options = {});
 
   // Errc::canceled after close(); Errc::busy when file descriptors ran out (wait before trying
   // again).

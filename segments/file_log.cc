@@ -227,10 +227,16 @@ void FileLog::on_journal_durable(JournalSequence sequence) {
   if (observer_ != nullptr) observer_->on_durable_end_advanced(durable_end_);
 }
 
+// Fewer than flush.messages records are acknowledged and not yet durable.
+bool FileLog::may_acknowledge(Offset wanted) const {
+  return wanted <= durable_end_ ||
+         (wanted <= end_ && wanted - durable_end_ < config_.flush_messages);
+}
+
 void FileLog::when_durable(DurableWaiter& waiter) {
-  const bool accepted = config_.flush_messages > 1 && waiter.wanted <= end_;
-  if (waiter.wanted <= durable_end_ || accepted || fenced_) {
-    waiter.done(waiter, waiter.wanted > durable_end_ && !accepted);
+  const bool accepted = may_acknowledge(waiter.wanted);
+  if (accepted || fenced_) {
+    waiter.done(waiter, !accepted);
     return;
   }
   if (waiters_.empty()) {
@@ -242,11 +248,11 @@ void FileLog::when_durable(DurableWaiter& waiter) {
   waiters_.push_back(waiter);
 }
 
-// Tells those whose offset is durable now, and those above `fail_above` (all with `all_fail`) that
-// theirs never will be. done() may add waiters.
+// Tells those whose offset may be acknowledged now, and those above `fail_above` (all with
+// `all_fail`) that theirs never will be. done() may add waiters.
 void FileLog::wake_waiters(bool all_fail, Offset fail_above) {
   const auto is_durable = [&](const DurableWaiter& waiter) {
-    return waiter.wanted <= durable_end_;
+    return may_acknowledge(waiter.wanted);
   };
   if (!all_fail && fail_above == INT64_MAX && waiters_in_order_) {
     while (!waiters_.empty() && is_durable(waiters_.front())) {

@@ -179,6 +179,7 @@ class FileLog final : public PartitionLogImpl {
   void take_snapshot(Offset offset);
   void add_mark(JournalSequence sequence, std::int64_t bytes);
   void add_durable(const Mark& mark);
+  bool may_acknowledge(Offset wanted) const;
   void wake_waiters(bool all_fail, Offset fail_above);
   io::Task<Result<void>> wait_journal(JournalSequence sequence);
   Error fenced_error() const;

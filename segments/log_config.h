@@ -16,11 +16,9 @@ struct LogConfig {
   std::int64_t index_interval_bytes = 4096;
   std::int64_t retention_ms = 7LL * 24 * 3600 * 1000;  // -1: for ever
   std::int64_t retention_bytes = -1;                   // -1: unbounded
-  // Records (not requests) after which an append must be durable before it is acknowledged. 1, our
-  // default: always. Larger: an append is acknowledged at once and becomes durable after that many
-  // records or flush_ms at the latest (README, guarantees).
+  // Of this many records (not requests) the last is acknowledged only when the first is durable: 1,
+  // our default, is everything. What is appended is on its way to the disk at once in any case.
   std::int64_t flush_messages = 1;
-  std::int64_t flush_ms = INT64_MAX;
   std::int64_t max_message_bytes = 1'048'588;
   std::int64_t file_delete_delay_ms = 60'000;
   bool cleanup_delete = true;

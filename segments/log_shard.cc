@@ -174,7 +174,8 @@ io::Task<Result<void>> LogShardImpl::remove(TopicIdPartition id) {
   co_await open.log->discard();
   const std::string path = open.log->path();
   const std::string topic = open.log->topic();
-  auto removed = co_await remove_from_disk(path, topic, id);
+  const Duration delay = milliseconds(open.log->config().file_delete_delay_ms);
+  auto removed = co_await remove_from_disk(path, topic, id, delay);
   busy_.erase(id);
   opened_.wake_all();
   if (!removed && removed.error().code != Errc::no_space) fence(removed.error());
@@ -182,7 +183,7 @@ io::Task<Result<void>> LogShardImpl::remove(TopicIdPartition id) {
 }
 
 io::Task<Result<void>> LogShardImpl::remove_from_disk(std::string path, std::string topic,
-                                                      TopicIdPartition id) {
+                                                      TopicIdPartition id, Duration delay) {
   RemovalClient client(loop_);
   const JournalSequence sequence =
       journal_->append(client, {JournalEntryType::remove, id, 0, 0, {}});
@@ -210,7 +211,10 @@ io::Task<Result<void>> LogShardImpl::remove_from_disk(std::string path, std::str
   }
   journal_->forget(client);
   if (!renamed) co_return renamed;
-  doomed_.push_back({doomed, loop_.now() + milliseconds(LogConfig{}.file_delete_delay_ms)});
+  const Instant due = loop_.now() + delay;
+  const auto behind = std::upper_bound(doomed_.begin(), doomed_.end(), due,
+                                       [](Instant at, const Doomed& one) { return at < one.due; });
+  doomed_.insert(behind, {doomed, due});
   reaper_work_.wake_all();
   co_return Result<void>{};
 }

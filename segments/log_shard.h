@@ -89,7 +89,8 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
 
   PartitionLog* adopt(std::unique_ptr<PartitionLogImpl> log);
   io::Task<Result<std::unique_ptr<PartitionLogImpl>>> create(PartitionToOpen partition);
-  io::Task<Result<void>> remove_from_disk(std::string path, std::string topic, TopicIdPartition id);
+  io::Task<Result<void>> remove_from_disk(std::string path, std::string topic, TopicIdPartition id,
+                                          Duration delay);
   io::Task<Result<void>> sync_names();
   CheckpointPart collect_offsets() const;
   io::Task<void> fence_all(Error error);
@@ -115,7 +116,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   std::unique_ptr<LogFlusher> flusher_;
   std::unordered_map<TopicIdPartition, std::unique_ptr<OpenLog>, HashTopicIdPartition> logs_;
   std::set<TopicIdPartition> busy_;  // being opened or removed
-  std::deque<Doomed> doomed_;
+  std::deque<Doomed> doomed_;        // by due
   std::function<Offset(const PartitionLog&)> high_watermark_of_;
   std::shared_ptr<ShardLink> link_;
   bool has_space_ = true;

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
+#include "base/random.h"
 #include "io/file.h"
 
 namespace drave::segments {
@@ -99,6 +101,15 @@ void Segment::maybe_index(Offset last_offset, std::uint32_t position, std::int64
   bytes_since_index_entry_ = 0;
 }
 
+// Segments of partitions that were begun together do not roll together: each rolls earlier by its
+// own part of the jitter, the same after a restart.
+std::int64_t Segment::jitter_ms(const LogConfig& config) const {
+  const std::int64_t most = std::min(config.segment_jitter_ms, config.segment_ms);
+  if (most <= 0) return 0;
+  Random mixed(static_cast<std::uint64_t>(base_offset_) << 32 ^ crc32c(as_bytes(directory_)));
+  return static_cast<std::int64_t>(mixed.below(static_cast<std::uint64_t>(most)));
+}
+
 bool Segment::must_roll(const BatchView& batch, Offset last_offset, const LogConfig& config,
                         TimestampMs now_ms) const {
   if (last_offset - base_offset_ > INT32_MAX) return true;
@@ -109,7 +120,7 @@ bool Segment::must_roll(const BatchView& batch, Offset last_offset, const LogCon
   const TimestampMs waited = first_batch_timestamp >= 0
                                  ? batch.max_timestamp() - first_batch_timestamp
                                  : now_ms - created_ms;
-  return waited > config.segment_ms - config.segment_jitter_ms ||
+  return waited > config.segment_ms - jitter_ms(config) ||
          offset_index.is_full(config.segment_index_bytes) ||
          time_index.is_full(config.segment_index_bytes);
 }

@@ -75,6 +75,8 @@ class Segment final : public CachedIndexes {
   // Whether a batch must go to a new segment.
   bool must_roll(const protocol::BatchView& batch, Offset last_offset, const LogConfig& config,
                  TimestampMs now_ms) const;
+  // By how much earlier than segment.ms this segment rolls: in [0, segment.jitter.ms).
+  std::int64_t jitter_ms(const LogConfig& config) const;
   // No more batches come; the time index gets its last entry.
   void set_complete();
   // Cuts it at `position`, where a batch with `offset` begins; it takes appends again. Indexes are

@@ -17,6 +17,8 @@ using metadata::list_of;
 
 constexpr std::int64_t kJournalFilesMin = 4;
 constexpr std::int64_t kJournalAlignment = 4096;
+// "For ever", as people write it, is longer than clocks of nanoseconds can count.
+constexpr std::int64_t kWaitMsMax = 100LL * 365 * 24 * 3600 * 1000;
 
 std::int32_t small(const Settings& settings, std::string_view key) {
   return static_cast<std::int32_t>(settings.integer(key));
@@ -50,6 +52,7 @@ void read_directories(const Settings& settings, BrokerConfig& config) {
 // "host:count,host:count"
 void read_connection_overrides(Settings& settings, BrokerConfig& config) {
   constexpr std::string_view kKey = "max.connections.per.ip.overrides";
+  config.connections_max_per_ip_overrides.clear();
   for (const std::string& text : list_of(settings.text(kKey))) {
     const std::string_view item = metadata::trim(text);
     const std::size_t colon = item.rfind(':');
@@ -79,12 +82,10 @@ void read_request_memory(Settings& settings, BrokerConfig& config) {
   const std::int64_t largest = config.socket_request_bytes_max;
   const bool use_queued = queued > 0;
   config.request_memory_bytes = use_queued ? queued : settings.integer(kOwnKey);
-  if (config.request_memory_bytes >= largest) return;
-  if (use_queued || settings.given(kOwnKey)) {
-    const std::string_view key = use_queued ? kKafkaKey : kOwnKey;
-    settings.error(key, fmt::format("{} must be larger or equal to socket.request.max.bytes", key));
+  if (use_queued && queued < largest) {
+    settings.error(kKafkaKey, fmt::format("{} must be larger or equal to socket.request.max.bytes",
+                                          kKafkaKey));
   }
-  config.request_memory_bytes = largest;
 }
 
 void read_sockets(Settings& settings, BrokerConfig& config) {
@@ -94,7 +95,8 @@ void read_sockets(Settings& settings, BrokerConfig& config) {
   config.socket_listen_backlog_size = small(settings, "socket.listen.backlog.size");
   config.connections_max = small(settings, "max.connections");
   config.connections_max_per_ip = small(settings, "max.connections.per.ip");
-  config.connections_idle_ms_max = settings.integer("connections.max.idle.ms");
+  config.connections_idle_ms_max =
+      std::min(settings.integer("connections.max.idle.ms"), kWaitMsMax);
   config.fetch_bytes_max = small(settings, "fetch.max.bytes");
   config.fetch_sessions_max = small(settings, "max.incremental.fetch.session.cache.slots");
   config.request_partitions_max = small(settings, "max.request.partition.size.limit");
@@ -110,7 +112,8 @@ void read_topics(Settings& settings, BrokerConfig& config) {
   if (config.default_replication_factor < 1) {
     settings.error("default.replication.factor", "default.replication.factor must be at least 1");
   }
-  config.log_retention_check_interval_ms = settings.integer("log.retention.check.interval.ms");
+  config.log_retention_check_interval_ms =
+      std::min(settings.integer("log.retention.check.interval.ms"), kWaitMsMax);
   config.producer_id_expiration_ms = small(settings, "producer.id.expiration.ms");
   config.producer_id_expiration_check_interval_ms =
       small(settings, "producer.id.expiration.check.interval.ms");
@@ -241,10 +244,12 @@ BrokerConfig with_dynamic_configs(const BrokerConfig& started, const ConfigMap& 
   Settings settings(properties);
   read_sockets(settings, config);
   config.producer_id_expiration_ms = small(settings, "producer.id.expiration.ms");
+  std::vector<std::string> errors = settings.take_errors();
+  if (!errors.empty()) config = started;
   const ConfigMap none;
   config.topic_defaults =
       metadata::resolve_topic_config({none, node, cluster, started.given}, problems);
-  for (std::string& error : settings.take_errors()) {
+  for (std::string& error : errors) {
     if (problems != nullptr) problems->push_back(std::move(error));
   }
   return config;

@@ -77,12 +77,13 @@ struct BrokerConfig {
 
   // Connections and requests.
   std::int32_t socket_request_bytes_max = 104'857'600;
-  std::int32_t socket_send_buffer_bytes = 102'400;     // -1: the kernel's
-  std::int32_t socket_receive_buffer_bytes = 102'400;  // -1: the kernel's
-  std::int32_t socket_listen_backlog_size = 50;
-  std::int64_t request_memory_bytes =
-      134'217'728;  // of all requests in flight; >= the largest request
+  std::int32_t socket_send_buffer_bytes = -1;     // -1: the kernel's
+  std::int32_t socket_receive_buffer_bytes = -1;  // -1: the kernel's
+  std::int32_t socket_listen_backlog_size = 512;
+  // Of all frames that are being assembled; a single one may be larger.
+  std::int64_t request_memory_bytes = 16'777'216;
   std::int32_t connections_max = INT32_MAX;
+  std::int32_t connections_possible = INT32_MAX;  // what file descriptors allow; not configured
   std::int32_t connections_max_per_ip = INT32_MAX;
   std::map<std::string, std::int32_t> connections_max_per_ip_overrides;  // by address or host name
   std::int64_t connections_idle_ms_max = 600'000;                        // negative: for ever

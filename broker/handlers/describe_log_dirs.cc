@@ -37,9 +37,13 @@ struct Usage {
 
 io::Task<Usage> usage_of(Node& node) {
   Usage usage;
-  for (const auto& directory : node.directories()) {
+  for (std::size_t index = 0; index < node.data_directory_count(); ++index) {
+    const auto& directory = node.directories()[index];
     usage.paths.push_back(directory->path());
-    usage.space.push_back(co_await io::free_space(node.shard(0).loop(), directory->path()));
+    if (node.has_failed(index))
+      usage.space.push_back(failure(Errc::fenced, "the directory has failed"));
+    else
+      usage.space.push_back(co_await io::free_space(node.shard(0).loop(), directory->path()));
   }
   co_return usage;
 }

@@ -8,17 +8,25 @@ namespace drave::broker {
 using protocol::ErrorCode;
 
 namespace {
+constexpr std::int8_t kTransaction = 1;
 constexpr std::int8_t kKeyTypeMax = 2;  // group, transaction, share
 constexpr std::string_view kWhy = "This broker does not coordinate groups or transactions yet.";
+
+// Consumers that only assign partitions to themselves look for their group's coordinator, too, and
+// go on without one as long as they may hope. A transactional producer cannot go on: it is told so
+// with the one error that all clients take as the last word, instead of trying until it times out.
+ErrorCode refusal_of(std::int8_t key_type) {
+  if (key_type < 0 || key_type > kKeyTypeMax) return ErrorCode::invalid_request;
+  return key_type == kTransaction ? ErrorCode::transactional_id_authorization_failed
+                                  : ErrorCode::coordinator_not_available;
+}
 }  // namespace
 
 io::Task<void> handle_find_coordinator(Request request) {
   protocol::FindCoordinatorRequest message;
   if (!request.read(message)) co_return;
   protocol::FindCoordinatorResponse answer;
-  const ErrorCode error = message.key_type < 0 || message.key_type > kKeyTypeMax
-                              ? ErrorCode::invalid_request
-                              : ErrorCode::coordinator_not_available;
+  const ErrorCode error = refusal_of(message.key_type);
   if (request.version >= 4) {
     for (const std::string_view key : message.coordinator_keys) {
       auto& out = answer.coordinators.emplace_back();

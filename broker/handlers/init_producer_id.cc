@@ -15,10 +15,10 @@ io::Task<void> handle_init_producer_id(Request request) {
   answer.producer_id = -1;
   answer.producer_epoch = -1;
   if (message.transactional_id.has_value()) {
-    // An empty id is wrong for ever; for others there is no transaction coordinator yet.
-    answer.error_code =
-        code_of(message.transactional_id->empty() ? ErrorCode::invalid_request
-                                                  : ErrorCode::coordinator_not_available);
+    // There is no transaction coordinator yet: see find_coordinator.cc.
+    answer.error_code = code_of(message.transactional_id->empty()
+                                    ? ErrorCode::invalid_request
+                                    : ErrorCode::transactional_id_authorization_failed);
     request.response.send(answer);
     co_return;
   }

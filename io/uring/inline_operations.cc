@@ -66,9 +66,7 @@ bool UringBackend::try_inline(Operation& operation) {
     case OperationCode::list: result = list_entries(operation.path, *operation.entries); break;
     case OperationCode::lock: result = lock_file(fd); break;
     case OperationCode::free_space: result = read_space(operation.path, *operation.space); break;
-    case OperationCode::listen:
-      result = listeners_.open(operation.address, operation.backlog);
-      break;
+    case OperationCode::listen: result = listeners_.open(operation); break;
     case OperationCode::shutdown:
       result = shutdown(fd, operation.shutdown_write_only ? SHUT_WR : SHUT_RDWR) == 0 ? 0 : -errno;
       break;

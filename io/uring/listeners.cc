@@ -22,9 +22,8 @@ Registry& registry() {
   return instance;
 }
 
-void set_option(int fd, int level, int name) {
-  const int on = 1;
-  setsockopt(fd, level, name, &on, sizeof(on));
+void set_option(int fd, int level, int name, int value = 1) {
+  setsockopt(fd, level, name, &value, sizeof(value));
 }
 
 int bind_socket(const KernelAddress& address, bool share_port) {
@@ -64,7 +63,8 @@ Listeners::~Listeners() {
   while (!open_.empty()) forget(open_.back().first);
 }
 
-int Listeners::open(SocketAddress& address, int backlog) {
+int Listeners::open(Operation& operation) {
+  SocketAddress& address = operation.address;
   int system = EADDRNOTAVAIL;
   const auto candidates = addresses_to_try(address, &system);
   Registry& known = registry();
@@ -79,7 +79,12 @@ int Listeners::open(SocketAddress& address, int backlog) {
   if (fd < 0) return fd;
   KernelAddress bound;
   bound.size = sizeof(bound.storage);
-  if (listen(fd, backlog) != 0 ||
+  // Inherited by what is accepted; -1 leaves the kernel's own tuning on.
+  if (operation.send_buffer_bytes > 0)
+    set_option(fd, SOL_SOCKET, SO_SNDBUF, operation.send_buffer_bytes);
+  if (operation.receive_buffer_bytes > 0)
+    set_option(fd, SOL_SOCKET, SO_RCVBUF, operation.receive_buffer_bytes);
+  if (listen(fd, operation.backlog) != 0 ||
       getsockname(fd, reinterpret_cast<sockaddr*>(&bound.storage), &bound.size) != 0) {
     const int failed = errno;
     ::close(fd);

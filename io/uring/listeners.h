@@ -16,8 +16,8 @@ class Listeners {
  public:
   ~Listeners();
 
-  // The descriptor, or a negative errno; sets address.port to what was bound.
-  int open(SocketAddress& address, int backlog);
+  // The descriptor, or a negative errno; sets operation.address.port to what was bound.
+  int open(Operation& operation);
   // Called for every handle that is about to be closed.
   void forget(int fd);
 

@@ -334,9 +334,8 @@ TEST(BrokerQuorum, names_only_this_node) {
 TEST(BrokerLimits, of_requests_and_connections_agree) {
   EXPECT_EQ(error_of("queued.max.request.bytes=5"),
             "f:1: queued.max.request.bytes must be larger or equal to socket.request.max.bytes");
-  EXPECT_NE(error_of("drave.memory.request.bytes=1MiB"), "");
+  EXPECT_EQ(loaded("drave.memory.request.bytes=1MiB").request_memory_bytes, 1'048'576);
   EXPECT_EQ(loaded("queued.max.request.bytes=200MiB").request_memory_bytes, 209'715'200);
-  EXPECT_EQ(loaded("socket.request.max.bytes=1GiB").request_memory_bytes, 1'073'741'824);
   EXPECT_EQ(
       error_of("max.connections.per.ip=0"),
       "f:1: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides "
@@ -392,6 +391,9 @@ TEST(BrokerDynamicConfigs, the_nodes_beat_the_clusters_beat_the_files) {
   EXPECT_EQ(config.num_partitions, 2);  // read-only
   EXPECT_EQ(config.given, started.given);
   EXPECT_EQ(config.listeners, started.listeners);
+  const ConfigMap overrides = {{"max.connections.per.ip.overrides", "a:3"}};
+  EXPECT_EQ(with_dynamic_configs(config, overrides, {}).connections_max_per_ip_overrides.size(),
+            1u);
   const BrokerConfig back = with_dynamic_configs(started, {}, {}, &problems);
   EXPECT_EQ(back.connections_max, 10);
   EXPECT_EQ(back.topic_defaults, started.topic_defaults);
@@ -406,6 +408,12 @@ TEST(BrokerDynamicConfigs, a_stored_value_that_breaks_its_rule_is_passed_over) {
   EXPECT_EQ(config.connections_max, 10);
   EXPECT_EQ(config.topic_defaults, started.topic_defaults);
   EXPECT_FALSE(problems.empty());
+  problems.clear();
+  const BrokerConfig same = with_dynamic_configs(
+      started, {{"max.connections.per.ip.overrides", "nonsense"}, {"max.connections", "3"}}, {},
+      &problems);
+  EXPECT_EQ(same.connections_max, 10);
+  EXPECT_EQ(problems.size(), 1u);
 }
 
 }  // namespace

@@ -4,100 +4,25 @@
 
 #include <gtest/gtest.h>
 
-#include "io/sim/world.h"
-#include "protocol/batch_builder.h"
-#include "protocol/error_code.h"
 #include "protocol/messages/api_versions.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_topics.h"
-#include "protocol/messages/fetch.h"
+#include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/init_producer_id.h"
 #include "protocol/messages/list_offsets.h"
 #include "protocol/messages/metadata.h"
-#include "protocol/messages/produce.h"
-#include "tests/broker/support/sim_node.h"
+#include "tests/broker/support/node_test.h"
 
 namespace drave {
 namespace {
 
 using protocol::ErrorCode;
+using test::batch_of;
+using test::code;
+using test::fetch_of;
 using test::KafkaClient;
-
-std::int16_t code(ErrorCode error) {
-  return static_cast<std::int16_t>(error);
-}
-
-std::vector<std::uint8_t> batch_of(int records, std::string_view value) {
-  protocol::BatchBuilder builder{protocol::BatchOptions{}};
-  for (int i = 0; i < records; ++i)
-    builder.append(1'760'000'000'000, std::nullopt, as_bytes(value));
-  return std::move(builder).finish();
-}
-
-protocol::ProduceRequest produce_of(std::string_view topic, std::int32_t partition, ByteView batch,
-                                    std::int16_t acks = -1) {
-  protocol::ProduceRequest request;
-  request.acks = acks;
-  request.timeout_ms = 30'000;
-  auto& data = request.topic_data.emplace_back();
-  data.name = topic;
-  data.partition_data.push_back({partition, batch});
-  return request;
-}
-
-protocol::FetchRequest fetch_of(std::string_view topic, std::int32_t partition, Offset offset,
-                                std::int32_t wait_ms = 500) {
-  protocol::FetchRequest request;
-  request.max_wait_ms = wait_ms;
-  request.min_bytes = 1;
-  request.max_bytes = 1 << 20;
-  auto& wanted = request.topics.emplace_back();
-  wanted.topic = topic;
-  auto& at = wanted.partitions.emplace_back();
-  at.partition = partition;
-  at.fetch_offset = offset;
-  at.partition_max_bytes = 1 << 20;
-  return request;
-}
-
-class NodeTest : public testing::Test {
- protected:
-  NodeTest() : server_(world_.add_node()), client_(world_.add_node()) {}
-
-  void boot(std::uint32_t shards) {
-    if (node_ == nullptr)
-      node_ = std::make_unique<test::SimNode>(server_, test::config_for(server_));
-    node_->start(shards);
-    ASSERT_TRUE(world_.run_until([&] { return node_->is_ready() || !node_->problem().empty(); },
-                                 seconds(60)));
-    ASSERT_EQ(node_->problem(), "");
-  }
-  // Runs `script` as a client's program to its end.
-  template <class Script>
-  void run(Script script) {
-    bool done = false;
-    client_.start([&](io::sim::Process& process) { return play(process, script, done); }, 1);
-    ASSERT_TRUE(world_.run_until([&] { return done && !client_.is_running(); }, seconds(300)));
-  }
-  void stop() {
-    server_.stop();
-    ASSERT_TRUE(world_.run_until([&] { return !server_.is_running(); }, seconds(60)));
-  }
-  template <class Script>
-  io::Task<void> play(io::sim::Process& process, Script& script, bool& done) {
-    KafkaClient client(process.loop(0));
-    const Result<void> connected = co_await client.connect({server_.host(), 9092});
-    EXPECT_TRUE(connected.has_value());
-    if (connected) co_await script(client);
-    co_await client.close();
-    done = true;
-  }
-
-  io::sim::World world_{1};
-  io::sim::Node& server_;
-  io::sim::Node& client_;
-  std::unique_ptr<test::SimNode> node_;
-};
+using test::NodeTest;
+using test::produce_of;
 
 io::Task<void> produce_and_fetch(KafkaClient& client) {
   protocol::MetadataRequest metadata;
@@ -246,6 +171,32 @@ io::Task<void> unknown_version(KafkaClient& client) {
 TEST_F(NodeTest, answers_an_unknown_version_of_api_versions) {
   boot(1);
   run(unknown_version);
+  stop();
+}
+
+io::Task<void> ask_for_coordinators(KafkaClient& client) {
+  const auto ask = [](KafkaClient& asking, std::int8_t type) -> io::Task<std::int16_t> {
+    protocol::FindCoordinatorRequest request;
+    request.key_type = type;
+    request.coordinator_keys = {"one"};
+    const auto told = co_await asking.call<protocol::FindCoordinatorResponse>(request, 6);
+    co_return told ? told->message.coordinators.at(0).error_code : std::int16_t{-1};
+  };
+  EXPECT_EQ(co_await ask(client, 0), code(ErrorCode::coordinator_not_available));
+  EXPECT_EQ(co_await ask(client, 1), code(ErrorCode::transactional_id_authorization_failed));
+  EXPECT_EQ(co_await ask(client, 3), code(ErrorCode::invalid_request));
+  protocol::InitProducerIdRequest begin;
+  begin.transactional_id = "one";
+  const auto told = co_await client.call<protocol::InitProducerIdResponse>(begin, 4);
+  EXPECT_TRUE(told.has_value());
+  if (told)
+    EXPECT_EQ(told->message.error_code, code(ErrorCode::transactional_id_authorization_failed));
+}
+
+// A transactional producer is to fail, not to wait.
+TEST_F(NodeTest, transactions_are_refused_for_good_and_groups_for_now) {
+  boot(1);
+  run(ask_for_coordinators);
   stop();
 }
 

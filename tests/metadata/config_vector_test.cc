@@ -27,6 +27,9 @@ const std::map<std::string, ConfigScope> kScopes = {
 const std::map<std::string, std::string> kOtherDefaults = {
     {"topic flush.messages", "9223372036854775807"},
     {"broker log.flush.interval.messages", "9223372036854775807"},
+    {"broker socket.listen.backlog.size", "50"},
+    {"broker socket.receive.buffer.bytes", "102400"},
+    {"broker socket.send.buffer.bytes", "102400"},
     {"broker listeners", "PLAINTEXT://:9092"},
     {"broker log.dir", "/kafka-logs"},
     {"broker node.id", "required"},

@@ -31,6 +31,7 @@ class KafkaClient {
   }
   io::Task<void> close() { co_await socket_.close(); }
   io::Task<void> wait(Duration span) { co_await io::sleep_for(loop_, span); }
+  io::Loop& loop() { return loop_; }
   bool is_open() const { return socket_.is_open(); }
 
   template <class Request>

@@ -44,6 +44,7 @@ class SimNode {
 
   void start(std::uint32_t shards) {
     ready_ = false;
+    problem_.clear();
     machine_.start([this](io::sim::Process& process) { return run(process); }, shards);
   }
   bool is_ready() const { return ready_; }
@@ -56,6 +57,10 @@ class SimNode {
     broker::Node node(loops, config_);
     io::Gate stop(process.loop(0));
     process.on_stop([&stop] { stop.open(); });
+    node.on_failed([this, &process, &stop](const std::string& why) {
+      if (!process.is_dead()) problem_ = why;
+      stop.open();
+    });
     const Result<void> started = co_await node.start();
     if (started) {
       if (!process.is_dead()) ready_ = true;

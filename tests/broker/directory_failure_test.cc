@@ -1,0 +1,180 @@
+// A disk that fails under a running node: what is fenced, what is still served, and what a node
+// that cannot go on says.
+
+#include <gtest/gtest.h>
+
+#include "protocol/messages/create_topics.h"
+#include "protocol/messages/describe_log_dirs.h"
+#include "tests/broker/support/node_test.h"
+
+namespace drave {
+namespace {
+
+using protocol::ErrorCode;
+using test::batch_of;
+using test::code;
+using test::fetch_of;
+using test::KafkaClient;
+using test::produce_of;
+
+io::Task<void> create(KafkaClient& client, std::string name, std::int32_t partitions) {
+  protocol::CreateTopicsRequest request;
+  request.timeout_ms = 10'000;
+  auto& topic = request.topics.emplace_back();
+  topic.name = name;
+  topic.num_partitions = partitions;
+  topic.replication_factor = 1;
+  const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
+  EXPECT_TRUE(answer.has_value());
+  if (answer) EXPECT_EQ(answer->message.topics.at(0).error_code, 0);
+}
+
+// -1: no answer.
+io::Task<std::int16_t> produce(KafkaClient& client, std::string topic, std::int32_t partition) {
+  const auto batch = batch_of(1, "x");
+  const auto answer =
+      co_await client.call<protocol::ProduceResponse>(produce_of(topic, partition, batch), 9);
+  co_return answer ? answer->message.responses.at(0).partition_responses.at(0).error_code
+                   : std::int16_t{-1};
+}
+
+io::Task<std::int16_t> fetch(KafkaClient& client, std::string topic, std::int32_t partition) {
+  const auto answer =
+      co_await client.call<protocol::FetchResponse>(fetch_of(topic, partition, 0, 10), 12);
+  co_return answer ? answer->message.responses.at(0).partitions.at(0).error_code : std::int16_t{-1};
+}
+
+struct DirectoryTold {
+  std::int16_t error = 0;
+  std::vector<std::int32_t> partitions;
+};
+
+io::Task<std::map<std::string, DirectoryTold>> directories(KafkaClient& client) {
+  protocol::DescribeLogDirsRequest request;
+  request.topics.reset();
+  const auto answer = co_await client.call<protocol::DescribeLogDirsResponse>(request, 4);
+  std::map<std::string, DirectoryTold> told;
+  if (!answer) co_return told;
+  for (const auto& result : answer->message.results) {
+    DirectoryTold& one = told[std::string(result.log_dir)];
+    one.error = result.error_code;
+    for (const auto& topic : result.topics)
+      for (const auto& partition : topic.partitions)
+        one.partitions.push_back(partition.partition_index);
+  }
+  co_return told;
+}
+
+class DirectoryFailure : public test::NodeTest {
+ protected:
+  void expect_end(const std::string& path) {
+    ASSERT_TRUE(world_.run_until([&] { return !server_.is_running(); }, seconds(120)));
+    EXPECT_NE(node_->problem().find(path), std::string::npos) << node_->problem();
+    EXPECT_NE(node_->problem().find("start the node again"), std::string::npos) << node_->problem();
+  }
+  io::sim::DiskOptions& disk() { return server_.disk().options(); }
+};
+
+TEST_F(DirectoryFailure, a_failed_write_of_the_only_directory_ends_the_node) {
+  boot(2);
+  run([this](KafkaClient& client) -> io::Task<void> {
+    co_await create(client, "events", 2);
+    EXPECT_EQ(co_await produce(client, "events", 0), 0);
+    disk().write_error_one_in = 1;
+    const std::int16_t told = co_await produce(client, "events", 0);
+    EXPECT_TRUE(told == code(ErrorCode::kafka_storage_error) || told == -1) << told;
+  });
+  expect_end("data");
+  disk().write_error_one_in = 0;
+  boot(1);
+  EXPECT_EQ(node_->problem(), "");
+  run([](KafkaClient& client) -> io::Task<void> {
+    EXPECT_EQ(co_await produce(client, "events", 0), 0);
+  });
+  stop();
+}
+
+TEST_F(DirectoryFailure, a_failed_flush_of_the_metadata_log_ends_the_node) {
+  settings_ = {"log.dirs=data", "metadata.log.dir=meta"};
+  boot(2);
+  run([this](KafkaClient& client) -> io::Task<void> {
+    co_await create(client, "events", 2);
+    const auto before = co_await directories(client);
+    EXPECT_EQ(before.size(), 1u);  // nothing but metadata is in the other
+    EXPECT_EQ(before.begin()->second.partitions.size(), 2u);
+    disk().write_error_one_in = 1;
+    protocol::CreateTopicsRequest request;
+    request.timeout_ms = 10'000;
+    auto& topic = request.topics.emplace_back();
+    topic.name = "more";
+    topic.num_partitions = 1;
+    topic.replication_factor = 1;
+    const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
+    if (answer) EXPECT_NE(answer->message.topics.at(0).error_code, 0);
+    disk().write_error_one_in = 0;
+  });
+  expect_end("meta");
+}
+
+TEST_F(DirectoryFailure, the_other_directories_are_served) {
+  settings_ = {"log.dirs=data,spare", "metadata.log.dir=data"};
+  boot(2);
+  run([this](KafkaClient& client) -> io::Task<void> {
+    co_await create(client, "events", 8);
+    for (std::int32_t partition = 0; partition < 8; ++partition)
+      EXPECT_EQ(co_await produce(client, "events", partition), 0);
+    co_await client.wait(seconds(5));  // nothing is under way any more
+    auto told = co_await directories(client);
+    EXPECT_EQ(told.size(), 2u);
+    const std::vector<std::int32_t> lost = told["spare"].partitions;
+    const std::vector<std::int32_t> kept = told["data"].partitions;
+    EXPECT_EQ(lost.size() + kept.size(), 8u);
+    EXPECT_FALSE(lost.empty() || kept.empty());
+    if (lost.empty() || kept.empty()) co_return;
+    disk().write_error_one_in = 1;
+    EXPECT_EQ(co_await produce(client, "events", lost.front()),
+              code(ErrorCode::kafka_storage_error));
+    disk().write_error_one_in = 0;
+    // What was on disk before is still read.
+    for (const std::int32_t partition : lost) {
+      EXPECT_EQ(co_await produce(client, "events", partition),
+                code(ErrorCode::kafka_storage_error));
+      EXPECT_EQ(co_await fetch(client, "events", partition), 0);
+    }
+    for (const std::int32_t partition : kept) {
+      EXPECT_EQ(co_await produce(client, "events", partition), 0);
+      EXPECT_EQ(co_await fetch(client, "events", partition), 0);
+    }
+    told = co_await directories(client);
+    EXPECT_EQ(told["spare"].error, code(ErrorCode::kafka_storage_error));
+    EXPECT_EQ(told["data"].error, 0);
+    // New partitions go where they can be written.
+    co_await create(client, "later", 6);
+    for (std::int32_t partition = 0; partition < 6; ++partition)
+      EXPECT_EQ(co_await produce(client, "later", partition), 0);
+  });
+  stop();
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    for (std::int32_t partition = 0; partition < 8; ++partition)
+      EXPECT_EQ(co_await produce(client, "events", partition), 0);
+  });
+  stop();
+}
+
+TEST_F(DirectoryFailure, without_any_directory_for_logs_the_node_ends) {
+  settings_ = {"log.dirs=data", "metadata.log.dir=meta"};
+  boot(2);
+  run([this](KafkaClient& client) -> io::Task<void> {
+    co_await create(client, "events", 1);
+    co_await client.wait(seconds(5));
+    disk().write_error_one_in = 1;
+    const std::int16_t told = co_await produce(client, "events", 0);
+    EXPECT_TRUE(told == code(ErrorCode::kafka_storage_error) || told == -1) << told;
+    disk().write_error_one_in = 0;
+  });
+  expect_end("data");
+}
+
+}  // namespace
+}  // namespace drave
