@@ -195,6 +195,7 @@ void Core::leave_role() {
   epoch_start_ = -1;
   epoch_begun_ = false;
   appending_.reset();
+  effects_->append.reset();  // asked for in this very step
   transfer_.reset();
   end_change(ErrorCode::not_leader_or_follower);
   for (const Parked& parked : std::exchange(parked_, {})) {

@@ -190,6 +190,17 @@ TEST_F(Membership, the_watermark_does_not_fall_with_the_set) {
   EXPECT_EQ(unit_.core().high_watermark(), 5);
 }
 
+TEST_F(Membership, a_change_that_comes_too_late_is_not_appended) {
+  commit();
+  // Paused for longer than a majority may be silent, it hears of the request before its timer.
+  unit_.pass(seconds(30));
+  const auto reply = unit_.ask<ChangeVoterReply>(change(Kind::remove, kThird));
+  EXPECT_EQ(unit_.core().role(), Role::resigned);
+  EXPECT_FALSE(unit_.effects().append.has_value());
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->error, ErrorCode::not_leader_or_follower);
+}
+
 TEST_F(Membership, who_waits_for_a_change_hears_when_the_leader_goes) {
   commit();
   EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kThird)).has_value());

@@ -47,6 +47,8 @@ class Unit {
     now_ = now_ + span;
     step(Tick{});
   }
+  // Time passes, and nobody tells the core.
+  void pass(Duration span) { now_ = now_ + span; }
   // To the next deadline.
   void wait() {
     now_ = std::max(now_, core_.deadline());
