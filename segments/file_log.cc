@@ -58,6 +58,7 @@ Error FileLog::fenced_error() const {
 
 Result<void> FileLog::check_can_append(std::size_t bytes) {
   if (fenced_) return std::unexpected(fenced_error());
+  if (closing_) return failure(Errc::closed, path_ + " is closing");
   if (services_.journal != nullptr && services_.journal->is_full()) {
     return failure(Errc::busy, "journal full: " + path_);
   }

@@ -203,6 +203,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<ReadWindow>> read_direct(FilePlace place, std::size_t bytes);
   const ReadHint* find_hint(Offset offset, Offset segment) const;
   Error rot_error(const Segment& segment, const RottenRange& range) const;
+  io::Task<Result<Offset>> offset_at(SegmentPtr segment, std::uint64_t position);
   io::Task<Result<Error>> quarantine(SegmentPtr segment, std::uint64_t position, Offset offset);
   io::Task<Result<void>> load_segment_indexes(SegmentPtr segment);
   io::Task<Result<void>> rebuild_indexes(SegmentPtr segment);
@@ -266,6 +267,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<Offset>> base_offset_at(SegmentPtr segment, std::uint64_t position);
   io::Task<Result<void>> open_active(SegmentPtr segment, Offset state_from);
   io::Task<Result<void>> cut_torn(SegmentPtr segment);
+  io::Task<Result<void>> write_again(SegmentPtr segment, std::uint64_t from);
   void settle(const RecoveryHints& hints);
 
   LogServices services_;
@@ -309,6 +311,7 @@ class FileLog final : public PartitionLogImpl {
   Offset last_wanted_ = 0;
   LogObserver* observer_ = nullptr;
   bool fenced_ = false;
+  bool closing_ = false;
   Error fence_reason_;
   bool journal_known_ = false;  // the journal has seen this log as a client
 

@@ -242,6 +242,7 @@ io::Task<Result<void>> FileLog::flush() {
 // --- The end
 
 io::Task<Result<void>> FileLog::close() {
+  closing_ = true;  // what came now would be in no file and, with the journal gone, nowhere
   if (services_.journal != nullptr && !fenced_) {
     CO_TRY_VOID(co_await wait_journal(last_sequence_));
   }

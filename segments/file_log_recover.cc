@@ -308,6 +308,7 @@ io::Task<Result<void>> FileLog::scan_segment(SegmentPtr segment, Offset rot_belo
                                              Offset state_from, bool note_epochs, bool trusted) {
   ++report_.segments_scanned;
   const std::uint64_t file_size = segment->written;
+  std::optional<std::uint64_t> covered_from;  // by a journal
   segment->reset();
   segment->complete = false;
   // After a kill the page cache may be all that has it.
@@ -328,6 +329,10 @@ io::Task<Result<void>> FileLog::scan_segment(SegmentPtr segment, Offset rot_belo
         reader.go_back(batch->size_bytes());
         break;
       }
+      if (!covered_from && journal_covers_ && !batch->is_legacy() &&
+          batch->last_offset() >= rot_below) {
+        covered_from = segment->size;
+      }
       segment->note_batch(*batch, config_.index_interval_bytes);
       if (note_epochs && !batch->is_legacy() && batch->leader_epoch() > epochs_.latest() &&
           epochs_.assign(batch->leader_epoch(), batch->base_offset())) {
@@ -345,6 +350,7 @@ io::Task<Result<void>> FileLog::scan_segment(SegmentPtr segment, Offset rot_belo
   segment->written = segment->size;
   segment->synced = std::min(segment->synced, segment->written);
   if (segment->written < file_size) CO_TRY_VOID(co_await cut_torn(segment));
+  if (!trusted && covered_from) CO_TRY_VOID(co_await write_again(segment, *covered_from));
   if (!trusted) unsynced_bytes_ += static_cast<std::int64_t>(segment->written - segment->synced);
   co_return Result<void>{};
 }
@@ -383,6 +389,24 @@ io::Task<Result<Offset>> FileLog::base_offset_at(SegmentPtr segment, std::uint64
   std::array<std::uint8_t, protocol::kBatchSizeFieldEnd> head{};
   CO_TRY_VOID(co_await pin.file().read(position, head));
   co_return load_big<Offset>(head.data());
+}
+
+// After a sync that failed, the page cache shows bytes that the disk does not have and that no
+// later sync writes. What a journal still holds may be such; written again, it is synced before the
+// journal goes.
+io::Task<Result<void>> FileLog::write_again(SegmentPtr segment, std::uint64_t from) {
+  CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
+  while (from < segment->written) {
+    const auto size =
+        static_cast<std::size_t>(std::min<std::uint64_t>(kScanBytes, segment->written - from));
+    const std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(size);
+    CO_TRY(const std::size_t got,
+           co_await pin.file().read(from, MutableByteView(buffer.get(), size)));
+    if (got == 0) break;
+    CO_TRY_VOID(co_await pin.file().write(from, ByteView(buffer.get(), got)));
+    from += got;
+  }
+  co_return Result<void>{};
 }
 
 io::Task<Result<void>> FileLog::cut_torn(SegmentPtr segment) {
