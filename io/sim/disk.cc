@@ -358,6 +358,16 @@ void Disk::flip(std::string_view path, std::uint64_t position, std::uint8_t mask
   ++counters_.flips;
 }
 
+void Disk::rot(std::string_view path, std::uint64_t position, Random& random) {
+  const InodePointer inode = find(path);
+  ASSERT(inode != nullptr && position < inode->data.size());
+  const std::uint64_t end = std::min(position + kSectorBytes, inode->data.size());
+  for (; position < end; ++position) {
+    inode->data.flip(position, static_cast<std::uint8_t>(random.between(1, 255)));
+  }
+  ++counters_.flips;
+}
+
 void Disk::put(std::string_view path, ByteView bytes) {
   for (std::size_t at = path.find('/', 1); at != std::string_view::npos;
        at = path.find('/', at + 1)) {

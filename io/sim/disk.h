@@ -120,6 +120,8 @@ class Disk {
   std::vector<std::string> files_below(std::string_view path) const;  // full paths, sorted
   // Changes one byte, in the cache and on the platter.
   void flip(std::string_view path, std::uint64_t position, std::uint8_t mask = 0x10);
+  // The medium spoils the sector at `position`, a multiple of kSectorBytes: all its bytes change.
+  void rot(std::string_view path, std::uint64_t position, Random& random);
   // Writes a whole file, makes its directories; durable, as is everything else in it.
   void put(std::string_view path, ByteView bytes);
   // Removes a file or a tree; durable.

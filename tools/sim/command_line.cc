@@ -65,8 +65,13 @@ Result<Command> parse_command_line(const std::vector<std::string_view>& argument
       return failure(Errc::invalid, std::string(name) + " is unknown");
     }
   }
-  if (command.scenario.empty()) return failure(Errc::invalid, "--scenario is missing");
-  if (!has_seeds) return failure(Errc::invalid, "--seed or --seeds is missing");
+  if (command.scenario.empty() && command.canary.empty()) {
+    return failure(Errc::invalid, "--scenario is missing");
+  }
+  if (!has_seeds && command.canary.empty()) {
+    return failure(Errc::invalid, "--seed or --seeds is missing");
+  }
+  if (!has_seeds) command.last_seed = kCanarySeeds;
   return command;
 }
 

@@ -1,6 +1,7 @@
 #include "tools/sim/node/node_scenario.h"
 #include "tools/sim/quorum/quorum_scenario.h"
 #include "tools/sim/scenario.h"
+#include "tools/sim/wire/wire_scenario.h"
 
 namespace drave::simulation {
 namespace {
@@ -8,11 +9,12 @@ namespace {
 const Scenario kScenarios[] = {
     kNodeScenario,
     kQuorumScenario,
+    kWireScenario,
 };
 
 constexpr Canary kCanaries[] = {
     {"ack-before-flush", "node", "acknowledged-record-lost"},
-    {"duplicate-acked-early", "node", "acknowledged-record-lost"},
+    {"duplicate-acked-early", "wire", "acknowledged-record-lost"},
     {"journal-recycled-early", "node", "acknowledged-record-lost"},
     {"missing-directory-sync", "node", "acknowledged-record-lost"},
     {"replay-resurrects-truncated", "node", "truncated-record-returned"},

@@ -21,6 +21,14 @@ TEST(SimCommandLine, a_seed_and_a_range_of_seeds) {
   EXPECT_TRUE(parse_command_line({"list"})->is_list);
 }
 
+TEST(SimCommandLine, a_canary_alone_takes_its_own_scenario_and_seeds) {
+  const auto alone = parse_command_line({"run", "--canary", "ack-before-flush"});
+  ASSERT_TRUE(alone.has_value());
+  EXPECT_EQ(alone->scenario, "");
+  EXPECT_EQ(alone->first_seed, 1u);
+  EXPECT_EQ(alone->last_seed, kCanarySeeds);
+}
+
 TEST(SimCommandLine, what_makes_no_sense_is_refused_with_a_sentence) {
   const std::vector<std::vector<std::string_view>> wrong = {
       {},

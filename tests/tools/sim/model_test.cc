@@ -119,5 +119,41 @@ TEST_F(SimModel, producers_must_be_remembered_with_their_last_batch) {
   EXPECT_EQ(violation->invariant, "producer-state-wrong");
 }
 
+TEST_F(SimModel, a_log_may_be_cut_where_its_first_batch_is_partly_deleted) {
+  model_.start_began(5);
+  model_.start_ended(5);
+  model_.truncate_began(5);
+  model_.truncate_ended();
+  EXPECT_EQ(bounds(5, 5), "");
+  EXPECT_EQ(model_.find(5), nullptr);
+  const ModelBatch next = batch_at(5, "other", 4);
+  model_.appended(next);
+  EXPECT_EQ(read(next.bytes, 5), "");
+}
+
+TEST_F(SimModel, what_a_deleted_partition_held_does_not_return_under_its_id) {
+  model_ = model_.made_again();
+  EXPECT_EQ(bounds(0, 0), "");
+  EXPECT_EQ(bounds(0, 10), "deleted-partition-returned");
+  model_.appended(batch_at(0, "other"));
+  EXPECT_EQ(bounds(0, 2), "");
+  EXPECT_EQ(read(batch_at(0, "value", 0).bytes, 0), "deleted-partition-returned");
+  EXPECT_EQ(read(batch_at(0, "other", 0).bytes, 0), "");
+}
+
+TEST_F(SimModel, only_what_was_spoilt_may_be_refused) {
+  model_.rotted(4);
+  EXPECT_TRUE(model_.is_rotten(4));
+  EXPECT_TRUE(model_.is_rotten(5));
+  EXPECT_FALSE(model_.is_rotten(3));
+  EXPECT_FALSE(model_.is_rotten(6));
+  EXPECT_EQ(read(batch_at(4, "wrong", 4).bytes, 4), "damaged-record-served");
+  EXPECT_TRUE(model_.producers().empty());
+  model_.truncate_began(4);
+  model_.truncate_ended();
+  model_.appended(batch_at(4, "new", 4));
+  EXPECT_FALSE(model_.is_rotten(4));
+}
+
 }  // namespace
 }  // namespace drave::simulation

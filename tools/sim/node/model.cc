@@ -33,6 +33,23 @@ void PartitionModel::acknowledged(Offset end) {
   required_end_ = std::max(required_end_, std::min(end, end_));
 }
 
+PartitionModel PartitionModel::made_again() const {
+  PartitionModel made(topic_, id_);
+  made.deleted_ = deleted_;
+  made.deleted_.insert(batches_.begin(), batches_.end());
+  return made;
+}
+
+// All batches that end above `offset`; the log may end inside of one that is partly deleted.
+void PartitionModel::void_from(Offset offset) {
+  auto at = batches_.lower_bound(offset);
+  if (at != batches_.begin() && std::prev(at)->second.end > offset) --at;
+  for (; at != batches_.end(); at = batches_.erase(at)) {
+    rotten_.erase(at->first);
+    voided_.insert_or_assign(at->first, std::move(at->second));
+  }
+}
+
 void PartitionModel::truncate_began(Offset to) {
   ++lineage_;
   truncating_to_ = to;
@@ -41,9 +58,7 @@ void PartitionModel::truncate_began(Offset to) {
 
 void PartitionModel::truncate_ended() {
   const Offset to = *std::exchange(truncating_to_, std::nullopt);
-  for (auto at = batches_.lower_bound(to); at != batches_.end(); at = batches_.erase(at)) {
-    voided_.insert_or_assign(at->first, std::move(at->second));
-  }
+  void_from(to);
   end_ = std::min(end_, to);
   required_end_ = std::min(required_end_, end_);
 }
@@ -58,7 +73,18 @@ void PartitionModel::restart_ended() {
   const Offset to = *std::exchange(restarting_at_, std::nullopt);
   for (auto& [first, batch] : batches_) voided_.insert_or_assign(first, std::move(batch));
   batches_.clear();
+  rotten_.clear();
   start_ = start_possible_ = end_ = required_end_ = to;
+}
+
+void PartitionModel::rotted(Offset first) {
+  rotten_.insert(first);
+  producers_from_ = end_;
+}
+
+bool PartitionModel::is_rotten(Offset offset) const {
+  const ModelBatch* batch = find(offset);
+  return batch != nullptr && rotten_.contains(batch->first);
 }
 
 void PartitionModel::start_began(Offset to) {
@@ -82,6 +108,7 @@ const ModelBatch* PartitionModel::find(Offset offset) const {
 
 const ModelBatch* PartitionModel::last_of(ProducerId producer) const {
   for (auto at = batches_.rbegin(); at != batches_.rend(); ++at) {
+    if (at->first < producers_from_) break;
     if (at->second.producer_id == producer) return &at->second;
   }
   return nullptr;
@@ -90,7 +117,7 @@ const ModelBatch* PartitionModel::last_of(ProducerId producer) const {
 std::vector<ProducerId> PartitionModel::producers() const {
   std::set<ProducerId> all;
   for (const auto& [first, batch] : batches_) {
-    if (batch.producer_id >= 0) all.insert(batch.producer_id);
+    if (batch.producer_id >= 0 && first >= producers_from_) all.insert(batch.producer_id);
   }
   return {all.begin(), all.end()};
 }
@@ -104,6 +131,8 @@ std::optional<Violation> PartitionModel::check_bounds(Offset log_start, Offset l
   if (log_start > start_possible_) return violated("acknowledged-record-lost", seen);
   if (log_start < start_) return violated("deleted-record-returned", seen);
   if (log_end > end_) {
+    const bool was_deleted = deleted_.contains(end_) || voided_.empty();
+    if (was_deleted && !deleted_.empty()) return violated("deleted-partition-returned", seen);
     return violated(voided_.empty() ? "unknown-record" : "truncated-record-returned", seen);
   }
   return std::nullopt;
@@ -119,19 +148,24 @@ std::optional<Violation> PartitionModel::check_read(ByteView bytes, Offset offse
     const auto header = protocol::BatchHeader::read(bytes.data());
     const std::size_t size = static_cast<std::size_t>(header.size) + protocol::kBatchSizeFieldEnd;
     const ModelBatch* expected = find(next);
-    if (expected == nullptr) {
-      return violated("unknown-record", fmt::format("a batch at {}", header.base_offset));
-    }
     const bool is_whole = size <= bytes.size();
     const ByteView got = bytes.first(std::min(size, bytes.size()));
-    if (!is_whole || !std::ranges::equal(got, expected->bytes)) {
-      const auto voided = voided_.find(expected->first);
-      const bool is_voided =
-          voided != voided_.end() && std::ranges::equal(got, voided->second.bytes);
-      return violated(is_voided ? "truncated-record-returned" : "damaged-record-served",
+    if (expected == nullptr || !is_whole || !std::ranges::equal(got, expected->bytes)) {
+      const auto is_one_of = [&](const std::map<Offset, ModelBatch>& gone) {
+        const auto found = gone.find(header.base_offset);
+        return found != gone.end() && std::ranges::equal(got, found->second.bytes);
+      };
+      if (header.base_offset > next && is_one_of(batches_)) {
+        return violated(next < required_end_ ? "acknowledged-record-lost" : "record-missing",
+                        fmt::format("at {} comes the batch at {}", next, header.base_offset));
+      }
+      return violated(is_one_of(voided_)    ? "truncated-record-returned"
+                      : is_one_of(deleted_) ? "deleted-partition-returned"
+                      : expected == nullptr ? "unknown-record"
+                                            : "damaged-record-served",
                       fmt::format("the batch at {} is not the one that was appended there "
                                   "(header says offset {}, size {})",
-                                  expected->first, header.base_offset, size));
+                                  next, header.base_offset, size));
     }
     next = expected->end;
     bytes = bytes.subspan(size);
@@ -179,9 +213,7 @@ void PartitionModel::settle(Offset log_start, Offset log_end) {
   truncating_to_.reset();
   removing_ = false;
   must_exist_ = true;
-  for (auto at = batches_.lower_bound(log_end); at != batches_.end(); at = batches_.erase(at)) {
-    voided_.insert_or_assign(at->first, std::move(at->second));
-  }
+  void_from(log_end);
   start_ = start_possible_ = log_start;
   end_ = required_end_ = log_end;
 }

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,10 @@ class PartitionModel {
  public:
   PartitionModel(std::string topic, TopicIdPartition id) : topic_(std::move(topic)), id_(id) {}
 
+  // The same partition, deleted and made again with the same id, as when it leaves a directory and
+  // comes back: of what it held nothing may return.
+  PartitionModel made_again() const;
+
   const std::string& topic() const { return topic_; }
   const TopicIdPartition& id() const { return id_; }
   Offset end() const { return end_; }
@@ -52,6 +57,10 @@ class PartitionModel {
   void start_began(Offset to);
   void start_ended(Offset to);
   void remove_began() { removing_ = true; }
+  // The medium has spoilt the batch that begins at `first`: it may be refused. What was known of
+  // producers may be forgotten.
+  void rotted(Offset first);
+  bool is_rotten(Offset offset) const;
   // Segments were deleted by retention: the log may begin anywhere up to `to`.
   void retention_began(Offset to);
 
@@ -76,16 +85,20 @@ class PartitionModel {
 
  private:
   Violation violated(std::string invariant, std::string detail) const;
+  void void_from(Offset offset);
 
   std::string topic_;
   TopicIdPartition id_;
   std::map<Offset, ModelBatch> batches_;  // by first offset, without gaps
   // Voided by a truncation that is durable: must never be seen again. By first offset, the newest.
   std::map<Offset, ModelBatch> voided_;
-  Offset start_ = 0;           // at least from here on ...
-  Offset start_possible_ = 0;  // ... at most
+  std::map<Offset, ModelBatch> deleted_;  // of the partition that had this id before
+  Offset start_ = 0;                      // at least from here on ...
+  Offset start_possible_ = 0;             // ... at most
   Offset end_ = 0;
   Offset required_end_ = 0;
+  std::set<Offset> rotten_;    // first offsets of batches
+  Offset producers_from_ = 0;  // only what was appended from here on tells of producers
   std::optional<Offset> truncating_to_;
   std::optional<Offset> restarting_at_;
   bool must_exist_ = false;

@@ -37,6 +37,13 @@ class Driver {
     node_.disk().sync_all();
     // Some disks are small.
     if (world_.random().one_in(6)) harsh_.capacity_bytes = 3 << 20;
+    // And some break down rather often.
+    if (world_.random().one_in(2)) {
+      harsh_.sync_error_one_in = 400;
+      harsh_.write_error_one_in = 800;
+      harsh_.no_space_one_in = 400;
+    }
+    rots_ = world_.random().one_in(4);
   }
 
   RunReport run() {
@@ -72,6 +79,7 @@ class Driver {
 
   void live_and_die() {
     Random& random = world_.random();
+    if (rots_ && random.one_in(3)) workload_.rot(node_.disk());
     start(random.one_in(3));
     // Some lives end while the node still recovers.
     const std::int64_t longest_us = random.one_in(4) ? 3'000 : 150'000;
@@ -140,6 +148,7 @@ class Driver {
   DiskOptions harsh_;
   DiskOptions gentle_;
   Workload workload_;
+  bool rots_ = false;
 };
 
 }  // namespace

@@ -52,6 +52,7 @@ struct Workload::Boot {
   bool stopping = false;
   bool clean = true;
   bool left_alone = false;  // a partition could not be read, because of a fault
+  std::string false_rot;    // what recovery took for rot without a reason
   std::uint32_t verified_shards = 0;
 
   bool is_over() const { return stopping || process.is_dead() || workload.violation(); }
@@ -186,7 +187,11 @@ Task<void> Workload::run_shard(Boot& boot, std::uint32_t shard) {
   }
   LogShard& logs = **started;
   co_await verify_shard(boot, shard, logs);
-  if (++boot.verified_shards == boot.process.shard_count() && !boot.is_over()) {
+  const bool are_all_verified = ++boot.verified_shards == boot.process.shard_count();
+  if (are_all_verified && !boot.is_over() && !boot.false_rot.empty()) {
+    violate({"intact-record-refused", "recovery found rot where there is none: " + boot.false_rot});
+  }
+  if (are_all_verified && !boot.is_over()) {
     ++verified_boots_;
     ++tally_["recoveries"];
   }
@@ -208,9 +213,8 @@ void Workload::check_found(Boot& boot) {
   // With read errors a partition may be left alone for this life; without, everything is there.
   boot.left_alone = faulty_ && !recovery.rotten.empty();
   if (boot.left_alone) ++tally_["left_alone"];
-  if (!recovery.rotten.empty() && !faulty_ && !boot.process.is_dead()) {
-    violate({"intact-record-refused",
-             "recovery found rot where there is none: " + recovery.rotten.front().message()});
+  if (!recovery.rotten.empty() && !faulty_ && !has_rot_ && !boot.process.is_dead()) {
+    boot.false_rot = recovery.rotten.front().message();
   }
   for (const auto& partition : boot.directory->found()) {
     const TopicSlot& slot = slots_[slot_of(partition.topic)];
@@ -249,11 +253,11 @@ Task<void> Workload::verify_log(Boot& boot, TopicSlot& slot, PartitionLog& log) 
   const Offset start = log.log_start();
   const Offset end = log.end();
   LOG_DEBUG("sim", "recovered {} log=[{},{})", model.text(), start, end);
-  if (auto violation = model.check_bounds(start, end)) {
-    violate(std::move(*violation));
-    co_return;
-  }
-  if (!co_await read_through(boot, model, log, start, end)) co_return;
+  // What is there and must not be says more than what is not there.
+  auto wrong_bounds = model.check_bounds(start, end);
+  const bool is_read = co_await read_through(boot, model, log, start, end);
+  if (wrong_bounds && !boot.process.is_dead()) violate(std::move(*wrong_bounds));
+  if (!is_read || violation_) co_return;
   model.settle(start, end);
   if (auto violation = model.check_producers(log.producers())) violate(std::move(*violation));
 }
@@ -271,8 +275,15 @@ Task<bool> Workload::read_through(Boot& boot, const PartitionModel& model, Parti
     if (boot.process.is_dead()) co_return false;
     if (!read) {
       if (read.error().code == Errc::out_of_range && at < log.log_start()) co_return true;
+      if (read.error().code == Errc::corrupt && model.is_rotten(at)) {
+        ++tally_["rot_refused"];
+        at = model.find(at)->end;
+        continue;
+      }
       if (read.error().code == Errc::corrupt) {
-        violate({"intact-record-refused", model.text() + ": " + read.error().message()});
+        // What was acknowledged and can never be read is lost.
+        violate({at < model.required_end() ? "acknowledged-record-lost" : "intact-record-refused",
+                 model.text() + ": " + read.error().message()});
       } else {
         failed(boot, "read", read.error());
       }
@@ -295,6 +306,52 @@ Task<bool> Workload::read_through(Boot& boot, const PartitionModel& model, Parti
     at = next;
   }
   co_return !boot.process.is_dead();
+}
+
+// --- Rot
+
+void Workload::rot(io::sim::Disk& disk) {
+  TopicSlot& slot = slots_[random_.below(slots_.size())];
+  if (slot.model == nullptr || !slot.model->must_exist()) return;
+  const std::string directory = std::string(kDataDirectory) + "/" + slot.topic + "-0";
+  if (!disk.exists(directory)) return;
+  std::vector<std::string> paths = disk.files_below(directory);
+  std::erase_if(paths, [](const std::string& path) { return !path.ends_with(".log"); });
+  if (paths.empty()) return;
+  const std::string& path = paths[random_.below(paths.size())];
+  const std::vector<std::uint8_t> bytes = disk.content(path);
+  struct Place {
+    std::size_t begin;
+    std::size_t end;
+    Offset first;
+  };
+  std::vector<Place> places;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const auto batch = protocol::parse_batch(ByteView(bytes).subspan(at));
+    if (!batch || !batch->crc_matches()) break;
+    const ModelBatch* known = slot.model->find(batch->base_offset());
+    if (known == nullptr || known->first != batch->base_offset() ||
+        !std::ranges::equal(batch->bytes(), known->bytes)) {
+      break;
+    }
+    places.push_back({at, at + batch->size_bytes(), known->first});
+    at += batch->size_bytes();
+  }
+  // What stands last cannot be told from a torn write.
+  if (places.size() < 2) return;
+  const Place& hit = places[random_.below(places.size() - 1)];
+  const std::size_t sector =
+      (hit.begin + random_.below(hit.end - hit.begin)) / io::sim::kSectorBytes;
+  const std::size_t begin = sector * io::sim::kSectorBytes;
+  if (begin + io::sim::kSectorBytes > places.back().begin) return;
+  disk.rot(path, begin, random_);
+  has_rot_ = true;
+  ++tally_["rotten_sectors"];
+  for (const Place& place : places) {
+    if (place.end <= begin || place.begin >= begin + io::sim::kSectorBytes) continue;
+    LOG_DEBUG("sim", "rot file={} sector={} first={}", path, sector, place.first);
+    slot.model->rotted(place.first);
+  }
 }
 
 // --- Working
@@ -444,10 +501,12 @@ Task<void> Workload::cut(Boot& boot, PartitionModel& model, PartitionLog& log, R
   switch (random.below(4)) {
     case 0:
     case 1:
-      if (boundary < log.log_start()) co_return;  // a batch that is partly deleted
-      LOG_DEBUG("sim", "truncate {} to={}", model.text(), boundary);
-      model.truncate_began(boundary);
-      done = co_await log.truncate_to(boundary);
+      // A cut beside rot could take rot away with it.
+      if (model.is_rotten(boundary) || model.is_rotten(boundary - 1)) co_return;
+      LOG_DEBUG("sim", "truncate {} to={}", model.text(), somewhere);
+      // The batch goes that holds the offset, though a part of it may be deleted already.
+      model.truncate_began(std::max(boundary, log.log_start()));
+      done = co_await log.truncate_to(somewhere);
       if (done && !boot.process.is_dead()) {
         model.truncate_ended();
         ++tally_["truncations"];
@@ -490,6 +549,7 @@ Task<void> Workload::remove(Boot& boot, TopicSlot& slot, LogShard& logs) {
   LOG_DEBUG("sim", "removed {}", slot.model->text());
   ++tally_["deleted_partitions"];
   removed_.insert(slot.model->id());
+  slot.last = slot.model;
   slot.model = nullptr;
 }
 
@@ -497,8 +557,16 @@ Task<PartitionLog*> Workload::create(Boot& boot, TopicSlot& slot, LogShard& logs
   segments::PartitionToOpen partition;
   partition.topic = slot.topic;
   partition.id = {Uuid::from_random(random.next(), random.next()), 0};
+  const PartitionModel* last = std::exchange(slot.last, nullptr);
+  if (last != nullptr && random.one_in(2)) {
+    partition.id = last->id();
+    removed_.erase(partition.id);
+    models_.push_back(std::make_unique<PartitionModel>(last->made_again()));
+    ++tally_["made_again"];
+  } else {
+    models_.push_back(std::make_unique<PartitionModel>(slot.topic, partition.id));
+  }
   partition.config = config_of(partition);
-  models_.push_back(std::make_unique<PartitionModel>(slot.topic, partition.id));
   slot.model = models_.back().get();
   LOG_DEBUG("sim", "create {}", slot.model->text());
   auto created = co_await logs.open_or_create(partition);

@@ -25,7 +25,8 @@ inline constexpr const char* kDataDirectory = "/data";
 struct TopicSlot {
   std::string topic;
   std::uint32_t index = 0;
-  PartitionModel* model = nullptr;  // the one that lives, if one does
+  PartitionModel* model = nullptr;       // the one that lives, if one does
+  const PartitionModel* last = nullptr;  // the one before it, if its removal has ended
 };
 
 class Workload {
@@ -37,6 +38,10 @@ class Workload {
 
   // Set before each start: errors are to be expected.
   void set_faulty(bool faulty) { faulty_ = faulty; }
+
+  // While nothing runs: a sector of a segment goes bad, below what is durable and with whole
+  // batches behind it. From then on its batches may be refused, and nothing else.
+  void rot(io::sim::Disk& disk);
 
   const std::optional<Violation>& violation() const { return violation_; }
   void violate(Violation violation);
@@ -84,6 +89,7 @@ class Workload {
   std::optional<Violation> violation_;
   Tally tally_;
   bool faulty_ = false;
+  bool has_rot_ = false;
   std::uint64_t boots_ = 0;
   std::uint64_t verified_boots_ = 0;
   std::uint64_t acknowledged_ = 0;
