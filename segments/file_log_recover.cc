@@ -29,6 +29,14 @@ bool is_segment_file(std::string_view suffix) {
   return suffix == ".log" || is_index(suffix);
 }
 
+// A segment that ends here or below is complete and synced, and so are its indexes.
+Offset trusted_end_of(const RecoveryHints& hints) {
+  if (hints.clean) return INT64_MAX;
+  // One that ends at the recovery point may have been rolled after that was saved: its indexes were
+  // not written yet.
+  return std::min(hints.recovery_point - 1, hints.journal_first.value_or(INT64_MAX));
+}
+
 }  // namespace
 
 io::Task<Result<std::unique_ptr<PartitionLogImpl>>> PartitionLogImpl::open(
@@ -247,13 +255,7 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
   }
   segments_.back()->end_offset = INT64_MAX;  // until it is read
 
-  Offset trusted_end = INT64_MAX;
-  if (!hints.clean) {
-    // A segment that ends at the recovery point may have been rolled after that was saved: its
-    // indexes were not written yet.
-    trusted_end = hints.recovery_point - 1;
-    if (hints.journal_first) trusted_end = std::min(trusted_end, *hints.journal_first);
-  }
+  Offset trusted_end = trusted_end_of(hints);
   // The first segment that is walked because it may be incomplete. The newest one always is,
   // unless the last stop was clean and left its indexes.
   if (hints.clean && !(co_await segments_.back()->load_indexes(loop())).has_value()) {
