@@ -141,6 +141,9 @@ io::Task<Result<void>> LogDirectoryImpl::take_partition(PartitionDirectoryName n
     });
     if (!has_data) co_return co_await remove_directory(directory, name.topic, name.partition);
   }
+  // Left alone, it would lose what the journals have of it. A disk that does not answer now may
+  // answer the next start.
+  if (!topic_id && topic_id.error().code == Errc::io) co_return std::unexpected(topic_id.error());
   if (!topic_id) {
     report_.rotten.push_back(
         Error{Errc::corrupt, 0, directory + " is left alone: " + topic_id.error().message()});

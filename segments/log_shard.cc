@@ -364,6 +364,12 @@ io::Task<Result<void>> LogShardImpl::stop() {
   Result<void> outcome;
   // Log starts are durable before the logs give up their journal entries; recovery points after.
   if (!fenced_) outcome = co_await checkpoint();
+  if (!outcome) {
+    // Then they keep them for the next start.
+    fenced_ = true;
+    fence_reason_ = outcome.error();
+    co_await fence_all(outcome.error());
+  }
   auto closed = co_await close_logs();
   if (outcome) outcome = std::move(closed);
   if (!fenced_ && outcome) outcome = co_await checkpoint();
