@@ -113,12 +113,10 @@ class Core {
   const LogView& log() const { return log_; }
   const VoterSet& voters() const { return log_.voters(); }
   bool is_voter() const { return contains(voters(), options_.self); }
-  // A voter, or one that an uncommitted change removes: until that is committed it may be needed,
-  // for it may be the only one that has the change. It does not count itself.
-  bool may_stand() const {
-    return is_voter() || (log_.voters_offset() >= high_watermark_ &&
-                          contains(log_.voters_before(), options_.self));
-  }
+  // A voter; or one that an uncommitted change removes, for it may be the only one that has the
+  // change; or one whose vote was asked for in vain, so that it is a voter to somebody, and has
+  // more than they. Who is not in its own set does not count itself.
+  bool may_stand() const;
   bool is_alone() const { return voters().size() == 1 && is_voter(); }
   const ReplicaKey& self() const { return options_.self; }
   // What is known to be on that replica's disk; -1: nothing.
@@ -275,6 +273,7 @@ class Core {
   Role role_ = Role::unattached;
   Peers peers_;
   Instant timer_ = Instant::never();  // election or fetch timeout of the role
+  Instant courted_;                   // when a vote was refused for the log's sake; {0}: never
   Instant look_again_;                // unattached: when the next server is asked for the leader
   int retries_ = 0;                   // elections lost in a row
   Ballot ballot_;                     // prospective, candidate

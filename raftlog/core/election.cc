@@ -44,6 +44,7 @@ VoteReply Core::vote(const VoteRequest& request) {
 }
 
 bool Core::grant(const VoteRequest& request) {
+  if (request.voter.id >= 0 && !is_up_to_date(request.last)) courted_ = now_;
   if (request.pre_vote) return !hears_leader() && !is_leader() && is_up_to_date(request.last);
   const bool may_vote =
       role_ == Role::unattached || role_ == Role::voted || role_ == Role::prospective;
@@ -95,6 +96,15 @@ bool Core::advance_waiting() {
   if (may_stand()) wake_at(timer_);
   look_for_leader();
   return false;
+}
+
+bool Core::may_stand() const {
+  if (is_voter()) return true;
+  const bool is_leaving =
+      log_.voters_offset() >= high_watermark_ && contains(log_.voters_before(), options_.self);
+  const bool is_needed = courted_ != Instant{} && !voters().empty() &&
+                         now_ < courted_ + Duration{options_.election_timeout.ns * 5};
+  return is_leaving || is_needed;
 }
 
 bool Core::may_campaign() const {

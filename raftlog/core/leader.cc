@@ -236,6 +236,7 @@ void Core::move_high_watermark() {
 void Core::raise_high_watermark(Offset to) {
   if (to <= high_watermark_) return;
   high_watermark_ = to;
+  courted_ = {};  // the quorum goes on
   effects_->high_watermark_moved = true;
   log_.forget_voters_before(to);
   if (!is_leader()) return;

@@ -233,6 +233,21 @@ TEST(RaftVoters, a_set_goes_with_a_truncation) {
   EXPECT_TRUE(unit.core().is_voter());
 }
 
+// A change that adds this node stands, uncommitted, in the candidate's log alone; this node has
+// records of a later leader, and all that the candidate needs is its vote.
+TEST(RaftVoters, who_is_asked_in_vain_for_its_vote_stands_itself) {
+  Unit unit({kSecond, kThird, kFourth}, {5, -1, std::nullopt}, 10, {{5, 0}});
+  for (int i = 0; i < 20; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().role(), Role::unattached);
+  EXPECT_FALSE(unit.vote(5, kSecond, {20, 4}, true).granted);
+  while (unit.core().role() == Role::unattached) unit.wait();
+  ASSERT_EQ(unit.core().role(), Role::prospective);
+  unit.grant(kSecond);
+  EXPECT_EQ(unit.core().role(), Role::prospective) << "one of three, and not itself";
+  unit.grant(kThird);
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+}
+
 TEST(RaftVoters, without_kraft_version_1_they_do_not_change) {
   CoreOptions options = Unit::options();
   Core core(options);

@@ -14,6 +14,11 @@ raft::ReplicaKey key_of(int node) {
   return {node, {0, 1 + static_cast<std::uint64_t>(node)}};
 }
 
+// A replica by its id and its disk.
+std::string text_of(const raft::ReplicaKey& key) {
+  return fmt::format("{}.{}", key.id, key.directory_id.low);
+}
+
 }  // namespace
 
 Cluster::Cluster(std::uint64_t seed, int nodes, int voters, Tally& tally)
@@ -301,13 +306,13 @@ std::string Cluster::text() {
       continue;
     }
     const raft::Core& core = replica(i).core();
-    text += fmt::format(
-        "\n  {} {} epoch={} leader={} log=[{}, {}) flushed={} watermark={} "
-        "voters={}{}{}",
-        i, raft::to_string(core.role()), core.epoch(), core.leader(), core.log().start(),
-        core.log().end(), core.log().flushed(), core.high_watermark(), core.voters().size(),
-        is_paused(i) ? " paused" : "",
-        replica(i).has_failed() ? " failed: " + replica(i).fatal() : "");
+    text +=
+        fmt::format("\n  {} {} epoch={} leader={} log=[{}, {}) flushed={} watermark={}{}{} voters=",
+                    text_of(core.self()), raft::to_string(core.role()), core.epoch(), core.leader(),
+                    core.log().start(), core.log().end(), core.log().flushed(),
+                    core.high_watermark(), is_paused(i) ? " paused" : "",
+                    replica(i).has_failed() ? " failed: " + replica(i).fatal() : "");
+    for (const raft::ReplicaKey& voter : core.voters()) text += text_of(voter) + " ";
   }
   return text;
 }
