@@ -9,6 +9,9 @@ namespace drave::simulation::quorum {
 
 namespace {
 
+// Records of a leader that are not committed.
+constexpr Offset kUncommittedMax = 500;
+
 // Nodes are numbered from 0, and their ids are the same.
 raft::ReplicaKey key_of(int node) {
   return {node, {0, 1 + static_cast<std::uint64_t>(node)}};
@@ -272,6 +275,10 @@ bool Cluster::propose() {
 
 bool Cluster::propose_at(int node) {
   if (!is_up(node) || is_paused(node) || !replica(node).core().is_leader()) return false;
+  // Clients wait: a leader that nobody hears does not write for ever.
+  const raft::Core& core = replica(node).core();
+  if (core.log().end() - std::max(core.high_watermark(), core.log().start()) > kUncommittedMax)
+    return false;
   const bool taken = replica(node).propose(local(node), next_value_++).has_value();
   settle(node);
   return taken;
