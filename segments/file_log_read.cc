@@ -336,11 +336,14 @@ io::Task<Result<Offset>> FileLog::offset_at(SegmentPtr segment, std::uint64_t po
     before = segment->offset_index.lookup_position(static_cast<std::uint32_t>(position - 1));
   }
   Offset offset = before.position == 0 ? segment->base_offset() : before.offset;
+  std::uint64_t from = before.position;
   for (const RottenRange& range : segment->rotten) {
-    if (range.end <= position) offset = std::max(offset, range.end_offset);
+    if (range.end > position) continue;
+    offset = std::max(offset, range.end_offset);
+    from = std::max(from, range.end);
   }
   CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
-  SegmentReader reader(pin.file(), services_.files->read_pool(), before.position, position);
+  SegmentReader reader(pin.file(), services_.files->read_pool(), from, position);
   while (true) {
     CO_TRY(const SegmentReader::Step step, co_await reader.fill());
     if (step != SegmentReader::Step::batches) co_return offset;
