@@ -158,6 +158,7 @@ class FileLog final : public PartitionLogImpl {
     SegmentPtr segment;
     std::uint64_t position = 0;
     std::size_t bytes = 0;
+    std::uint64_t generation = 0;  // of the log when this was found
   };
   // Where a reader of files stopped, so that it goes on there.
   struct ReadHint {

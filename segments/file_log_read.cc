@@ -77,7 +77,7 @@ Result<FileLog::FilePlace> FileLog::place_in_file(const ReadRequest& request,
     if (range.end_offset <= request.offset) position = std::max(position, range.end);
     if (range.first_offset > request.offset) limit = std::min(limit, range.begin);
   }
-  FilePlace place{segment, position, 0};
+  FilePlace place{segment, position, 0, generation_};
   if (position < limit)
     place.bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, limit - position));
   return place;
@@ -186,7 +186,7 @@ Result<std::optional<ReadResult>> FileLog::try_read(const ReadRequest& request) 
 // What an earlier read past the page cache left of the place, if it is worth an answer.
 ReadWindow FileLog::find_read(const FilePlace& place, std::size_t worth) const {
   ReadWindow window =
-      services_.files->read_cache().find(place.segment, generation_, place.position);
+      services_.files->read_cache().find(place.segment, place.generation, place.position);
   if (window.bytes.size() < std::min(place.bytes, worth)) return {};
   window.bytes = window.bytes.first(std::min(window.bytes.size(), place.bytes));
   return window;
@@ -213,13 +213,15 @@ std::size_t FileLog::direct_bytes(const FilePlace& place, std::size_t worth) con
 io::Task<Result<ReadWindow>> FileLog::read_direct(FilePlace place, std::size_t bytes) {
   CO_TRY(FilePin pin, co_await place.segment->open_direct(*services_.files));
   const std::uint64_t begin = place.position / io::kDirectAlignment * io::kDirectAlignment;
-  const std::uint64_t generation = generation_;
   std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(bytes);
   const MutableByteView into(buffer.get(), bytes);
   CO_TRY(const std::size_t got, co_await pin.file().read(begin, into));
   place.segment->direct_read_bytes += got;
   const ReadWindow all{std::move(buffer), into.first(got)};
-  services_.files->read_cache().add(place.segment, generation, begin, all);
+  // A truncation since the place was found, while the file was being opened perhaps, may have taken
+  // back what was read: later bytes of the same place must not be answered with it.
+  if (place.generation == generation_)
+    services_.files->read_cache().add(place.segment, generation_, begin, all);
   const auto before = std::min(got, static_cast<std::size_t>(place.position - begin));
   co_return ReadWindow{all.owner, all.bytes.subspan(before)};
 }
