@@ -63,6 +63,26 @@ TEST_F(NodeTest, serves_what_was_produced_with_two_shards) {
   stop();
 }
 
+TEST_F(NodeTest, spreads_connections_evenly_over_its_shards) {
+  boot(3);
+  std::vector<std::size_t> counts;
+  run([&](KafkaClient& first) -> io::Task<void> {
+    std::vector<std::unique_ptr<KafkaClient>> others;
+    for (int i = 0; i < 8; ++i) {
+      others.push_back(std::make_unique<KafkaClient>(first.loop()));
+      const Result<void> connected = co_await others.back()->connect({server_.host(), 9092});
+      EXPECT_TRUE(connected.has_value());
+      const auto answer = co_await others.back()->call<protocol::ApiVersionsResponse>(
+          protocol::ApiVersionsRequest{}, 0);
+      EXPECT_TRUE(answer.has_value());
+    }
+    counts = node_->connections_of_shards();
+    for (const auto& other : others) co_await other->close();
+  });
+  EXPECT_EQ(counts, (std::vector<std::size_t>{3, 3, 3}));
+  stop();
+}
+
 io::Task<void> find_all(KafkaClient& client) {
   const auto fetched = co_await client.call<protocol::FetchResponse>(fetch_of("events", 0, 0), 12);
   EXPECT_TRUE(fetched.has_value());

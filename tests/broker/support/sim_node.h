@@ -5,6 +5,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "broker/config/broker_config.h"
 #include "broker/node.h"
@@ -44,11 +45,19 @@ class SimNode {
 
   void start(std::uint32_t shards) {
     ready_ = false;
+    node_ = nullptr;
     problem_.clear();
     machine_.start([this](io::sim::Process& process) { return run(process); }, shards);
   }
   bool is_ready() const { return ready_; }
   const std::string& problem() const { return problem_; }
+  // Of each shard; nothing while the node does not run.
+  std::vector<std::size_t> connections_of_shards() const {
+    std::vector<std::size_t> counts;
+    for (std::uint32_t i = 0; node_ != nullptr && i < node_->shard_count(); ++i)
+      counts.push_back(node_->shard(i).connection_count());
+    return counts;
+  }
 
  private:
   io::Task<void> run(io::sim::Process& process) {
@@ -64,7 +73,9 @@ class SimNode {
     const Result<void> started = co_await node.start();
     if (started) {
       if (!process.is_dead()) ready_ = true;
+      node_ = &node;
       co_await stop.wait();
+      node_ = nullptr;
     } else if (!process.is_dead()) {
       problem_ = started.error().message();
     }
@@ -75,6 +86,7 @@ class SimNode {
   io::sim::Node& machine_;
   broker::BrokerConfig config_;
   bool ready_ = false;
+  broker::Node* node_ = nullptr;
   std::string problem_;
 };
 
