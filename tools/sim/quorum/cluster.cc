@@ -67,6 +67,16 @@ void Cluster::drift(int node, int per_thousand) {
   at(node).drift = per_thousand;
 }
 
+void Cluster::jump(int node, Duration by) {
+  const Instant now_there = local(node);
+  at(node).drift_from = now_;
+  at(node).local_from = now_there + by;
+  // A timer that waits for the kernel fires at once, or later than it was meant to.
+  if (!is_up(node)) return;
+  at(node).tick_at = Instant::never();
+  settle(node);
+}
+
 void Cluster::schedule(Instant when, Kind kind, int node, std::uint64_t argument) {
   queue_.push({when, ++order_, kind, node, replica(node).life(), argument});
 }
@@ -124,6 +134,11 @@ void Cluster::run(const Event& event) {
     case Kind::saved:
       if (!is_same_life) break;
       at(node).saving = false;
+      if (at(node).full_until > now_) {
+        ++tally_["refused_saves"];
+        crash(node);
+        break;
+      }
       replica(node).finish_save(local(node));
       break;
     case Kind::resume: {
@@ -168,21 +183,22 @@ void Cluster::start_writes(int node) {
   Node& each = at(node);
   if (each.writing == 0 && each.replica.disk().has_log_writes()) {
     each.writing = each.replica.disk().pending_count();
-    schedule(now_ + disk_time(node), Kind::log_written, node);
+    schedule(now_ + disk_time(node, false), Kind::log_written, node);
   }
   if (!each.saving && each.replica.disk().has_saves()) {
     each.saving = true;
-    schedule(now_ + disk_time(node), Kind::saved, node);
+    schedule(now_ + disk_time(node, true), Kind::saved, node);
   }
 }
 
-Duration Cluster::disk_time(int node) {
+Duration Cluster::disk_time(int node, bool is_save) {
   const Node& each = at(node);
   std::uint64_t us = each.disk.write_us / 2 + random_.below(each.disk.write_us + 1);
   if (each.disk.slow_one_in > 0 && random_.one_in(each.disk.slow_one_in))
     us += random_.below(each.disk.slow_ms * 1000 + 1);
-  const Duration hung = each.hung_until > now_ ? each.hung_until - now_ : Duration{};
-  return hung + microseconds(static_cast<std::int64_t>(us));
+  const Instant until = std::max(each.hung_until, is_save ? Instant{} : each.full_until);
+  const Duration held = until > now_ ? until - now_ : Duration{};
+  return held + microseconds(static_cast<std::int64_t>(us));
 }
 
 // --- Messages
@@ -233,7 +249,9 @@ void Cluster::crash(int node) {
   for (const Event& late : std::exchange(at(node).deferred, {})) {
     if (late.kind == Kind::message) messages_.erase(late.argument);
   }
-  tally_["lost_writes"] += replica(node).crash(random_);
+  const Disk::Fate fate = replica(node).crash(random_);
+  tally_["lost_writes"] += fate.lost;
+  tally_["torn_writes"] += fate.tore;
 }
 
 void Cluster::pause(int node, Duration span) {
@@ -248,6 +266,10 @@ void Cluster::resume(int node) {
 
 void Cluster::hang_disk(int node, Duration span) {
   at(node).hung_until = now_ + span;
+}
+
+void Cluster::fill_disk(int node, Duration span) {
+  at(node).full_until = now_ + span;
 }
 
 void Cluster::wipe(int node) {

@@ -61,11 +61,17 @@ class Cluster {
   void pause(int node, Duration span);
   void resume(int node);
   void hang_disk(int node, Duration span);
+  // It takes nothing more for so long: writes of the log wait, and a quorum-state that cannot be
+  // replaced ends the node.
+  void fill_disk(int node, Duration span);
   void fail_next_flush(int node) { at(node).fails = true; }
   void wipe(int node);  // of a node that is down
   DiskOptions& disk_options(int node) { return at(node).disk; }
   // A clock that runs that much too fast (or slow): parts per thousand.
   void drift(int node, int per_thousand);
+  // Its clock jumps, as over a suspended machine. Backwards it only seems to: the node's clock then
+  // stands still for so long.
+  void jump(int node, Duration by);
   // The leader of the newest epoch among those that run, or -1.
   int leader();
 
@@ -106,6 +112,7 @@ class Cluster {
     Instant local_from;  // of its clock, then
     Instant paused_until;
     Instant hung_until;
+    Instant full_until;
     Instant tick_at = Instant::never();
     std::size_t writing = 0;  // of its disk's pending writes
     bool saving = false;
@@ -124,7 +131,7 @@ class Cluster {
   void settle(int node);
   void start_writes(int node);
   void send(Message message);
-  Duration disk_time(int node);
+  Duration disk_time(int node, bool is_save);
   void note(std::uint64_t value);
   raft::CoreOptions core_options(int node);
 

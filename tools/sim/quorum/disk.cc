@@ -107,14 +107,15 @@ std::uint64_t Disk::finish_save() {
   return last.version;
 }
 
-std::size_t Disk::crash(Random& random) {
+Disk::Fate Disk::crash(Random& random) {
   const std::size_t pending = pending_.size();
-  const std::size_t landed = random.one_in(3) ? 0 : random.below(pending + 1);
+  const bool tore = pending > 0 && random.one_in(3);
+  const std::size_t landed = tore || random.one_in(3) ? 0 : random.below(pending + 1);
   finish_writes(landed);
   pending_.clear();
   if (!saves_.empty() && random.one_in(2)) finish_save();
   saves_.clear();
-  return pending - landed;
+  return {pending - landed, tore};
 }
 
 }  // namespace drave::simulation::quorum

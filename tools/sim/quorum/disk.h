@@ -3,7 +3,8 @@
 //
 // Two lanes, as in the real driver: `quorum-state` is replaced in one piece; all that concerns log
 // and snapshots goes through a journal, in order. A crash leaves of the journal's pending writes
-// some first ones, and the pending quorum-state or the old one.
+// some first ones, or of a group under way nothing at all, where its sectors tore; and the pending
+// quorum-state or the old one.
 
 #include <cstdint>
 #include <deque>
@@ -103,8 +104,12 @@ class Disk {
   // Pending writes fail: what they would have written is gone, though the pages look clean.
   void lose_writes() { pending_.clear(); }
   void lose_saves() { saves_.clear(); }
-  // Power or process are gone. Returns how many pending writes were lost.
-  std::size_t crash(Random& random);
+  // Power or process are gone.
+  struct Fate {
+    std::size_t lost = 0;  // pending writes
+    bool tore = false;     // the group under way is there in part, which its checksum tells
+  };
+  Fate crash(Random& random);
 
   const Log& log() const { return log_; }
   const raft::ElectionState& election() const { return election_; }

@@ -13,8 +13,9 @@ constexpr std::string_view kNames[] = {
     "fault_cut",          "fault_one_way_cut",
     "fault_partition",    "fault_lossy",
     "fault_pause",        "fault_slow_disk",
-    "fault_hung_disk",    "fault_failed_flush",
-    "fault_wipe",         "fault_drift",
+    "fault_hung_disk",    "fault_full_disk",
+    "fault_failed_flush", "fault_wipe",
+    "fault_drift",        "fault_clock_jump",
     "fault_snapshot",     "fault_add_voter",
     "fault_remove_voter", "fault_transfer",
     "fault_resign",       "fault_campaign",
@@ -96,6 +97,7 @@ void Faults::act(Kind kind) {
       cluster_.disk_options(node).slow_one_in = random_.one_in(2) ? 0 : 2 + random_.below(20);
       break;
     case hung_disk: cluster_.hang_disk(node, span(100, 8000)); break;
+    case full_disk: cluster_.fill_disk(node, span(200, 6000)); break;
     case failed_flush: cluster_.fail_next_flush(node); break;
     case wipe:
       if (!may_wipe(node)) break;
@@ -103,6 +105,9 @@ void Faults::act(Kind kind) {
       cluster_.wipe(node);
       break;
     case drift: cluster_.drift(node, static_cast<int>(random_.between(-150, 150))); break;
+    case clock_jump:
+      cluster_.jump(node, random_.one_in(2) ? span(10, 20'000) : Duration{} - span(10, 2000));
+      break;
     case snapshot: cluster_.snapshot(node, random_.one_in(2)); break;
     case add_voter: change_membership(true); break;
     case remove_voter: change_membership(false); break;
@@ -306,6 +311,7 @@ std::vector<int> Faults::heal_a_majority() {
   for (int i = 0; i < cluster_.size(); ++i) {
     cluster_.drift(i, 0);
     cluster_.hang_disk(i, {});
+    cluster_.fill_disk(i, {});
     cluster_.disk_options(i).slow_one_in = 0;
     if (std::find(healed.begin(), healed.end(), i) != healed.end()) {
       if (cluster_.is_paused(i)) cluster_.resume(i);

@@ -2,7 +2,7 @@
 // Scenario `quorum`: the consensus core alone, three to seven of them with virtual disks, clocks
 // and links; then a majority is healed for good and must get on.
 //
-// Invariants: those of quorum/checker.h, and no-progress, watermarks-differ.
+// Invariants: those of quorum/checker.h, and no-progress.
 
 #include "tools/sim/scenario.h"
 
@@ -38,10 +38,30 @@ inline constexpr Floor kQuorumFloors[] = {
     {"sent_end_epoch", 100},
     {"sent_fetch", 100},
     {"sent_fetch_snapshot", 100},
-    {"fault_pause", 50},
-    {"fault_hung_disk", 50},
-    {"fault_drift", 50},
-    {"fault_transfer", 50},
+    {"changes_done", 100},
+    {"changes_refused", 20},
+    {"torn_writes", 100},
+    {"refused_saves", 5},
+    {"fault_crash", 100},
+    {"fault_crash_while_writing", 100},
+    {"fault_cut", 100},
+    {"fault_one_way_cut", 100},
+    {"fault_partition", 100},
+    {"fault_lossy", 100},
+    {"fault_pause", 100},
+    {"fault_slow_disk", 100},
+    {"fault_hung_disk", 100},
+    {"fault_full_disk", 100},
+    {"fault_failed_flush", 100},
+    {"fault_wipe", 100},
+    {"fault_drift", 100},
+    {"fault_clock_jump", 100},
+    {"fault_snapshot", 100},
+    {"fault_add_voter", 100},
+    {"fault_remove_voter", 100},
+    {"fault_transfer", 100},
+    {"fault_resign", 100},
+    {"fault_campaign", 100},
     {"relapses", 1},
 };
 

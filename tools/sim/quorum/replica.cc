@@ -33,7 +33,7 @@ void Replica::boot(Instant now, raft::CoreOptions options) {
   perform(nullptr);
 }
 
-std::size_t Replica::crash(Random& random) {
+Disk::Fate Replica::crash(Random& random) {
   core_.reset();
   pending_.clear();
   outbox_.clear();

@@ -46,8 +46,8 @@ class Replica {
 
   // Starts from what the disk holds. `options` lacks `self` only.
   void boot(Instant now, raft::CoreOptions options);
-  // The process is gone. Returns how many unflushed writes went with it.
-  std::size_t crash(Random& random);
+  // The process is gone, and with it what its disk had not finished.
+  Disk::Fate crash(Random& random);
   // The disk is replaced by an empty one of another identity, formatted to join; not running.
   void wipe(Uuid directory_id);
   // What the disk holds before the first boot: records of these epochs, the same on every node that
