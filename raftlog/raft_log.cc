@@ -7,9 +7,12 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "io/file.h"
+#include "io/scope.h"
+#include "io/sync.h"
 #include "protocol/batch_builder.h"
 #include "protocol/control_record.h"
 #include "protocol/record_frame.h"
+#include "raftlog/describe_quorum.h"
 #include "raftlog/quorum_state.h"
 
 namespace drave::raft {
@@ -17,6 +20,8 @@ namespace drave::raft {
 namespace {
 
 constexpr std::size_t kReplayReadBytes = 1 << 20;
+// A batch of proposals ends at about this size.
+constexpr std::size_t kProposedBatchBytes = 1 << 20;
 constexpr OffsetAndEpoch kNoSnapshot{-1, -1};
 constexpr OffsetAndEpoch kBootstrapSnapshot{0, 0};
 
@@ -38,24 +43,34 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
         options_(std::move(options)),
         listener_(listener),
         path_(std::move(path)),
-        changed_(loop) {}
+        changed_(loop),
+        flush_(*this),
+        scope_(loop) {}
   ~RaftLogImpl() override {
     if (log_ != nullptr) log_->set_observer(nullptr);
   }
 
-  io::Task<Result<void>> start(segments::LogDirectory& directory);
+  // With a journal of its own in `directory`, or in `shared`.
+  io::Task<Result<void>> open(segments::LogDirectory* directory, segments::LogShard* shared);
 
-  io::Task<Result<void>> lead() override;
-  bool is_leader() const override { return core_->is_leader(); }
+  void start() override { scope_.spawn(lead()); }
+  bool is_leader() const override { return leading_; }
   LeaderEpoch epoch() const override { return core_->epoch(); }
   Offset end() const override { return log_->end(); }
   Offset log_start() const override { return log_->log_start(); }
   Offset high_watermark() const override { return core_->high_watermark(); }
   std::int16_t kraft_version() const override { return kraft_version_; }
   const std::vector<Voter>& voters() const override { return voters_; }
+  std::int16_t kraft_version_at(Offset) const override { return kraft_version_; }
+  std::vector<Voter> voters_at(Offset) const override { return voters_; }
+  std::optional<Voter> leader_node() const override;
   QuorumStatus status() const override;
   io::Task<Result<Offset>> append(std::vector<ByteView> values) override;
   io::Task<Result<void>> committed(Offset end) override;
+  void propose(Proposal& proposal) override;
+  io::Task<Result<void>> transfer(NodeId) override {
+    co_return failure(Errc::invalid, "this node is the only voter");
+  }
   io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
                                         std::vector<std::uint8_t> bytes) override;
   OffsetAndEpoch latest_snapshot() const override {
@@ -63,6 +78,43 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
   }
   std::int64_t bytes_since_snapshot() const override { return bytes_since_snapshot_; }
   io::Task<Result<void>> stop() override;
+
+  io::Task<protocol::OwnedMessage<protocol::VoteResponse>> vote(const protocol::VoteRequest&,
+                                                                std::int16_t) override {
+    return refuse<protocol::VoteResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::BeginQuorumEpochResponse>> begin_quorum_epoch(
+      const protocol::BeginQuorumEpochRequest&, std::int16_t) override {
+    return refuse<protocol::BeginQuorumEpochResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::EndQuorumEpochResponse>> end_quorum_epoch(
+      const protocol::EndQuorumEpochRequest&, std::int16_t) override {
+    return refuse<protocol::EndQuorumEpochResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::FetchResponse>> fetch(const protocol::FetchRequest&,
+                                                                  std::int16_t) override {
+    return refuse<protocol::FetchResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::FetchSnapshotResponse>> fetch_snapshot(
+      const protocol::FetchSnapshotRequest&, std::int16_t) override {
+    return refuse<protocol::FetchSnapshotResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::AddRaftVoterResponse>> add_raft_voter(
+      const protocol::AddRaftVoterRequest&, std::int16_t) override {
+    return refuse<protocol::AddRaftVoterResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::RemoveRaftVoterResponse>> remove_raft_voter(
+      const protocol::RemoveRaftVoterRequest&, std::int16_t) override {
+    return refuse<protocol::RemoveRaftVoterResponse>();
+  }
+  io::Task<protocol::OwnedMessage<protocol::UpdateRaftVoterResponse>> update_raft_voter(
+      const protocol::UpdateRaftVoterRequest&, std::int16_t) override {
+    return refuse<protocol::UpdateRaftVoterResponse>();
+  }
+  protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
+      const protocol::DescribeQuorumRequest& request, std::int16_t version) override {
+    return describe_quorum_answer(status(), leading_, request, version);
+  }
 
   void on_durable_end_advanced(Offset durable_end) override;
   void on_log_fenced(const Error& error) override;
@@ -73,6 +125,29 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
     std::int64_t size = 0;
     TimestampMs written_ms = 0;
   };
+
+  // Appends what was proposed in this pass.
+  struct Flush : io::Ready {
+    explicit Flush(RaftLogImpl& of) : log(of) {
+      run = [](io::Ready& item) { static_cast<Flush&>(item).log.append_proposed(); };
+    }
+    RaftLogImpl& log;
+  };
+  using Proposals = IntrusiveList<Proposal, ProposalTag>;
+
+  // A quorum of one serves no others.
+  template <class Response>
+  static io::Task<protocol::OwnedMessage<Response>> refuse() {
+    protocol::OwnedMessage<Response> answer;
+    answer.message.error_code = static_cast<std::int16_t>(ErrorCode::invalid_request);
+    co_return answer;
+  }
+  io::Task<void> lead();
+  io::Task<Result<void>> become_leader();
+  void resign();
+  void append_proposed();
+  io::Task<void> append_when_there_is_room();
+  void end_proposals(Proposals& proposals, Offset end, const Error* error);
 
   std::string file(std::string_view name) const { return io::join_path(path_, name); }
   io::Task<Result<void>> find_snapshots();
@@ -96,8 +171,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
   io::Loop& loop_;
   RaftOptions options_;
   RaftListener& listener_;
-  std::string path_;  // of the log's directory
-  std::unique_ptr<segments::LogShard> shard_;
+  std::string path_;                           // of the log's directory
+  std::unique_ptr<segments::LogShard> shard_;  // null: the log is in another's
   segments::PartitionLog* log_ = nullptr;
   std::unique_ptr<Core> core_;       // null until the log is known
   Effects effects_;                  // of the core's last step
@@ -108,15 +183,26 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver {
   bool voters_replicated_ = false;  // by the log or a snapshot of it, not just by formatting
   std::int64_t bytes_since_snapshot_ = 0;
   std::vector<std::uint8_t> epoch_batch_;  // the first of the epoch that this node leads
+  bool leading_ = false;
+  Flush flush_;
+  Proposals proposed_;
+  Proposals uncommitted_;  // appended
+  bool waits_for_room_ = false;
+  io::Scope scope_;
   std::optional<Error> failed_;
   bool stopped_ = false;
 };
 
 // --- Start
 
-io::Task<Result<void>> RaftLogImpl::start(segments::LogDirectory& directory) {
-  CO_TRY(shard_, co_await directory.start_metadata_shard(loop_, options_.log));
-  log_ = shard_->find({kMetadataTopicId, 0});
+io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
+                                         segments::LogShard* shared) {
+  if (directory != nullptr) {
+    CO_TRY(shard_, co_await directory->start_metadata_shard(loop_, options_.log));
+    log_ = shard_->find(options_.id);
+  } else {
+    CO_TRY(log_, co_await shared->open_or_create({options_.topic, options_.id, options_.log}));
+  }
   ASSERT(log_ != nullptr);
   log_->set_observer(this);
   if (!options_.static_voters.empty()) voters_ = options_.static_voters;
@@ -301,7 +387,19 @@ io::Task<Result<ElectionState>> RaftLogImpl::read_state() {
 
 // --- Leading
 
-io::Task<Result<void>> RaftLogImpl::lead() {
+io::Task<void> RaftLogImpl::lead() {
+  const Result<void> led = co_await become_leader();
+  if (!led) {
+    if (!stopped_) listener_.on_failed(led.error());
+    co_return;
+  }
+  if (stopped_) co_return;
+  leading_ = true;
+  listener_.on_leader_changed(options_.node_id, core_->epoch());
+  listener_.on_leading(core_->epoch());
+}
+
+io::Task<Result<void>> RaftLogImpl::become_leader() {
   CO_TRY_VOID(co_await win_election());
   if (!core_->is_leader()) co_return std::unexpected(gone());
   const protocol::BatchView batch = *protocol::parse_batch(epoch_batch_);
@@ -399,11 +497,68 @@ io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
   co_return Result<void>{};
 }
 
+// --- Proposals
+
+void RaftLogImpl::propose(Proposal& proposal) {
+  if (proposed_.empty() && !waits_for_room_) loop_.post(flush_);
+  proposed_.push_back(proposal);
+}
+
+void RaftLogImpl::append_proposed() {
+  while (!proposed_.empty() && !waits_for_room_) {
+    if (failed_.has_value() || !leading_) {
+      const Error error = gone();
+      end_proposals(proposed_, INT64_MAX, &error);
+      return;
+    }
+    protocol::BatchOptions options;
+    options.leader_epoch = core_->epoch();
+    protocol::BatchBuilder batch(options);
+    const TimestampMs now = loop_.wall_now();
+    Proposals taken;
+    while (!proposed_.empty() && batch.size_bytes() < kProposedBatchBytes) {
+      Proposal& next = proposed_.pop_front();
+      batch.append(now, std::nullopt, next.value);
+      next.end = log_->end() + batch.record_count();
+      taken.push_back(next);
+    }
+    const bool is_too_large = batch.size_bytes() > kBatchBytesMax;
+    const Result<Offset> end = is_too_large ? failure(Errc::too_large, "a record is too large")
+                                            : append_batch(std::move(batch).finish());
+    if (end) {
+      while (!taken.empty()) uncommitted_.push_back(taken.pop_front());
+    } else if (end.error().code == Errc::busy) {
+      while (!proposed_.empty()) taken.push_back(proposed_.pop_front());
+      while (!taken.empty()) proposed_.push_back(taken.pop_front());
+      waits_for_room_ = true;
+      scope_.spawn(append_when_there_is_room());
+    } else {
+      end_proposals(taken, INT64_MAX, &end.error());
+    }
+  }
+}
+
+io::Task<void> RaftLogImpl::append_when_there_is_room() {
+  co_await log_->room().wait();
+  waits_for_room_ = false;
+  append_proposed();
+}
+
+void RaftLogImpl::end_proposals(Proposals& proposals, Offset end, const Error* error) {
+  Proposals ended;  // what done() proposes comes behind them
+  while (!proposals.empty() && proposals.front().end <= end) ended.push_back(proposals.pop_front());
+  while (!ended.empty()) {
+    Proposal& proposal = ended.pop_front();
+    proposal.done(proposal, error);
+  }
+}
+
 void RaftLogImpl::on_durable_end_advanced(Offset durable_end) {
   if (core_ == nullptr) return;
   step(Flushed{core_->log().generation(), durable_end});
   if (!effects_.high_watermark_moved) return;
   changed_.wake_all();
+  end_proposals(uncommitted_, core_->high_watermark(), nullptr);
   listener_.on_high_watermark(core_->high_watermark());
 }
 
@@ -412,6 +567,23 @@ void RaftLogImpl::on_log_fenced(const Error& error) {
   failed_ = Error{Errc::fenced, error.system, error.context};
   if (core_ != nullptr) step(DiskFailed{});
   changed_.wake_all();
+  resign();
+  listener_.on_failed(*failed_);
+}
+
+void RaftLogImpl::resign() {
+  if (!leading_) return;
+  leading_ = false;
+  const Error error = gone();
+  end_proposals(uncommitted_, INT64_MAX, &error);
+  listener_.on_resigned(core_->high_watermark());
+}
+
+std::optional<Voter> RaftLogImpl::leader_node() const {
+  for (const Voter& voter : voters_) {
+    if (voter.id == core_->leader()) return voter;
+  }
+  return std::nullopt;
 }
 
 QuorumStatus RaftLogImpl::status() const {
@@ -476,7 +648,7 @@ io::Task<void> RaftLogImpl::drop_old_snapshots() {
 }
 
 io::Task<Result<void>> RaftLogImpl::stop() {
-  if (stopped_ || shard_ == nullptr) co_return Result<void>{};
+  if (stopped_ || log_ == nullptr) co_return Result<void>{};
   stopped_ = true;
   // What was appended is waited for before the leader goes.
   if (core_ != nullptr && core_->is_leader() && !failed_.has_value() &&
@@ -484,10 +656,30 @@ io::Task<Result<void>> RaftLogImpl::stop() {
     [[maybe_unused]] const Result<void> flushed = co_await committed(log_->end());
   }
   if (core_ != nullptr) step(Resign{});
+  resign();
+  append_proposed();
   changed_.wake_all();
+  log_->room().wake_all();
+  co_await scope_.join();
   log_->set_observer(nullptr);
   log_ = nullptr;
+  if (shard_ == nullptr) co_return Result<void>{};
   co_return co_await shard_->stop();
+}
+
+io::Task<Result<std::unique_ptr<RaftLog>>> open_in(io::Loop& loop,
+                                                   segments::LogDirectory* directory,
+                                                   segments::LogShard* shared,
+                                                   std::string directory_path, RaftOptions options,
+                                                   RaftListener& listener) {
+  std::string path =
+      io::join_path(directory_path, fmt::format("{}-{}", options.topic, options.id.partition));
+  auto opened = std::make_unique<RaftLogImpl>(loop, std::move(options), listener, std::move(path));
+  if (Result<void> started = co_await opened->open(directory, shared); !started) {
+    [[maybe_unused]] const Result<void> stopped = co_await opened->stop();
+    co_return std::unexpected(started.error());
+  }
+  co_return std::unique_ptr<RaftLog>(std::move(opened));
 }
 
 }  // namespace
@@ -496,13 +688,14 @@ io::Task<Result<std::unique_ptr<RaftLog>>> RaftLog::open(io::Loop& loop,
                                                          segments::LogDirectory& directory,
                                                          RaftOptions options,
                                                          RaftListener& listener) {
-  const std::string path = io::join_path(directory.path(), fmt::format("{}-0", kMetadataTopic));
-  auto opened = std::make_unique<RaftLogImpl>(loop, std::move(options), listener, path);
-  if (Result<void> started = co_await opened->start(directory); !started) {
-    [[maybe_unused]] const Result<void> stopped = co_await opened->stop();
-    co_return std::unexpected(started.error());
-  }
-  co_return std::unique_ptr<RaftLog>(std::move(opened));
+  return open_in(loop, &directory, nullptr, directory.path(), std::move(options), listener);
+}
+
+io::Task<Result<std::unique_ptr<RaftLog>>> RaftLog::open(io::Loop& loop, segments::LogShard& shard,
+                                                         std::string directory_path,
+                                                         RaftOptions options,
+                                                         RaftListener& listener) {
+  return open_in(loop, nullptr, &shard, std::move(directory_path), std::move(options), listener);
 }
 
 }  // namespace drave::raft

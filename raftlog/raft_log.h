@@ -1,26 +1,46 @@
 #pragma once
-// The replicated log `__cluster_metadata-0`: the consensus core (core/core.h) with its disk.
+// A replicated log, `__cluster_metadata-0` unless it is told otherwise: the consensus core
+// (core/core.h) with its disk and its peers.
 //
-// Owns the log (with a journal of its own), the file `quorum-state` and the `.checkpoint` files in
-// the log's directory. Lives on shard 0. Files are Kafka's, byte for byte.
+// Owns the log's file `quorum-state` and its `.checkpoint` files, in the log's directory, and the
+// connections to the other replicas. Lives on one loop, the log's. Files are Kafka's, byte for
+// byte, and so is what it says to others.
 //
-// This version runs a quorum of one: open() refuses a voter set with others in it. What is handed
-// to the listener is committed. Alone, that is all of the durable log: whatever leads next begins
-// with it.
+// What it guarantees:
+// - What the listener is given, and what append() or propose() report as committed, is on the disks
+//   of a majority of the voters. A quorum of one commits what it has flushed.
+// - The listener of every node is given the same batches in the same order; what this node appended
+//   itself while it led counts as given.
+// - A restarted node gives its listener the newest snapshot at once, and what the log holds behind
+//   it as soon as a leader says how much of it is committed (alone: at once).
+// - After a failed write the log is fenced: nothing more is committed, nothing more is said, every
+//   wait ends with Errc::fenced, and the node must end (RaftListener::on_failed).
 //
-// After a failed write the log is fenced: nothing more is committed, every wait ends with
-// Errc::fenced, and the node must end.
+// Order of calls: open(), start(), ..., stop(). Handlers of requests may be called from open() to
+// stop(); what waits in them is answered when it stops.
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/ids.h"
+#include "base/intrusive_list.h"
 #include "base/result.h"
 #include "io/loop.h"
-#include "io/sync.h"
+#include "io/operation.h"
 #include "io/task.h"
+#include "protocol/messages/add_raft_voter.h"
+#include "protocol/messages/begin_quorum_epoch.h"
+#include "protocol/messages/describe_quorum.h"
+#include "protocol/messages/end_quorum_epoch.h"
+#include "protocol/messages/fetch.h"
+#include "protocol/messages/fetch_snapshot.h"
+#include "protocol/messages/remove_raft_voter.h"
+#include "protocol/messages/update_raft_voter.h"
+#include "protocol/messages/vote.h"
+#include "protocol/owned_message.h"
 #include "protocol/record_batch.h"
 #include "raftlog/core/core.h"
 #include "raftlog/snapshot.h"
@@ -32,28 +52,58 @@ inline constexpr std::string_view kMetadataTopic = "__cluster_metadata";
 // Kafka's bound of one batch of the metadata log.
 inline constexpr std::size_t kBatchBytesMax = 8 << 20;
 
+// controller.quorum.*.ms, with Kafka's defaults.
+struct QuorumTimers {
+  Duration election_timeout = seconds(1);
+  Duration election_backoff_max = seconds(1);
+  Duration fetch_timeout = seconds(2);
+  Duration request_timeout = seconds(2);
+  Duration retry_backoff = milliseconds(20);
+};
+
 struct RaftOptions {
+  std::string cluster_id;  // a request that names another is refused; empty: none is
   NodeId node_id = -1;
-  Uuid directory_id;  // of the metadata log's directory
-  std::vector<Voter>
-      static_voters;        // of a static quorum (kraft.version 0); empty: the log knows them
-  VoterEndpoint endpoint;   // where this controller is reached; kept up to date in the voter set
+  Uuid directory_id;       // of the log's directory
+  bool voter_role = true;  // process.roles has `controller`; false: an observer for ever
+  bool auto_join = false;  // controller.quorum.auto.join.enable: an observer asks to be a voter
+  // Of a static quorum (kraft.version 0), with their endpoints; empty: the log knows them.
+  std::vector<Voter> static_voters;
+  // controller.quorum.bootstrap.servers: who may know the leader. Looked up anew on each attempt.
+  std::vector<io::SocketAddress> bootstrap_servers;
+  VoterEndpoint endpoint;  // where this controller is reached; kept up to date in the voter set
+  QuorumTimers timers;
+
+  std::string topic{kMetadataTopic};
+  TopicIdPartition id{kMetadataTopicId, 0};
   segments::LogConfig log;  // its retention counts for nothing: snapshots decide
-  std::int64_t retention_bytes = 100
-                                 << 20;  // of log and snapshots; beyond, the oldest snapshot goes
+  // Of log and snapshots; beyond, the oldest snapshot goes.
+  std::int64_t retention_bytes = 100 << 20;
   std::int64_t retention_ms = 7LL * 24 * 3600 * 1000;
 };
 
-// Who applies what is committed. Called on shard 0, never from within a call into the RaftLog but
-// open().
+// Who applies what is committed. Called on the log's loop, never from within a call into the
+// RaftLog but open(). An error from it ends the log (on_failed).
 class RaftListener {
  public:
-  // Everything applied so far is replaced by a snapshot's batches (checked).
+  // Everything applied so far is replaced by a snapshot's batches (checked): at start, and when the
+  // leader's was loaded because the log does not reach so far back.
   virtual Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) = 0;
-  // The next committed batch, data or control (checked). Not called for what append() was given.
+  // The next committed batch, data or control (checked). Not called for what was appended by this
+  // node between on_leading() and on_resigned().
   virtual Result<void> on_batch(const protocol::BatchView& batch) = 0;
-  // A leader's high watermark has moved.
+  // Committed up to here, and given to on_batch().
   virtual void on_high_watermark(Offset high_watermark) = 0;
+  // This node leads; its epoch's first batch is committed and, with everything before it, has been
+  // given to on_batch(). Appends may begin.
+  virtual void on_leading(LeaderEpoch epoch) = 0;
+  // It leads no more. Of what it appended, that below `committed` counts; from there on batches
+  // come by on_batch() again, whoever wrote them, and what was appended may be among them.
+  virtual void on_resigned(Offset committed) = 0;
+  // -1: not known.
+  virtual void on_leader_changed(NodeId leader, LeaderEpoch epoch) = 0;
+  // The log is of no use any more: a disk that failed, a log that contradicts what is committed.
+  virtual void on_failed(const Error& error) = 0;
 
  protected:
   ~RaftListener() = default;
@@ -75,46 +125,100 @@ struct QuorumStatus {
   std::vector<Voter> nodes;  // the voters with their endpoints
 };
 
+// A value that is to be replicated. Lives in its owner, and stays where it is until done().
+struct Proposal : ListLink<struct ProposalTag> {
+  ByteView value;   // of a record; valid until done()
+  Offset end = -1;  // behind it, once it is appended
+  // Called once, from the log's loop, unlinked; it may propose again and may destroy the proposal.
+  // `error` null: committed. Errc::closed: this node does not lead (any more); what was appended
+  // may be committed all the same. Errc::fenced, Errc::too_large.
+  void (*done)(Proposal&, const Error* error) = nullptr;
+};
+
 class RaftLog {
  public:
   virtual ~RaftLog() = default;
 
-  // Opens the log, hands the newest whole snapshot and all batches behind it to the listener.
-  // Errors: corrupt (a snapshot or the log, with its file), unsupported (a quorum of others),
-  // invalid (this node is not the voter that the log names), io.
+  // Opens the metadata log of `directory`, with a journal of its own. Hands the newest whole
+  // snapshot to the listener; a quorum of one also hands over all batches behind it.
+  // Errors: corrupt (a snapshot or the log, with its file), invalid (no voters are known and no
+  // bootstrap servers; or the only voter is this node with another directory), io.
   static io::Task<Result<std::unique_ptr<RaftLog>>> open(io::Loop& loop,
                                                          segments::LogDirectory& directory,
                                                          RaftOptions options,
                                                          RaftListener& listener);
+  // The same with a log (options.topic, options.id) of a shard that others use, too: several groups
+  // share its journal. `directory_path` is the log directory's. The shard outlives the RaftLog.
+  static io::Task<Result<std::unique_ptr<RaftLog>>> open(io::Loop& loop, segments::LogShard& shard,
+                                                         std::string directory_path,
+                                                         RaftOptions options,
+                                                         RaftListener& listener);
+  // Elections, fetching and delivery begin. A quorum of one elects itself.
+  virtual void start() = 0;
 
-  // Wins an election in a new epoch; returns when the epoch's first batch is committed.
-  virtual io::Task<Result<void>> lead() = 0;
-
-  virtual bool is_leader() const = 0;
+  virtual bool is_leader() const = 0;  // from on_leading() to on_resigned()
   virtual LeaderEpoch epoch() const = 0;
   virtual Offset end() const = 0;
   virtual Offset log_start() const = 0;
   virtual Offset high_watermark() const = 0;  // -1: unknown
   virtual std::int16_t kraft_version() const = 0;
   virtual const std::vector<Voter>& voters() const = 0;
+  // For a snapshot of what ends at `offset`: a later set may not be committed yet.
+  virtual std::int16_t kraft_version_at(Offset offset) const = 0;
+  virtual std::vector<Voter> voters_at(Offset offset) const = 0;
+  // The leader of epoch() with what is known of its endpoints; nothing: no leader is known.
+  virtual std::optional<Voter> leader_node() const = 0;
   virtual QuorumStatus status() const = 0;
 
+  // --- Leading
   // Appends one batch of metadata records with these values at end(), in the own epoch; returns its
   // end offset, appended and not yet committed. Suspends only while the journal is full; the caller
   // lets one append run at a time. Errors: fenced, closed (does not lead), too_large.
   virtual io::Task<Result<Offset>> append(std::vector<ByteView> values) = 0;
   // Returns when [.., end) is committed. Errors: fenced, closed (stopped or resigned before).
   virtual io::Task<Result<void>> committed(Offset end) = 0;
+  // The fast way: what is proposed in one pass becomes one batch. Nothing is allocated per
+  // proposal. Not mixed with append(). done() is never called from within.
+  virtual void propose(Proposal& proposal) = 0;
+  // Hands leadership to this voter; returns when this node does not lead any more. Errors: closed
+  // (does not lead), invalid (no such voter), timed_out (it could not catch up in time).
+  virtual io::Task<Result<void>> transfer(NodeId voter) = 0;
 
+  // --- Snapshots
   // Writes a snapshot, durable on return, then drops the snapshots and the part of the log that
-  // retention no longer wants. `id.offset` is at most the high watermark.
+  // retention no longer wants. `id.offset` is at most the high watermark and was delivered.
   virtual io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
                                                 std::vector<std::uint8_t> bytes) = 0;
   virtual OffsetAndEpoch latest_snapshot() const = 0;  // {-1, -1}: none
-  // Bytes of batches appended behind latest_snapshot().
+  // Bytes of committed batches behind latest_snapshot().
   virtual std::int64_t bytes_since_snapshot() const = 0;
 
-  // Resigns, writes everything to segments and closes the journal.
+  // --- Requests of others, answered as KRaft answers them, in every version that Kafka 4.3
+  // accepts. A request is kept by the caller until its task has ended. Records and text of an
+  // answer belong to it.
+  virtual io::Task<protocol::OwnedMessage<protocol::VoteResponse>> vote(
+      const protocol::VoteRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::BeginQuorumEpochResponse>> begin_quorum_epoch(
+      const protocol::BeginQuorumEpochRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::EndQuorumEpochResponse>> end_quorum_epoch(
+      const protocol::EndQuorumEpochRequest& request, std::int16_t version) = 0;
+  // Of replicas; waits up to max_wait_ms for something to send.
+  virtual io::Task<protocol::OwnedMessage<protocol::FetchResponse>> fetch(
+      const protocol::FetchRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::FetchSnapshotResponse>> fetch_snapshot(
+      const protocol::FetchSnapshotRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::AddRaftVoterResponse>> add_raft_voter(
+      const protocol::AddRaftVoterRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::RemoveRaftVoterResponse>> remove_raft_voter(
+      const protocol::RemoveRaftVoterRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::UpdateRaftVoterResponse>> update_raft_voter(
+      const protocol::UpdateRaftVoterRequest& request, std::int16_t version) = 0;
+  virtual protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
+      const protocol::DescribeQuorumRequest& request, std::int16_t version) = 0;
+
+  // A leader waits until what it appended is committed (for a while), hands over to the best
+  // successor and tells the others; then everything is written to segments and the journal is
+  // closed (unless the shard is another's). Ends all waits.
   virtual io::Task<Result<void>> stop() = 0;
 };
 

@@ -4,7 +4,6 @@
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "broker/controller/describe_quorum.h"
 #include "io/file.h"
 #include "io/scope.h"
 #include "io/sync.h"
@@ -57,6 +56,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
         ahead_(loader_.image()),
         published_(loader_.image()),
         deciding_(loop, 1),
+        leadership_(loop),
         commit_(loop),
         published_changed_(loop),
         scope_(loop) {}
@@ -88,7 +88,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
   io::Task<Result<ProducerIdBlock>> allocate_producer_ids() override;
   OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
       const protocol::DescribeQuorumRequest& request, std::int16_t version) override {
-    return describe_quorum_answer(raft_->status(), raft_->is_leader(), request, version);
+    return raft_->describe_quorum(request, version);
   }
   io::Task<void> stop() override;
 
@@ -104,6 +104,17 @@ class Controller final : public QuorumController, public raft::RaftListener {
     return {};
   }
   void on_high_watermark(Offset) override { commit_.wake_all(); }
+  void on_leading(LeaderEpoch) override {
+    leads_ = true;
+    leadership_.wake_all();
+  }
+  void on_resigned(Offset) override { leads_ = false; }
+  void on_leader_changed(NodeId, LeaderEpoch) override {}
+  void on_failed(const Error& error) override {
+    failed_ = error;
+    leadership_.wake_all();
+    commit_.wake_all();
+  }
 
  private:
   // Appended, not yet published.
@@ -166,9 +177,12 @@ class Controller final : public QuorumController, public raft::RaftListener {
   std::deque<Pending> pending_;
   ImagePtr published_;
   Offset published_end_ = 0;
+  bool leads_ = false;  // the quorum
   bool active_ = false;
+  std::optional<Error> failed_;  // the metadata log has
   std::int64_t broker_epoch_ = -1;
   io::Semaphore deciding_;           // one decision at a time
+  io::WaitQueue leadership_;         // leads_ or failed_ has changed
   io::WaitQueue commit_;             // something to publish, or the end
   io::WaitQueue published_changed_;  // published_end_ moved, or never will again
   bool publishing_ = false;
@@ -223,7 +237,9 @@ io::Task<Result<RecordList>> Controller::read_bootstrap() {
 }
 
 io::Task<Result<void>> Controller::activate() {
-  CO_TRY_VOID(co_await raft_->lead());
+  raft_->start();
+  while (!leads_ && !failed_.has_value()) co_await leadership_.wait();
+  if (failed_.has_value()) co_return std::unexpected(*failed_);
   const bool dangling = loader_.in_transaction();
   ahead_end_ = raft_->end();
   pending_.push_back({ahead_end_, ahead_});
@@ -465,7 +481,8 @@ bool Controller::wants_snapshot() const {
 io::Task<void> Controller::write_snapshot(ImagePtr image) {
   const OffsetAndEpoch last = image->last_contained();
   raft::SnapshotBuilder snapshot(last.epoch, image->last_contained_timestamp(),
-                                 raft_->kraft_version(), raft_->voters(), loop_.wall_now());
+                                 raft_->kraft_version_at(last.offset + 1),
+                                 raft_->voters_at(last.offset + 1), loop_.wall_now());
   metadata::ImageRecords source(image);
   RecordList records;
   while (source.next(records)) {

@@ -1,17 +1,17 @@
-#include "broker/controller/describe_quorum.h"
+#include "raftlog/describe_quorum.h"
 
 #include "protocol/error_code.h"
 
-namespace drave::broker {
+namespace drave::raft {
 
 namespace {
 
 using Response = protocol::DescribeQuorumResponse;
 using protocol::ErrorCode;
 
-void fill_replicas(const std::vector<raft::ReplicaStatus>& from, std::int16_t version,
+void fill_replicas(const std::vector<ReplicaStatus>& from, std::int16_t version,
                    std::vector<Response::ReplicaState>& to) {
-  for (const raft::ReplicaStatus& replica : from) {
+  for (const ReplicaStatus& replica : from) {
     auto& state = to.emplace_back();
     state.replica_id = replica.key.id;
     if (version >= 2) state.replica_directory_id = replica.key.directory_id;
@@ -29,8 +29,8 @@ void refuse(Response::PartitionData& partition, ErrorCode code) {
 }  // namespace
 
 protocol::OwnedMessage<Response> describe_quorum_answer(
-    const raft::QuorumStatus& status, bool is_leader,
-    const protocol::DescribeQuorumRequest& request, std::int16_t version) {
+    const QuorumStatus& status, bool is_leader, const protocol::DescribeQuorumRequest& request,
+    std::int16_t version) {
   protocol::OwnedMessage<Response> answer;
   bool described = false;
   for (const auto& asked : request.topics) {
@@ -39,7 +39,7 @@ protocol::OwnedMessage<Response> describe_quorum_answer(
     for (const auto& asked_partition : asked.partitions) {
       auto& partition = topic.partitions.emplace_back();
       partition.partition_index = asked_partition.partition_index;
-      if (asked.topic_name != raft::kMetadataTopic || asked_partition.partition_index != 0) {
+      if (asked.topic_name != kMetadataTopic || asked_partition.partition_index != 0) {
         refuse(partition, ErrorCode::unknown_topic_or_partition);
         continue;
       }
@@ -56,14 +56,14 @@ protocol::OwnedMessage<Response> describe_quorum_answer(
     }
   }
   if (version < 2 || !described) return answer;
-  for (const raft::Voter& voter : status.nodes) {
+  for (const Voter& voter : status.nodes) {
     auto& node = answer.message.nodes.emplace_back();
     node.node_id = voter.id;
-    for (const raft::VoterEndpoint& endpoint : voter.endpoints)
+    for (const VoterEndpoint& endpoint : voter.endpoints)
       node.listeners.push_back(
           {answer.keep(endpoint.name), answer.keep(endpoint.host), endpoint.port});
   }
   return answer;
 }
 
-}  // namespace drave::broker
+}  // namespace drave::raft

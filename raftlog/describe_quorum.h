@@ -5,10 +5,10 @@
 #include "protocol/owned_message.h"
 #include "raftlog/raft_log.h"
 
-namespace drave::broker {
+namespace drave::raft {
 
 protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum_answer(
-    const raft::QuorumStatus& status, bool is_leader,
-    const protocol::DescribeQuorumRequest& request, std::int16_t version);
+    const QuorumStatus& status, bool is_leader, const protocol::DescribeQuorumRequest& request,
+    std::int16_t version);
 
-}  // namespace drave::broker
+}  // namespace drave::raft
