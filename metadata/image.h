@@ -26,9 +26,14 @@ namespace drave::metadata {
 inline constexpr NodeId kLeaderUnchanged = -2;
 inline constexpr NodeId kNoLeader = -1;
 
+// Where a replica is when it is in none of its broker's directories.
+inline constexpr Uuid kDirectoryMigrating{0, 0};   // from before there were directory ids
+inline constexpr Uuid kDirectoryUnassigned{0, 1};  // its broker has a choice and will say
+inline constexpr Uuid kDirectoryLost{0, 2};        // in one that went offline
+
 struct PartitionImage {
   std::vector<NodeId> replicas;
-  std::vector<Uuid> directories;  // of the replicas, in their order; empty: unassigned
+  std::vector<Uuid> directories;  // of the replicas, in their order; empty: all kDirectoryMigrating
   std::vector<NodeId> isr;
   std::vector<NodeId> removing_replicas;
   std::vector<NodeId> adding_replicas;
@@ -107,6 +112,9 @@ struct RegistrationImage {
   bool in_controlled_shutdown = false;
   std::vector<Uuid> directories;
   std::optional<std::vector<Uuid>> cordoned_directories;  // nullopt: never said
+
+  // In service: may lead partitions and get new ones.
+  bool is_active() const { return !fenced && !in_controlled_shutdown; }
   bool operator==(const RegistrationImage&) const = default;
 };
 

@@ -4,6 +4,7 @@
 // only wanted validation.
 
 #include <cstdint>
+#include <string_view>
 
 #include "base/random.h"
 #include "metadata/config/topic_config.h"
@@ -19,6 +20,7 @@ struct ControllerContext {
   std::int32_t default_replication_factor = 1;
   bool delete_topic_enable = true;
   Random& random;  // ids and placement
+  std::string_view cluster_id = {};
 
   // The layers of a topic with these configs.
   ConfigLayers layers(const ConfigMap& topic) const {

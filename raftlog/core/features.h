@@ -35,6 +35,7 @@ namespace metadata_level {
 inline constexpr std::int16_t kMin = 7;                      // 3.3-IV3
 inline constexpr std::int16_t kRegisterBrokerV2 = 8;         // 3.4-IV0
 inline constexpr std::int16_t kScram = 11;                   // 3.5-IV2
+inline constexpr std::int16_t kNoEpochOfShrink = 12;         // 3.6-IV0
 inline constexpr std::int16_t kTransactions = 13;            // 3.6-IV1
 inline constexpr std::int16_t kControllerRegistration = 15;  // 3.7-IV0
 inline constexpr std::int16_t kDirectories = 17;             // 3.7-IV2

@@ -1,0 +1,290 @@
+#include "metadata/controller/leadership.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "metadata/controller/partition_change.h"
+#include "metadata/features.h"
+#include "protocol/error_code.h"
+
+namespace drave::metadata {
+
+namespace {
+
+using protocol::ErrorCode;
+
+std::int16_t code_of(ErrorCode code) {
+  return static_cast<std::int16_t>(code);
+}
+
+bool contains(const std::vector<NodeId>& ids, NodeId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+// What happens to a broker; -1 where nothing does.
+struct BrokerChange {
+  NodeId removed = -1;  // neither in ISRs nor leading any more
+  NodeId added = -1;    // may lead, whatever its registration says
+  NodeId unclean = -1;  // removed, and not eligible either
+};
+
+bool may_lead(const Image& image, const BrokerChange& change, const PartitionImage& partition,
+              NodeId id) {
+  const RegistrationImage* broker = image.broker(id);
+  if (broker == nullptr || id == change.removed || id == change.unclean) return false;
+  return (id == change.added || broker->is_active()) && has_directory(*broker, partition);
+}
+
+PartitionGoal goal_of(const Image& image, const BrokerChange& change,
+                      const PartitionImage& partition, bool unclean_election) {
+  PartitionGoal goal;
+  for (const NodeId id : partition.isr)
+    if (id != change.removed && id != change.unclean) goal.isr.push_back(id);
+  goal.unclean_replica = change.unclean;
+  goal.election = unclean_election ? Election::unclean : Election::online;
+  goal.may_lead = [&image, change, &partition](NodeId id) {
+    return may_lead(image, change, partition, id);
+  };
+  return goal;
+}
+
+void add_change(protocol::PartitionChangeRecord& record, const TopicId& topic, PartitionIndex index,
+                std::int16_t metadata_version, RecordList& records) {
+  record.topic_id = topic;
+  record.partition_id = index;
+  records.add(record, partition_version(metadata_version));
+}
+
+// Changes the partitions that `concerns` picks.
+template <class Concerns>
+void change_partitions(const ControllerContext& context, const BrokerChange& change,
+                       Concerns concerns, RecordList& records) {
+  for (const auto& [name, topic] : context.image.topics().by_name()) {
+    std::optional<PartitionRules> rules;
+    for (const auto& [index, partition] : topic->partitions) {
+      if (!concerns(partition)) continue;
+      if (!rules.has_value()) rules = partition_rules(context, *topic);
+      auto record = change_partition(
+          partition, goal_of(context.image, change, partition, rules->unclean_election), *rules);
+      if (record.has_value())
+        add_change(*record, topic->id, index, rules->metadata_version, records);
+    }
+  }
+}
+
+auto in_isr(NodeId broker) {
+  return [broker](const PartitionImage& partition) { return contains(partition.isr, broker); };
+}
+
+auto in_elr(NodeId broker) {
+  return [broker](const PartitionImage& partition) {
+    return contains(partition.eligible_leader_replicas, broker);
+  };
+}
+
+}  // namespace
+
+void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records) {
+  change_partitions(context, {.removed = broker}, in_isr(broker), records);
+}
+
+void remove_from_elrs(const ControllerContext& context, NodeId broker, RecordList& records) {
+  change_partitions(context, {.removed = broker}, in_elr(broker), records);
+}
+
+void remove_unclean(const ControllerContext& context, NodeId broker, RecordList& records) {
+  change_partitions(context, {.unclean = broker}, in_isr(broker), records);
+  change_partitions(context, {.unclean = broker}, in_elr(broker), records);
+}
+
+void remove_directory(const ControllerContext& context, NodeId broker, const Uuid& directory,
+                      RecordList& records) {
+  auto is_there = [broker, &directory](const PartitionImage& partition) {
+    for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
+      if (partition.replicas[i] == broker) return partition.directories[i] == directory;
+    return false;
+  };
+  change_partitions(context, {.removed = broker}, is_there, records);
+}
+
+void lead_again(const ControllerContext& context, NodeId broker, RecordList& records) {
+  auto leaderless = [](const PartitionImage& partition) { return partition.leader == kNoLeader; };
+  change_partitions(context, {.added = broker}, leaderless, records);
+}
+
+bool leads_any(const Image& image, NodeId broker) {
+  for (const auto& [name, topic] : image.topics().by_name())
+    for (const auto& [index, partition] : topic->partitions)
+      if (partition.leader == broker) return true;
+  return false;
+}
+
+bool can_hand_over(const ControllerContext& context, NodeId broker) {
+  const BrokerChange leaving{.removed = broker};
+  for (const auto& [name, topic] : context.image.topics().by_name()) {
+    for (const auto& [index, partition] : topic->partitions) {
+      if (partition.leader != broker || partition.replicas.size() < 2) continue;
+      for (const NodeId id : partition.replicas)
+        if (may_lead(context.image, leaving, partition, id)) return true;
+    }
+  }
+  return false;
+}
+
+// --- ElectLeaders
+
+namespace {
+
+struct Problem {
+  ErrorCode code = ErrorCode::none;
+  std::string text;
+};
+
+Problem problem_of(ErrorCode code) {
+  return {code, std::string(protocol::message(code))};
+}
+
+// One partition's election. The topic is there.
+Problem elect(const ControllerContext& context, const TopicImage& topic, PartitionIndex index,
+              Election election, RecordList& records) {
+  const auto found = topic.partitions.find(index);
+  if (found == topic.partitions.end()) {
+    return {ErrorCode::unknown_topic_or_partition,
+            fmt::format("No such partition as {}-{}", topic.name, index)};
+  }
+  const PartitionImage& partition = found->second;
+  const bool preferred_leads =
+      !partition.replicas.empty() && partition.leader == partition.replicas.front();
+  if (election == Election::preferred ? preferred_leads : partition.leader != kNoLeader)
+    return problem_of(ErrorCode::election_not_needed);
+  const PartitionRules rules = partition_rules(context, topic);
+  PartitionGoal goal = goal_of(context.image, {}, partition, false);
+  goal.election = election;
+  auto record = change_partition(partition, goal, rules);
+  if (!record.has_value()) {
+    return problem_of(election == Election::preferred ? ErrorCode::preferred_leader_not_available
+                                                      : ErrorCode::eligible_leaders_not_available);
+  }
+  add_change(*record, topic.id, index, rules.metadata_version, records);
+  return {};
+}
+
+}  // namespace
+
+protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
+    const ControllerContext& context, const protocol::ElectLeadersRequest& request,
+    RecordList& records) {
+  protocol::OwnedMessage<protocol::ElectLeadersResponse> answer;
+  if (request.election_type != 0 && request.election_type != 1) {
+    answer.message.error_code = code_of(ErrorCode::invalid_request);
+    return answer;
+  }
+  const Election election = request.election_type == 0 ? Election::preferred : Election::unclean;
+  auto add = [&answer](auto& results, PartitionIndex index, Problem problem) {
+    auto& result = results.partition_result.emplace_back();
+    result.partition_id = index;
+    result.error_code = code_of(problem.code);
+    result.error_message = std::nullopt;
+    if (problem.code != ErrorCode::none)
+      result.error_message = answer.keep(std::move(problem.text));
+  };
+  if (!request.topic_partitions.has_value()) {
+    for (const auto& [name, topic] : context.image.topics().by_name()) {
+      auto& results = answer.message.replica_election_results.emplace_back();
+      results.topic = answer.keep(name);
+      for (const auto& [index, partition] : topic->partitions) {
+        Problem problem = elect(context, *topic, index, election, records);
+        if (problem.code != ErrorCode::election_not_needed) add(results, index, std::move(problem));
+      }
+    }
+    return answer;
+  }
+  std::set<std::pair<std::string_view, PartitionIndex>> seen;
+  for (const auto& asked : *request.topic_partitions) {
+    auto& results = answer.message.replica_election_results.emplace_back();
+    results.topic = asked.topic;
+    const TopicImage* topic = context.image.topics().find(asked.topic);
+    for (const PartitionIndex index : asked.partitions) {
+      if (topic == nullptr)
+        add(results, index,
+            {ErrorCode::unknown_topic_or_partition,
+             fmt::format("No such topic as {}", asked.topic)});
+      else if (!seen.emplace(asked.topic, index).second)
+        add(results, index, problem_of(ErrorCode::election_not_needed));
+      else
+        add(results, index, elect(context, *topic, index, election, records));
+    }
+  }
+  return answer;
+}
+
+// --- AssignReplicasToDirs
+
+namespace {
+
+// Where a broker says one of its replicas is.
+struct Assignment {
+  const RegistrationImage& broker;
+  const Uuid& directory;
+};
+
+ErrorCode assign(const ControllerContext& context, const TopicImage& topic, PartitionIndex index,
+                 const Assignment& assignment, RecordList& records) {
+  const auto found = topic.partitions.find(index);
+  if (found == topic.partitions.end()) return ErrorCode::unknown_topic_or_partition;
+  const PartitionImage& partition = found->second;
+  const NodeId broker = assignment.broker.id;
+  const auto at = std::find(partition.replicas.begin(), partition.replicas.end(), broker);
+  if (at == partition.replicas.end()) return ErrorCode::not_leader_or_follower;
+  const PartitionRules rules = partition_rules(context, topic);
+  const bool online = is_online(assignment.broker, assignment.directory);
+  PartitionGoal goal = goal_of(context.image, {.removed = online ? -1 : broker}, partition,
+                               !online && rules.unclean_election);
+  goal.directories = partition.directories;
+  goal.directories.resize(partition.replicas.size());
+  goal.directories[static_cast<std::size_t>(at - partition.replicas.begin())] =
+      assignment.directory;
+  if (auto record = change_partition(partition, goal, rules))
+    add_change(*record, topic.id, index, rules.metadata_version, records);
+  return ErrorCode::none;
+}
+
+}  // namespace
+
+protocol::OwnedMessage<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
+    const ControllerContext& context, const protocol::AssignReplicasToDirsRequest& request,
+    RecordList& records) {
+  protocol::OwnedMessage<protocol::AssignReplicasToDirsResponse> answer;
+  const RegistrationImage* broker = context.image.broker(request.broker_id);
+  if (context.image.feature(kMetadataVersion) < metadata_level::kDirectories)
+    answer.message.error_code = code_of(ErrorCode::unsupported_version);
+  else if (broker == nullptr || broker->epoch != request.broker_epoch)
+    answer.message.error_code = code_of(ErrorCode::stale_broker_epoch);
+  if (answer.message.error_code != 0) return answer;
+  std::set<std::pair<TopicId, PartitionIndex>> seen;
+  for (const auto& directory : request.directories) {
+    auto& directory_answer = answer.message.directories.emplace_back();
+    directory_answer.id = directory.id;
+    for (const auto& asked : directory.topics) {
+      auto& topic_answer = directory_answer.topics.emplace_back();
+      topic_answer.topic_id = asked.topic_id;
+      const TopicImage* topic = context.image.topics().find(asked.topic_id);
+      for (const auto& partition : asked.partitions) {
+        auto& result = topic_answer.partitions.emplace_back();
+        result.partition_index = partition.partition_index;
+        ErrorCode code = ErrorCode::unknown_topic_id;
+        if (topic != nullptr && !seen.emplace(topic->id, partition.partition_index).second)
+          code = ErrorCode::invalid_request;
+        else if (topic != nullptr)
+          code =
+              assign(context, *topic, partition.partition_index, {*broker, directory.id}, records);
+        result.error_code = code_of(code);
+      }
+    }
+  }
+  return answer;
+}
+
+}  // namespace drave::metadata

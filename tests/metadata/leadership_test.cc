@@ -1,0 +1,270 @@
+// Leaders, ISRs and eligible leaders when brokers come and go; elections that were asked for;
+// directories.
+
+#include "metadata/controller/leadership.h"
+
+#include "metadata/controller/partition_change.h"
+#include "tests/metadata/decision_support.h"
+
+namespace drave::metadata::testing {
+namespace {
+
+using protocol::ErrorCode;
+using Ids = std::vector<NodeId>;
+
+struct Leadership : BrokerDecisions {
+  void fence(NodeId id) {
+    fence_broker(context(), id, records);
+    accept();
+  }
+  void unfence(NodeId id) {
+    unfence_broker(context(), id, records);
+    accept();
+  }
+  void set_config(std::string_view topic, std::string_view name, std::string_view value) {
+    protocol::ConfigRecord record;
+    record.resource_type = 2;
+    record.resource_name = topic;
+    record.name = name;
+    record.value = value;
+    records.add(record);
+    accept();
+  }
+};
+
+TEST_F(Leadership, one_replica_without_elr_keeps_its_isr) {
+  create("t", {{2}});
+  fence(2);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  EXPECT_EQ(partition("t", 0).isr, Ids{2});
+  EXPECT_EQ(partition("t", 0).leader_epoch, 1);
+  unfence(2);
+  EXPECT_EQ(partition("t", 0).leader, 2);
+  EXPECT_EQ(partition("t", 0).leader_epoch, 2);
+  EXPECT_EQ(partition("t", 0).partition_epoch, 2);
+}
+
+TEST_F(Leadership, one_replica_with_elr_becomes_eligible_and_leads_again) {
+  enable_elr();
+  create("t", {{2}});
+  fence(2);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  EXPECT_EQ(partition("t", 0).isr, Ids());
+  EXPECT_EQ(partition("t", 0).eligible_leader_replicas, Ids{2});
+  EXPECT_EQ(partition("t", 0).last_known_elr, Ids{2});
+  unfence(2);
+  EXPECT_EQ(partition("t", 0).leader, 2);
+  EXPECT_EQ(partition("t", 0).isr, Ids{2});
+  EXPECT_EQ(partition("t", 0).eligible_leader_replicas, Ids());
+  EXPECT_EQ(partition("t", 0).last_known_elr, Ids());
+  EXPECT_EQ(partition("t", 0).leader_recovery_state, 0);
+  EXPECT_EQ(partition("t", 0).leader_epoch, 2);
+}
+
+TEST_F(Leadership, the_next_in_sync_replica_in_order_leads) {
+  create("t", {{2, 3, 1}, {1, 2, 3}, {3, 1}});
+  fence(2);
+  EXPECT_EQ(partition("t", 0).leader, 3);
+  EXPECT_EQ(partition("t", 0).isr, (Ids{3, 1}));
+  EXPECT_EQ(partition("t", 1).leader, 1);
+  EXPECT_EQ(partition("t", 1).isr, (Ids{1, 3}));
+  EXPECT_EQ(partition("t", 1).leader_epoch, 0);
+  EXPECT_EQ(partition("t", 1).partition_epoch, 1);
+  EXPECT_EQ(partition("t", 2).partition_epoch, 0);
+  fence(3);
+  fence(1);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  EXPECT_EQ(partition("t", 0).isr, Ids{1}) << "the last in sync";
+  unfence(3);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader) << "it lacks what 1 wrote alone";
+  unfence(1);
+  EXPECT_EQ(partition("t", 0).leader, 1);
+}
+
+TEST_F(Leadership, below_the_minimum_isr_who_leaves_stays_eligible) {
+  enable_elr();
+  create("t", {{1, 2, 3}});
+  set_config("t", "min.insync.replicas", "2");
+  fence(3);
+  EXPECT_EQ(partition("t", 0).eligible_leader_replicas, Ids());
+  fence(2);
+  EXPECT_EQ(partition("t", 0).isr, Ids{1});
+  EXPECT_EQ(partition("t", 0).eligible_leader_replicas, Ids{2});
+  fence(1);
+  EXPECT_EQ(partition("t", 0).isr, Ids());
+  EXPECT_EQ(partition("t", 0).eligible_leader_replicas, (Ids{1, 2}));
+  EXPECT_EQ(partition("t", 0).last_known_elr, Ids{1});
+  unfence(3);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  unfence(2);
+  EXPECT_EQ(partition("t", 0).leader, 2);
+  EXPECT_EQ(partition("t", 0).isr, Ids{2});
+  EXPECT_EQ(partition("t", 0).eligible_leader_replicas, Ids{1});
+}
+
+TEST_F(Leadership, unclean_elections_are_for_topics_that_want_them) {
+  create("t", {{2, 3}});
+  create("u", {{2, 3}});
+  set_config("u", "unclean.leader.election.enable", "true");
+  fence(3);
+  fence(2);
+  unfence(3);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  EXPECT_EQ(partition("u", 0).leader, 3);
+  EXPECT_EQ(partition("u", 0).isr, Ids{3});
+  EXPECT_EQ(partition("u", 0).leader_recovery_state, 1);
+}
+
+TEST_F(Leadership, before_3_6_a_smaller_isr_is_a_new_leader_epoch) {
+  image = cluster(3, 11);
+  create("t", {{1, 2}});
+  fence(2);
+  EXPECT_EQ(partition("t", 0).leader, 1);
+  EXPECT_EQ(partition("t", 0).isr, Ids{1});
+  EXPECT_EQ(partition("t", 0).leader_epoch, 1);
+}
+
+TEST_F(Leadership, who_has_lost_the_directory_does_not_lead_from_it) {
+  create("t", {{2, 3}});
+  protocol::PartitionChangeRecord record;
+  record.partition_id = 0;
+  record.topic_id = image.topics().find(std::string_view("t"))->id;
+  record.directories = std::vector<Uuid>{{7, 2}, {9, 9}};
+  records.add(record, std::int16_t{2});
+  accept();
+  fence(2);
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+}
+
+TEST_F(Leadership, eight_thousand_partitions_are_one_decision) {
+  std::vector<Ids> assignments;
+  for (int index = 0; index < 8000; ++index) assignments.push_back({1 + index % 3});
+  create("t", assignments);
+  fence_broker(context(), 2, records);
+  EXPECT_EQ(records.size(), 2668u);
+}
+
+struct Elections : Leadership {
+  std::vector<std::pair<int, std::string>> elect(
+      std::int8_t type, std::optional<std::vector<PartitionIndex>> partitions) {
+    protocol::ElectLeadersRequest request;
+    request.election_type = type;
+    request.topic_partitions = std::nullopt;
+    if (partitions.has_value()) request.topic_partitions.emplace().push_back({"t", *partitions});
+    const auto answer = elect_leaders(context(), request, records);
+    accept();
+    std::vector<std::pair<int, std::string>> results;
+    for (const auto& topic : answer.message.replica_election_results)
+      for (const auto& partition : topic.partition_result)
+        results.emplace_back(partition.error_code,
+                             std::string(partition.error_message.value_or("")));
+    return results;
+  }
+};
+
+TEST_F(Elections, the_preferred_replica_leads_if_it_is_in_sync) {
+  create("t", {{2, 3}, {1, 3}});
+  fence(2);
+  unfence(2);
+  ASSERT_EQ(partition("t", 0).leader, 3);
+  using Results = std::vector<std::pair<int, std::string>>;
+  EXPECT_EQ(elect(0, Ids{0, 1, 7}),
+            (Results{{code(ErrorCode::preferred_leader_not_available),
+                      std::string(protocol::message(ErrorCode::preferred_leader_not_available))},
+                     {code(ErrorCode::election_not_needed),
+                      std::string(protocol::message(ErrorCode::election_not_needed))},
+                     {code(ErrorCode::unknown_topic_or_partition), "No such partition as t-7"}}));
+  protocol::PartitionChangeRecord grown;
+  grown.partition_id = 0;
+  grown.topic_id = image.topics().find(std::string_view("t"))->id;
+  grown.isr = Ids{3, 2};
+  records.add(grown, std::int16_t{2});
+  accept();
+  EXPECT_EQ(elect(0, std::nullopt), (Results{{0, ""}}));
+  EXPECT_EQ(partition("t", 0).leader, 2);
+  EXPECT_EQ(partition("t", 0).isr, (Ids{3, 2}));
+}
+
+TEST_F(Elections, an_unclean_one_takes_any_replica_in_service) {
+  create("t", {{2, 3}, {2}, {1}});
+  fence(3);
+  fence(2);
+  unfence(3);
+  const auto results = elect(1, Ids{0, 1, 2, 0});
+  EXPECT_EQ(results[0].first, 0);
+  EXPECT_EQ(results[1].first, code(ErrorCode::eligible_leaders_not_available));
+  EXPECT_EQ(results[2].first, code(ErrorCode::election_not_needed));
+  EXPECT_EQ(results[3].first, code(ErrorCode::election_not_needed));
+  EXPECT_EQ(partition("t", 0).leader, 3);
+  EXPECT_EQ(partition("t", 0).isr, Ids{3});
+}
+
+TEST_F(Elections, of_an_unknown_type_are_refused) {
+  protocol::ElectLeadersRequest request;
+  request.election_type = 5;
+  EXPECT_EQ(elect_leaders(context(), request, records).message.error_code,
+            code(ErrorCode::invalid_request));
+}
+
+struct Assignments : Leadership {
+  protocol::AssignReplicasToDirsRequest request;
+
+  Assignments() {
+    request.broker_id = 2;
+    request.broker_epoch = 12;
+  }
+  void assign(const Uuid& directory, const TopicId& topic, PartitionIndex index) {
+    request.directories.emplace_back().id = directory;
+    auto& asked = request.directories.back().topics.emplace_back();
+    asked.topic_id = topic;
+    asked.partitions.emplace_back().partition_index = index;
+  }
+  std::vector<int> run() {
+    const auto answer = assign_replicas_to_dirs(context(), request, records);
+    accept();
+    std::vector<int> codes{answer.message.error_code};
+    for (const auto& directory : answer.message.directories)
+      for (const auto& topic : directory.topics)
+        for (const auto& partition : topic.partitions) codes.push_back(partition.error_code);
+    return codes;
+  }
+};
+
+TEST_F(Assignments, say_where_a_brokers_replicas_are) {
+  const TopicId topic = create("t", {{3, 2}, {3}, {2}});
+  auto more = registration(2);
+  more.incarnation_id = image.broker(2)->incarnation_id;
+  more.log_dirs.push_back({8, 2});
+  enroll(more);
+  assign({8, 2}, topic, 0);
+  assign({8, 2}, topic, 1);
+  assign({8, 2}, topic, 9);
+  assign({8, 2}, {9, 9}, 0);
+  assign({7, 2}, topic, 0);
+  EXPECT_EQ(run(), (std::vector<int>{0, 0, code(ErrorCode::not_leader_or_follower),
+                                     code(ErrorCode::unknown_topic_or_partition),
+                                     code(ErrorCode::unknown_topic_id),
+                                     code(ErrorCode::invalid_request)}));
+  EXPECT_EQ(partition("t", 0).directories, (std::vector<Uuid>{{7, 3}, {8, 2}}));
+  EXPECT_EQ(partition("t", 0).leader_epoch, 0);
+}
+
+TEST_F(Assignments, to_a_directory_that_is_gone_take_the_replica_out) {
+  const TopicId topic = create("t", {{2, 3}});
+  assign({9, 9}, topic, 0);
+  EXPECT_EQ(run(), (std::vector<int>{0, 0}));
+  EXPECT_EQ(partition("t", 0).directories, (std::vector<Uuid>{{9, 9}, {7, 3}}));
+  EXPECT_EQ(partition("t", 0).leader, 3);
+  EXPECT_EQ(partition("t", 0).isr, Ids{3});
+}
+
+TEST_F(Assignments, of_stale_brokers_and_in_old_clusters_are_refused) {
+  request.broker_epoch = 11;
+  EXPECT_EQ(run(), std::vector<int>{code(ErrorCode::stale_broker_epoch)});
+  image = cluster(3, 16);
+  request.broker_epoch = 12;
+  EXPECT_EQ(run(), std::vector<int>{code(ErrorCode::unsupported_version)});
+}
+
+}  // namespace
+}  // namespace drave::metadata::testing
