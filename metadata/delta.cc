@@ -61,7 +61,7 @@ std::vector<Uuid> directories_after(const PartitionImage& before,
     const auto at = std::find(before.replicas.begin(), before.replicas.end(), replica);
     directories.push_back(
         at == before.replicas.end()
-            ? kZeroUuid
+            ? kDirectoryUnassigned
             : before.directories[static_cast<std::size_t>(at - before.replicas.begin())]);
   }
   return directories;

@@ -21,6 +21,7 @@ struct ControllerContext {
   bool delete_topic_enable = true;
   Random& random;  // ids and placement
   std::string_view cluster_id = {};
+  std::int32_t replication_factor_max = 1;  // partitions are not replicated
 
   // The layers of a topic with these configs.
   ConfigLayers layers(const ConfigMap& topic) const {

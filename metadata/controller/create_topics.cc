@@ -160,8 +160,11 @@ class TopicCreation {
     const std::int32_t factor = topic.replication_factor == -1 ? context_.default_replication_factor
                                                                : topic.replication_factor;
     Placement placement = place_replicas(context_, count, factor);
-    if (!placement.problem.empty())
-      return {ErrorCode::invalid_replication_factor, std::move(placement.problem)};
+    if (!placement.problem.empty()) {
+      return {ErrorCode::invalid_replication_factor,
+              fmt::format("Unable to replicate the partition {} time(s): {}", factor,
+                          placement.problem)};
+    }
     for (std::vector<NodeId>& replicas : placement.partitions)
       partitions.push_back(new_partition(context_.image, std::move(replicas)));
     return {};
@@ -190,6 +193,8 @@ class TopicCreation {
           !problem.empty())
         return {ErrorCode::invalid_replica_assignment, std::move(problem)};
       factor = assignment.broker_ids.size();
+      if (std::string problem = replication_problem(context_, *factor); !problem.empty())
+        return {ErrorCode::invalid_replication_factor, std::move(problem)};
       PartitionImage partition = new_partition(context_.image, assignment.broker_ids);
       if (partition.isr.empty()) {
         return {ErrorCode::invalid_replica_assignment,

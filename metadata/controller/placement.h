@@ -1,6 +1,9 @@
 #pragma once
-// Which brokers get the replicas of new partitions: striped over racks and brokers as Kafka does
-// it, beginning anywhere.
+// Which brokers get the replicas of new partitions, as Kafka decides it: leaders go round the racks
+// and, within a rack, round its brokers, beginning anywhere; the other replicas go to the racks
+// after the leader's, one each, as long as there are racks. Fenced brokers get replicas when a rack
+// has no others left, and never lead; those in controlled shutdown and those with every directory
+// cordoned get none.
 
 #include <cstdint>
 #include <string>
@@ -23,5 +26,8 @@ Placement place_replicas(const ControllerContext& context, std::int32_t count,
 // A new partition with these replicas: all that are not fenced are in sync, the first of them
 // leads.
 PartitionImage new_partition(const Image& image, std::vector<NodeId> replicas);
+
+// Why a partition with so many replicas cannot be made, for INVALID_REPLICATION_FACTOR; or nothing.
+std::string replication_problem(const ControllerContext& context, std::size_t replicas);
 
 }  // namespace drave::metadata

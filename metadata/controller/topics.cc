@@ -105,6 +105,8 @@ Problem add_partitions(const ControllerContext& context,
     return {ErrorCode::policy_violation, "Excessively large number of partitions per request."};
   const std::size_t factor =
       topic->partitions.empty() ? 1 : topic->partitions.begin()->second.replicas.size();
+  if (std::string problem = replication_problem(context, factor); !problem.empty())
+    return {ErrorCode::invalid_replication_factor, std::move(problem)};
   std::vector<std::vector<NodeId>> placed;
   if (asked.assignments.has_value()) {
     if (asked.assignments->size() != static_cast<std::size_t>(added)) {

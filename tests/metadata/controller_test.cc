@@ -19,7 +19,12 @@ struct Decisions : ::testing::Test {
   ConfigMap fixed;
   Random random{7};
   RecordList records;
-  ControllerContext context() { return {image, fixed, 1, 2, 1, true, random}; }
+  std::int32_t factor_max = 1;
+  ControllerContext context() {
+    ControllerContext context{image, fixed, 1, 2, 1, true, random};
+    context.replication_factor_max = factor_max;
+    return context;
+  }
   void accept() {
     image = apply_all(image, records);
     records = RecordList();
@@ -101,20 +106,46 @@ TEST_F(Decisions, too_many_partitions_make_no_records) {
   EXPECT_TRUE(records.empty());
 }
 
-TEST_F(Decisions, replicas_are_spread_over_brokers) {
+TEST_F(Decisions, more_than_one_replica_is_refused_until_there_is_replication) {
   image = cluster(3);
   CreateTopicsRequest request;
-  request.topics = {topic("spread", 6, 2)};
-  EXPECT_EQ(create_topics(context(), request, 7, records).message.topics[0].error_code, 0);
-  accept();
-  std::map<NodeId, int> leaders;
-  for (const auto& [index, partition] :
-       image.topics().find(std::string_view("spread"))->partitions) {
-    EXPECT_EQ(partition.replicas.size(), 2u);
-    EXPECT_NE(partition.replicas[0], partition.replicas[1]);
-    ++leaders[partition.leader];
+  request.topics = {topic("two", 6, 2), topic("by-hand", -1, -1), topic("four", 1, 4),
+                    topic("one", 1, 1)};
+  request.topics[1].assignments.push_back({0, {1, 2}});
+  const auto answer = create_topics(context(), request, 7, records);
+  const std::vector<std::pair<int, std::string>> expected{
+      {38,
+       "Unable to replicate the partition 2 time(s): This version of Drave keeps 1 replica(s) of a "
+       "partition."},
+      {38, "This version of Drave keeps 1 replica(s) of a partition."},
+      {38,
+       "Unable to replicate the partition 4 time(s): The target replication factor of 4 cannot be "
+       "reached because only 3 broker(s) are registered or some brokers have all their log "
+       "directories cordoned."},
+      {0, ""}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(answer.message.topics[i].error_code, expected[i].first) << i;
+    EXPECT_EQ(answer.message.topics[i].error_message.value_or(""), expected[i].second) << i;
   }
-  EXPECT_EQ(leaders, (std::map<NodeId, int>{{1, 2}, {2, 2}, {3, 2}}));
+  accept();
+  EXPECT_EQ(image.topics().by_name().size(), 1u);
+}
+
+TEST_F(Decisions, topics_that_have_replicas_already_do_not_grow_until_there_is_replication) {
+  image = cluster(3);
+  factor_max = 3;
+  CreateTopicsRequest request;
+  request.topics = {topic("t", 1, 2)};
+  create_topics(context(), request, 7, records);
+  accept();
+  factor_max = 1;
+  protocol::CreatePartitionsRequest more;
+  more.topics.emplace_back();
+  more.topics.back().name = "t";
+  more.topics.back().count = 2;
+  more.topics.back().assignments = std::nullopt;
+  EXPECT_EQ(create_partitions(context(), more, records).message.results[0].error_code, 38);
+  EXPECT_TRUE(records.empty());
 }
 
 TEST_F(Decisions, create_partitions_answers_as_kafka_does) {
@@ -220,6 +251,7 @@ TEST_F(Decisions, a_partition_without_a_leader_gets_its_eligible_one_back) {
 
 TEST_F(Decisions, nobody_leads_a_partition_that_he_may_have_lost) {
   image = cluster(2);
+  factor_max = 2;
   CreateTopicsRequest request;
   request.topics = {topic("t", 1, 2)};
   create_topics(context(), request, 7, records);
