@@ -1,5 +1,7 @@
 #include "metadata/image.h"
 
+#include <algorithm>
+
 namespace drave::metadata {
 
 const TopicImage* TopicsImage::find(std::string_view name) const {
@@ -44,6 +46,20 @@ const ConfigMap& Image::configs(const ConfigResource& resource) const {
   static const ConfigMap kNone;
   const auto found = configs_.find(resource);
   return found == configs_.end() ? kNone : found->second;
+}
+
+bool is_online(const RegistrationImage& broker, const Uuid& directory) {
+  if (directory == kDirectoryUnassigned || directory == kDirectoryMigrating) return true;
+  if (directory == kDirectoryLost) return false;
+  return broker.directories.empty() ||
+         std::find(broker.directories.begin(), broker.directories.end(), directory) !=
+             broker.directories.end();
+}
+
+bool has_directory(const RegistrationImage& broker, const PartitionImage& partition) {
+  for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
+    if (partition.replicas[i] == broker.id) return is_online(broker, partition.directories[i]);
+  return true;
 }
 
 }  // namespace drave::metadata

@@ -118,6 +118,11 @@ struct RegistrationImage {
   bool operator==(const RegistrationImage&) const = default;
 };
 
+// Whether a directory that a replica is said to be in is one that its broker has.
+bool is_online(const RegistrationImage& broker, const Uuid& directory);
+// The same of the broker's replica of a partition.
+bool has_directory(const RegistrationImage& broker, const PartitionImage& partition);
+
 // A voter of the quorum, from the control records of the log.
 struct VoterImage {
   NodeId id = -1;

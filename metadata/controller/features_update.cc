@@ -27,20 +27,45 @@ Problem invalid(const Update& update, std::string_view why) {
                       update.feature, why)};
 }
 
-// Every registered node must be able to hold the level.
-Problem check_nodes(const Image& image, const Update& update) {
-  auto lacks = [&update](const RegistrationImage& node) {
-    const auto range = node.features.find(std::string(update.feature));
-    return update.max_version_level > 0 &&
-           (range == node.features.end() || update.max_version_level < range->second.min ||
-            update.max_version_level > range->second.max);
+// Why a node that has `range` of the feature cannot hold the level; empty if it can.
+std::string lacking(std::string_view node, const Update& update, FeatureRange range) {
+  if (range.min <= update.max_version_level && update.max_version_level <= range.max) return {};
+  if (range.max == 0) return fmt::format("{} does not support this feature.", node);
+  if (range.min == range.max) return fmt::format("{} only supports versions {}", node, range.min);
+  return fmt::format("{} only supports versions {}-{}", node, range.min, range.max);
+}
+
+FeatureRange range_of(const RegistrationImage& node, std::string_view feature) {
+  const auto found = node.features.find(std::string(feature));
+  return found == node.features.end() ? FeatureRange() : found->second;
+}
+
+// This node, every registered broker and controller must be able to hold the level, and every voter
+// must have registered (as controllers do since 3.7-IV0).
+std::string not_supported(const ControllerContext& context, const Update& update) {
+  const SupportedFeature* local = find_feature(update.feature);
+  std::string why =
+      lacking(fmt::format("Local controller {}", context.node_id), update,
+              local == nullptr ? FeatureRange() : FeatureRange{local->min, local->max});
+  if (!why.empty()) return why;
+  for (const auto& [id, broker] : context.image.brokers()) {
+    why = lacking(fmt::format("Broker {}", id), update, range_of(broker, update.feature));
+    if (!why.empty()) return why;
+  }
+  if (context.image.feature(kMetadataVersion) < metadata_level::kControllerRegistration) return {};
+  for (const auto& [id, controller] : context.image.controllers()) {
+    if (id == context.node_id) continue;
+    why = lacking(fmt::format("Controller {}", id), update, range_of(controller, update.feature));
+    if (!why.empty()) return why;
+  }
+  auto has_registered = [&context](NodeId id) {
+    return id == context.node_id || context.image.controllers().contains(id);
   };
-  for (const auto& [id, node] : image.brokers())
-    if (lacks(node))
-      return invalid(update, fmt::format("Broker {} does not support this feature level.", id));
-  for (const auto& [id, node] : image.controllers())
-    if (lacks(node))
-      return invalid(update, fmt::format("Controller {} does not support this feature level.", id));
+  for (const VoterImage& voter : context.image.voters()) {
+    if (has_registered(voter.id)) continue;
+    return fmt::format("controller {} has not registered, and may not support this feature",
+                       voter.id);
+  }
   return {};
 }
 
@@ -52,19 +77,15 @@ Problem check_downgrade(const Update& update, UpgradeType type, std::int16_t pre
         "either safe or unsafe downgrade.");
   }
   if (update.feature != kMetadataVersion) return {};
-  if (type == UpgradeType::unsafe_downgrade) {
-    return {ErrorCode::invalid_update_version,
-            fmt::format("Invalid metadata.version {}. Unsafe metadata downgrade is not supported "
-                        "in this version.",
-                        update.max_version_level)};
-  }
   for (std::int16_t level = present; level > update.max_version_level; --level) {
     if (!changes_metadata(level)) continue;
     return {ErrorCode::invalid_update_version,
-            fmt::format("Invalid metadata.version {}. Refusing to perform the requested downgrade "
-                        "because it might "
-                        "delete metadata information.",
-                        update.max_version_level)};
+            fmt::format("Unsupported metadata.version downgrade from {} to {}. {}", present,
+                        update.max_version_level,
+                        type == UpgradeType::unsafe_downgrade
+                            ? "Unsafe metadata downgrade is not supported in this version."
+                            : "Refusing to perform the requested downgrade because it might delete "
+                              "metadata information.")};
   }
   return {};
 }
@@ -77,22 +98,16 @@ Problem decide(const ControllerContext& context, const Update& update, std::int1
   if (type != UpgradeType::upgrade && type != UpgradeType::safe_downgrade &&
       type != UpgradeType::unsafe_downgrade)
     return invalid(update, "The controller does not support the given upgrade type.");
-  const SupportedFeature* feature = find_feature(update.feature);
-  if (feature == nullptr)
-    return invalid(
-        update, fmt::format("Local controller {} does not support this feature.", context.node_id));
   if (update.max_version_level < 0)
     return invalid(update, "A feature version cannot be less than 0.");
-  if (update.max_version_level < feature->min || update.max_version_level > feature->max) {
-    return invalid(update, fmt::format("Local controller {} only supports versions {}-{}",
-                                       context.node_id, feature->min, feature->max));
-  }
+  if (const std::string why = not_supported(context, update); !why.empty())
+    return invalid(update, why);
+  if (find_feature(update.feature) == nullptr)
+    return invalid(update, fmt::format("Feature {} not found.", update.feature));
   const std::int16_t present = context.image.feature(update.feature);
   if (update.feature == kKraftVersion && update.max_version_level != present)
     return invalid(update,
                    "A quorum's kraft.version is chosen when its directories are formatted.");
-  if (Problem problem = check_nodes(context.image, update); problem.code != ErrorCode::none)
-    return problem;
   if (update.max_version_level < present) {
     if (Problem problem = check_downgrade(update, type, present); problem.code != ErrorCode::none)
       return problem;

@@ -168,18 +168,4 @@ std::optional<protocol::PartitionChangeRecord> change_partition(const PartitionI
   return Change(partition, goal, rules).build();
 }
 
-bool is_online(const RegistrationImage& broker, const Uuid& directory) {
-  if (directory == kDirectoryUnassigned || directory == kDirectoryMigrating) return true;
-  if (directory == kDirectoryLost) return false;
-  return broker.directories.empty() ||
-         std::find(broker.directories.begin(), broker.directories.end(), directory) !=
-             broker.directories.end();
-}
-
-bool has_directory(const RegistrationImage& broker, const PartitionImage& partition) {
-  for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
-    if (partition.replicas[i] == broker.id) return is_online(broker, partition.directories[i]);
-  return true;
-}
-
 }  // namespace drave::metadata

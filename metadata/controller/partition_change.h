@@ -46,9 +46,4 @@ std::optional<protocol::PartitionChangeRecord> change_partition(const PartitionI
                                                                 const PartitionGoal& goal,
                                                                 const PartitionRules& rules);
 
-// Whether a directory that a replica is said to be in is one that its broker has.
-bool is_online(const RegistrationImage& broker, const Uuid& directory);
-// The same of the broker's replica of a partition.
-bool has_directory(const RegistrationImage& broker, const PartitionImage& partition);
-
 }  // namespace drave::metadata

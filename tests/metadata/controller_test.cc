@@ -4,6 +4,7 @@
 #include "metadata/controller/features_update.h"
 #include "metadata/controller/registration.h"
 #include "metadata/controller/topics.h"
+#include "metadata/features.h"
 #include "metadata/topic_name.h"
 #include "protocol/error_code.h"
 #include "tests/metadata/image_support.h"
@@ -227,6 +228,79 @@ TEST_F(Decisions, features_are_updated_all_or_none) {
   request.feature_updates = {{"metadata.version", 29, false, 2}};
   EXPECT_EQ(update_features(context(), request, 2, records).message.error_code, 95);
   EXPECT_TRUE(records.empty());
+}
+
+TEST_F(Decisions, a_level_that_a_node_cannot_hold_is_refused_with_its_name) {
+  image = cluster(2, 29);
+  const auto expect = [this](const std::string& why) {
+    protocol::UpdateFeaturesRequest request;
+    request.feature_updates = {{kMetadataVersion, 30, false, 1}};
+    const auto answer = update_features(context(), request, 2, records);
+    EXPECT_EQ(answer.message.error_code, 95);
+    EXPECT_EQ(*answer.message.error_message,
+              "The update failed for all features since the following feature had an error: "
+              "Invalid update version 30 for feature metadata.version. " +
+                  why);
+    EXPECT_TRUE(records.empty());
+  };
+  expect("Broker 1 does not support this feature.");
+  RecordList nodes;
+  auto add_brokers = [&nodes](std::int16_t max) {
+    for (int id = 1; id <= 2; ++id) {
+      protocol::RegisterBrokerRecord broker;
+      broker.broker_id = id;
+      broker.rack = std::nullopt;
+      broker.features.push_back({kMetadataVersion, 7, id == 2 ? max : std::int16_t{30}});
+      nodes.add(broker, std::int16_t{3});
+    }
+  };
+  add_brokers(29);
+  image = apply_all(image, nodes);
+  expect("Broker 2 only supports versions 7-29");
+  add_brokers(30);
+  protocol::RegisterControllerRecord controller;
+  controller.controller_id = 8;
+  controller.features.push_back({kMetadataVersion, 29, 29});
+  nodes.add(controller);
+  image = apply_all(image, nodes);
+  expect("Controller 8 only supports versions 29");
+  controller.features.back().max_supported_version = 30;
+  nodes.add(controller);
+  protocol::VotersRecord voters;
+  voters.voters.resize(3);
+  for (int index = 0; index < 3; ++index)
+    voters.voters[static_cast<std::size_t>(index)].voter_id = 7 + index;
+  Delta delta(apply_all(image, nodes));
+  delta.apply(voters);
+  image = std::move(delta).finish({1, 1}, 1);
+  expect("controller 7 has not registered, and may not support this feature");
+}
+
+TEST_F(Decisions, a_level_goes_down_only_where_no_records_change) {
+  image = cluster(1, 20);
+  RecordList node;
+  protocol::RegisterBrokerRecord broker;
+  broker.broker_id = 1;
+  broker.rack = std::nullopt;
+  broker.features.push_back({kMetadataVersion, 7, 30});
+  node.add(broker, std::int16_t{3});
+  image = apply_all(image, node);
+  auto update = [this](std::int16_t level, std::int8_t type) {
+    protocol::UpdateFeaturesRequest request;
+    request.feature_updates = {{kMetadataVersion, level, false, type}};
+    const auto answer = update_features(context(), request, 2, records);
+    const std::string why(answer.message.error_message.value_or(""));
+    return why.substr(std::min(why.size(), why.find("error: ") + 7));
+  };
+  EXPECT_EQ(update(16, 2),
+            "Unsupported metadata.version downgrade from 20 to 16. Refusing to perform the "
+            "requested downgrade because it might delete metadata information.");
+  EXPECT_EQ(update(16, 3),
+            "Unsupported metadata.version downgrade from 20 to 16. Unsafe metadata downgrade is "
+            "not supported in this version.");
+  EXPECT_EQ(update(18, 2), "");
+  accept();
+  EXPECT_EQ(image.feature(kMetadataVersion), 18);
 }
 
 TEST_F(Decisions, a_partition_without_a_leader_gets_its_eligible_one_back) {
