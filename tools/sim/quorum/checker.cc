@@ -145,13 +145,21 @@ void Checker::check_roles(const Replica& replica, Memory& memory) {
   if (core.is_leader()) check_new_leader(replica);
 }
 
-// R5: a leader has everything that was ever committed.
+// What leaders of `epoch` and of those before it committed. A node that was paused may learn that
+// it was elected when a newer epoch has long committed more, and need not have that.
+Offset Checker::committed_by(LeaderEpoch epoch) const {
+  const auto after = committed_in_.upper_bound(epoch);
+  return after == committed_in_.begin() ? 0 : std::prev(after)->second;
+}
+
+// R5: a leader has everything that was committed in the epochs before its own.
 void Checker::check_new_leader(const Replica& replica) {
-  if (committed() == 0) return;
-  if (replica.log().has(committed(), chains_.back())) return;
+  const Offset before = committed_by(replica.core().epoch() - 1);
+  if (before == 0) return;
+  if (replica.log().has(before, chains_[static_cast<std::size_t>(before - 1)])) return;
   violate("committed-entry-missing",
           fmt::format("leader {} of epoch {} ends at {}, committed {}", replica.id(),
-                      replica.core().epoch(), replica.log().end(), committed()));
+                      replica.core().epoch(), replica.log().end(), before));
 }
 
 // R3, and what R5 means for those who follow.
@@ -160,7 +168,7 @@ void Checker::check_truncation(const Replica& replica, Offset to) {
   const Log& log = replica.log();
   if (replica.core().is_leader())
     violate("leader-truncated", fmt::format("node {} to {}", replica.id(), to));
-  const Offset both = std::min(log.end(), committed());
+  const Offset both = std::min(log.end(), committed_by(replica.core().epoch()));
   if (to >= both || both <= log.start) return;
   if (log.chain_below(both) == chains_[static_cast<std::size_t>(both - 1)])
     violate("committed-truncated",
@@ -225,6 +233,7 @@ void Checker::extend_committed(const Replica& replica, Offset to) {
     violate("commit-without-majority",
             fmt::format("leader {} at {}: durable on {} of {}", replica.id(), to, durable,
                         replica.core().voters().size()));
+  committed_in_[replica.core().epoch()] = to;
   for (Offset offset = committed(); offset < to; ++offset) {
     chains_.push_back(log.at(offset).chain);
     ++tally_["commits"];

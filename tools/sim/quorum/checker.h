@@ -56,6 +56,7 @@ class Checker final : public Watcher {
   void note_vote(const raft::ReplicaKey& voter, LeaderEpoch epoch, const raft::ReplicaKey& of);
   void note_leader(const Replica& replica, LeaderEpoch epoch, NodeId leader);
   void check_roles(const Replica& replica, Memory& memory);
+  Offset committed_by(LeaderEpoch epoch) const;
   void check_new_leader(const Replica& replica);
   void check_entries(const Replica& replica, Memory& memory);
   void check_watermark(const Replica& replica, Memory& memory);
@@ -73,6 +74,7 @@ class Checker final : public Watcher {
   std::map<std::pair<Key, LeaderEpoch>, Key> votes_;
   std::unordered_map<std::uint64_t, std::uint64_t> entries_;  // chain by epoch and offset
   std::vector<std::uint64_t> chains_;                         // of committed entries
+  std::map<LeaderEpoch, Offset> committed_in_;                // up to where, by leaders of it
   raft::VoterSet committed_voters_;
   raft::VoterSet newest_voters_;
 };
