@@ -1,4 +1,4 @@
-// drave bench produce | consume | latency.
+// drave bench produce | consume | latency (quorum: bench_quorum.cc).
 
 #include <fmt/format.h>
 #include <poll.h>
@@ -287,6 +287,7 @@ void add_bench(CLI::App& app, Context& context) {
   add(Mode::produce, "produce", "Pre-encoded requests to all partitions");
   add(Mode::consume, "consume", "Fetches of what is there, over and over");
   add(Mode::latency, "latency", "Stamped records, read back: from sending to reading");
+  add_bench_quorum(bench, context);
 }
 
 }  // namespace drave::cli
