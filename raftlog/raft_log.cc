@@ -7,191 +7,63 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "io/file.h"
-#include "io/scope.h"
-#include "io/sync.h"
-#include "protocol/batch_builder.h"
-#include "protocol/control_record.h"
-#include "protocol/record_frame.h"
 #include "raftlog/describe_quorum.h"
 #include "raftlog/quorum_state.h"
+#include "raftlog/raft_limits.h"
+#include "raftlog/raft_log_impl.h"
 
 namespace drave::raft {
 
 namespace {
 
-constexpr std::size_t kReplayReadBytes = 1 << 20;
-// A batch of proposals ends at about this size.
-constexpr std::size_t kProposedBatchBytes = 1 << 20;
-constexpr OffsetAndEpoch kNoSnapshot{-1, -1};
 constexpr OffsetAndEpoch kBootstrapSnapshot{0, 0};
 
-std::vector<ReplicaKey> keys_of(const std::vector<Voter>& voters) {
-  std::vector<ReplicaKey> keys;
-  for (const Voter& voter : voters) keys.push_back({voter.id, voter.directory_id});
-  return keys;
+RpcClientOptions rpc_options(const RaftOptions& options) {
+  RpcClientOptions rpc;
+  rpc.client_id = fmt::format("raft-{}", options.node_id);
+  rpc.connect_timeout = rpc.request_timeout = options.timers.request_timeout;
+  return rpc;
 }
 
-bool ends_with_any(std::string_view name) {
-  return name.ends_with(".checkpoint.part") || name.ends_with(".checkpoint.deleted") ||
-         name.find(".checkpoint.tmp") != std::string_view::npos;
+CoreOptions core_options(io::Loop& loop, const RaftOptions& options) {
+  CoreOptions core;
+  core.self = {options.node_id, options.directory_id};
+  core.seed = loop.backend().entropy();
+  core.election_timeout = options.timers.election_timeout;
+  core.fetch_timeout = options.timers.fetch_timeout;
+  core.election_backoff_max = options.timers.election_backoff_max;
+  core.request_timeout = options.timers.request_timeout;
+  core.retry_backoff = options.timers.retry_backoff;
+  // A fetch that waits for longer than a fetch timeout would look like a leader that is gone.
+  core.fetch_wait = Duration{std::min(core.fetch_wait.ns, options.timers.fetch_timeout.ns / 4)};
+  for (std::size_t index = 0; index < options.bootstrap_servers.size(); ++index)
+    core.bootstrap.push_back(kFirstBootstrapId - static_cast<NodeId>(index));
+  return core;
 }
 
-class RaftLogImpl final : public RaftLog, public segments::LogObserver {
- public:
-  RaftLogImpl(io::Loop& loop, RaftOptions options, RaftListener& listener, std::string path)
-      : loop_(loop),
-        options_(std::move(options)),
-        listener_(listener),
-        path_(std::move(path)),
-        changed_(loop),
-        flush_(*this),
-        scope_(loop) {}
-  ~RaftLogImpl() override {
-    if (log_ != nullptr) log_->set_observer(nullptr);
-  }
+}  // namespace
 
-  // With a journal of its own in `directory`, or in `shared`.
-  io::Task<Result<void>> open(segments::LogDirectory* directory, segments::LogShard* shared);
+RaftLogImpl::RaftLogImpl(io::Loop& loop, RaftOptions options, RaftListener& listener,
+                         std::string path)
+    : loop_(loop),
+      options_(std::move(options)),
+      self_{options_.node_id, options_.directory_id},
+      listener_(listener),
+      path_(std::move(path)),
+      group_{options_.cluster_id, options_.topic, options_.id},
+      core_(std::make_unique<Core>(core_options(loop, options_))),
+      ticker_(*this),
+      scope_(loop),
+      changed_(loop),
+      writer_(loop, scope_, *this),
+      snapshots_(loop, path_),
+      deliver_(loop),
+      flush_(*this),
+      links_(loop, rpc_options(options_)) {}
 
-  void start() override { scope_.spawn(lead()); }
-  bool is_leader() const override { return leading_; }
-  LeaderEpoch epoch() const override { return core_->epoch(); }
-  Offset end() const override { return log_->end(); }
-  Offset log_start() const override { return log_->log_start(); }
-  Offset high_watermark() const override { return core_->high_watermark(); }
-  std::int16_t kraft_version() const override { return kraft_version_; }
-  const std::vector<Voter>& voters() const override { return voters_; }
-  std::int16_t kraft_version_at(Offset) const override { return kraft_version_; }
-  std::vector<Voter> voters_at(Offset) const override { return voters_; }
-  std::optional<Voter> leader_node() const override;
-  QuorumStatus status() const override;
-  io::Task<Result<Offset>> append(std::vector<ByteView> values) override;
-  io::Task<Result<void>> committed(Offset end) override;
-  void propose(Proposal& proposal) override;
-  io::Task<Result<void>> transfer(NodeId) override {
-    co_return failure(Errc::invalid, "this node is the only voter");
-  }
-  io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
-                                        std::vector<std::uint8_t> bytes) override;
-  OffsetAndEpoch latest_snapshot() const override {
-    return snapshots_.empty() ? kNoSnapshot : snapshots_.back().id;
-  }
-  std::int64_t bytes_since_snapshot() const override { return bytes_since_snapshot_; }
-  io::Task<Result<void>> stop() override;
-
-  io::Task<protocol::OwnedMessage<protocol::VoteResponse>> vote(const protocol::VoteRequest&,
-                                                                std::int16_t) override {
-    return refuse<protocol::VoteResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::BeginQuorumEpochResponse>> begin_quorum_epoch(
-      const protocol::BeginQuorumEpochRequest&, std::int16_t) override {
-    return refuse<protocol::BeginQuorumEpochResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::EndQuorumEpochResponse>> end_quorum_epoch(
-      const protocol::EndQuorumEpochRequest&, std::int16_t) override {
-    return refuse<protocol::EndQuorumEpochResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::FetchResponse>> fetch(const protocol::FetchRequest&,
-                                                                  std::int16_t) override {
-    return refuse<protocol::FetchResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::FetchSnapshotResponse>> fetch_snapshot(
-      const protocol::FetchSnapshotRequest&, std::int16_t) override {
-    return refuse<protocol::FetchSnapshotResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::AddRaftVoterResponse>> add_raft_voter(
-      const protocol::AddRaftVoterRequest&, std::int16_t) override {
-    return refuse<protocol::AddRaftVoterResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::RemoveRaftVoterResponse>> remove_raft_voter(
-      const protocol::RemoveRaftVoterRequest&, std::int16_t) override {
-    return refuse<protocol::RemoveRaftVoterResponse>();
-  }
-  io::Task<protocol::OwnedMessage<protocol::UpdateRaftVoterResponse>> update_raft_voter(
-      const protocol::UpdateRaftVoterRequest&, std::int16_t) override {
-    return refuse<protocol::UpdateRaftVoterResponse>();
-  }
-  protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
-      const protocol::DescribeQuorumRequest& request, std::int16_t version) override {
-    return describe_quorum_answer(status(), leading_, request, version);
-  }
-
-  void on_durable_end_advanced(Offset durable_end) override;
-  void on_log_fenced(const Error& error) override;
-
- private:
-  struct Snapshot {
-    OffsetAndEpoch id;
-    std::int64_t size = 0;
-    TimestampMs written_ms = 0;
-  };
-
-  // Appends what was proposed in this pass.
-  struct Flush : io::Ready {
-    explicit Flush(RaftLogImpl& of) : log(of) {
-      run = [](io::Ready& item) { static_cast<Flush&>(item).log.append_proposed(); };
-    }
-    RaftLogImpl& log;
-  };
-  using Proposals = IntrusiveList<Proposal, ProposalTag>;
-
-  // A quorum of one serves no others.
-  template <class Response>
-  static io::Task<protocol::OwnedMessage<Response>> refuse() {
-    protocol::OwnedMessage<Response> answer;
-    answer.message.error_code = static_cast<std::int16_t>(ErrorCode::invalid_request);
-    co_return answer;
-  }
-  io::Task<void> lead();
-  io::Task<Result<void>> become_leader();
-  void resign();
-  void append_proposed();
-  io::Task<void> append_when_there_is_room();
-  void end_proposals(Proposals& proposals, Offset end, const Error* error);
-
-  std::string file(std::string_view name) const { return io::join_path(path_, name); }
-  io::Task<Result<void>> find_snapshots();
-  io::Task<Result<void>> load_snapshot();
-  io::Task<Result<void>> replay();
-  Result<void> replay_batches(ByteView bytes, Offset from);
-  Result<void> note_control(const protocol::BatchView& batch, bool from_log);
-  Result<void> check_voters() const;
-  io::Task<Result<ElectionState>> read_state();
-  void start_core(const ElectionState& state);
-  void step(const Event& event) { core_->step(loop_.now(), event, effects_); }
-  io::Task<Result<void>> win_election();
-  Result<void> begin_epoch();
-  Result<Offset> append_batch(std::vector<std::uint8_t> batch);
-  bool must_write_voters() const;
-  io::Task<void> drop_old_snapshots();
-  Error gone() const {
-    return failed_.value_or(Error{Errc::closed, 0, "this node does not lead the metadata quorum"});
-  }
-
-  io::Loop& loop_;
-  RaftOptions options_;
-  RaftListener& listener_;
-  std::string path_;                           // of the log's directory
-  std::unique_ptr<segments::LogShard> shard_;  // null: the log is in another's
-  segments::PartitionLog* log_ = nullptr;
-  std::unique_ptr<Core> core_;       // null until the log is known
-  Effects effects_;                  // of the core's last step
-  io::WaitQueue changed_;            // the high watermark moved, or nothing will move it any more
-  std::vector<Snapshot> snapshots_;  // by offset
-  std::vector<Voter> voters_;
-  std::int16_t kraft_version_ = 0;
-  bool voters_replicated_ = false;  // by the log or a snapshot of it, not just by formatting
-  std::int64_t bytes_since_snapshot_ = 0;
-  std::vector<std::uint8_t> epoch_batch_;  // the first of the epoch that this node leads
-  bool leading_ = false;
-  Flush flush_;
-  Proposals proposed_;
-  Proposals uncommitted_;  // appended
-  bool waits_for_room_ = false;
-  io::Scope scope_;
-  std::optional<Error> failed_;
-  bool stopped_ = false;
-};
+RaftLogImpl::~RaftLogImpl() {
+  ASSERT(log_ == nullptr && asking_.empty() && serving_ == 0);
+}
 
 // --- Start
 
@@ -205,171 +77,191 @@ io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
   }
   ASSERT(log_ != nullptr);
   log_->set_observer(this);
-  if (!options_.static_voters.empty()) voters_ = options_.static_voters;
-  CO_TRY_VOID(co_await find_snapshots());
+  writer_.set_log(log_);
+  history_.reset(options_.static_voters, 0);
+  CO_TRY_VOID(co_await snapshots_.open());
   CO_TRY_VOID(co_await load_snapshot());
-  CO_TRY_VOID(co_await replay());
+  CO_TRY_VOID(co_await fit_log_to_snapshot());
+  delivered_ = std::max<Offset>(snapshots_.latest().offset, 0);
+  CO_TRY_VOID(co_await scan_log());
   CO_TRY_VOID(check_voters());
-  CO_TRY(const ElectionState state, co_await read_state());
-  start_core(state);
-  LOG_INFO("raft", "metadata log opened epoch={} start={} end={} snapshot={} kraft_version={}",
-           core_->epoch(), log_->log_start(), log_->end(), latest_snapshot().offset,
-           kraft_version_);
+  CO_TRY(recovered_, co_await read_state());
+  // Alone, all that is durable counts: whatever leads next begins with it.
+  if (is_alone()) CO_TRY_VOID(co_await deliver_log(log_->end()));
+  LOG_INFO("raft", "log opened topic={} epoch={} start={} end={} snapshot={} kraft_version={}",
+           options_.topic, recovered_.epoch, log_->log_start(), log_->end(),
+           snapshots_.latest().offset, kraft_version());
   co_return Result<void>{};
 }
 
-void RaftLogImpl::start_core(const ElectionState& state) {
-  CoreOptions options;
-  options.self = {options_.node_id, options_.directory_id};
-  core_ = std::make_unique<Core>(std::move(options));
+void RaftLogImpl::start() {
+  ASSERT(!started_ && log_ != nullptr);
+  started_ = true;
   Recovered recovered;
-  recovered.election = state;
-  recovered.snapshot = latest_snapshot();
-  recovered.kraft_version = kraft_version_;
-  // Of the epochs below the last one nobody asks in a quorum of one.
-  const OffsetAndEpoch start{log_->log_start(), 0};
-  LeaderEpoch last = std::max(log_->latest_epoch(), 0);
-  if (!snapshots_.empty()) last = std::max(last, snapshots_.back().id.epoch);
-  std::vector<EpochStart> epochs;
-  if (log_->end() > start.offset) epochs.push_back({last, start.offset});
-  recovered.log = LogView(epochs.empty() ? OffsetAndEpoch{start.offset, last} : start, log_->end(),
-                          std::move(epochs), {{-1, keys_of(voters_)}});
+  recovered.election = recovered_;
+  recovered.log = recovered_view();
+  recovered.snapshot = snapshots_.latest();
+  recovered.kraft_version = told_kraft_version_ = kraft_version();
+  stepping_ = true;
   core_->start(loop_.now(), std::move(recovered), effects_);
+  if (is_alone()) events_.push_back(CampaignNow{});
+  finish_step(nullptr);
+  scope_.spawn(run_deliveries());
+  scope_.spawn(run_voter_upkeep());
 }
 
-io::Task<Result<void>> RaftLogImpl::find_snapshots() {
-  CO_TRY(const std::vector<io::DirectoryEntry> entries, co_await io::list_directory(loop_, path_));
-  for (const io::DirectoryEntry& entry : entries) {
-    if (entry.is_directory) continue;
-    if (ends_with_any(entry.name)) {
-      CO_TRY_VOID(co_await io::unlink(loop_, file(entry.name)));
-      continue;
-    }
-    const std::optional<OffsetAndEpoch> id = parse_snapshot_name(entry.name);
-    if (!id.has_value()) continue;
-    CO_TRY(const io::FileStatus status, co_await io::status(loop_, file(entry.name)));
-    snapshots_.push_back({*id, static_cast<std::int64_t>(status.size), status.modified_ms});
+bool RaftLogImpl::is_alone() const {
+  const std::vector<Voter>& voters = history_.voters();
+  return voters.size() == 1 &&
+         ReplicaKey{voters.front().id, voters.front().directory_id}.matches(self_);
+}
+
+// What the log's checkpoint of epochs says, in the core's form.
+LogView RaftLogImpl::recovered_view() const {
+  const Offset start = log_->log_start();
+  OffsetAndEpoch start_id{start, 0};
+  for (const StoredSnapshot& snapshot : snapshots_.all()) {
+    if (snapshot.id.offset <= start) start_id.epoch = snapshot.id.epoch;
   }
-  std::sort(snapshots_.begin(), snapshots_.end(),
-            [](const Snapshot& a, const Snapshot& b) { return a.id < b.id; });
-  co_return Result<void>{};
+  std::vector<EpochStart> epochs;
+  LeaderEpoch epoch = std::max(log_->latest_epoch(), 0);
+  while (log_->end() > start) {
+    const segments::EpochEnd before = log_->end_offset_for_epoch(epoch - 1);
+    const bool is_first = before.epoch < 0 || before.end_offset <= start ||
+                          (!epochs.empty() && before.end_offset >= epochs.back().start);
+    epochs.push_back({epoch, is_first ? start : before.end_offset});
+    if (is_first) break;
+    epoch = before.epoch;
+  }
+  std::reverse(epochs.begin(), epochs.end());
+  return LogView(start_id, log_->end(), std::move(epochs), history_.sets());
 }
 
 // The newest snapshot that is whole; a damaged one is passed over as long as the log covers what it
 // stood for.
 io::Task<Result<void>> RaftLogImpl::load_snapshot() {
-  for (std::size_t at = snapshots_.size(); at > 0; --at) {
-    const Snapshot snapshot = snapshots_[at - 1];
-    const std::string path = file(snapshot_name(snapshot.id));
-    CO_TRY(const std::vector<std::uint8_t> bytes,
-           co_await io::read_file(loop_, path, static_cast<std::size_t>(snapshot.size) + 1));
+  while (!snapshots_.all().empty()) {
+    const OffsetAndEpoch id = snapshots_.latest();
+    CO_TRY(const std::vector<std::uint8_t> bytes, co_await snapshots_.read(id));
     if (const Result<void> whole = check_snapshot(bytes); !whole) {
+      const std::string path = snapshots_.path(id);
       LOG_ERROR("raft", "damaged snapshot path={} error={}", path, whole.error().message());
-      if (at == 1 || snapshots_[at - 2].id.offset < log_->log_start())
+      const std::size_t count = snapshots_.all().size();
+      if (count == 1 || snapshots_.all()[count - 2].id.offset < log_->log_start())
         co_return failure(Errc::corrupt, fmt::format("{}: {}", path, whole.error().context));
-      snapshots_.pop_back();
+      snapshots_.pass_over_latest();
       continue;
     }
-    protocol::BatchIterator batches{ByteView(bytes)};
-    while (std::optional<protocol::BatchView> batch = batches.next())
-      CO_TRY_VOID(note_control(*batch, snapshot.id != kBootstrapSnapshot));
-    CO_TRY_VOID(listener_.on_snapshot(bytes, snapshot.id));
-    break;
+    CO_TRY_VOID(note_snapshot_controls(bytes, id));
+    co_return listener_.on_snapshot(bytes, id);
   }
-  const Offset covered = std::max<Offset>(latest_snapshot().offset, 0);
+  co_return Result<void>{};
+}
+
+// Voters and kraft.version are what the snapshot says; of a static quorum it says nothing.
+Result<void> RaftLogImpl::note_snapshot_controls(ByteView bytes, OffsetAndEpoch id) {
+  std::vector<Voter> voters = options_.static_voters;
+  std::int16_t version = 0;
+  protocol::BatchIterator batches(bytes);
+  while (std::optional<protocol::BatchView> batch = batches.next()) {
+    if (!batch->is_control()) continue;
+    TRY(wire::Control control, wire::control_of(*batch));
+    version = control.kraft_version.value_or(version);
+    if (!control.voters.has_value()) continue;
+    voters = std::move(*control.voters);
+    voters_replicated_ = id != kBootstrapSnapshot;
+  }
+  history_.reset(std::move(voters), version);
+  return {};
+}
+
+void RaftLogImpl::note_control(const wire::Control& control) {
+  if (control.voters.has_value()) {
+    history_.add_voters(control.offset, *control.voters);
+    voters_replicated_ = true;
+  }
+  if (control.kraft_version.has_value())
+    history_.add_version(control.offset, *control.kraft_version);
+}
+
+// What a snapshot stands for is committed: a log that ends below it was lost, and one that
+// contradicts it was replaced by it when the node ended.
+io::Task<Result<void>> RaftLogImpl::fit_log_to_snapshot() {
+  const OffsetAndEpoch id = snapshots_.latest();
+  const Offset covered = std::max<Offset>(id.offset, 0);
   if (log_->log_start() > covered) {
     co_return failure(Errc::corrupt,
                       fmt::format("{}: the log begins at {}, and no snapshot reaches so far", path_,
                                   log_->log_start()));
   }
-  // Everything that a snapshot stands for was durable in the log once; a log that ends below it was
-  // lost.
-  if (log_->end() < covered) CO_TRY_VOID(co_await log_->truncate_fully_to(covered));
+  bool fits = log_->end() >= covered;
+  if (fits && covered > log_->log_start()) {
+    const LeaderEpoch epoch = log_->epoch_of(covered - 1);
+    fits = epoch < 0 || epoch == id.epoch;
+  } else if (fits && covered > 0 && log_->end() > covered) {
+    fits = log_->epoch_of(covered) >= id.epoch;
+  }
+  if (!fits) CO_TRY_VOID(co_await log_->truncate_fully_to(covered));
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> RaftLogImpl::replay() {
-  Offset next = std::max(std::max<Offset>(latest_snapshot().offset, 0), log_->log_start());
-  std::vector<std::uint8_t> bytes;
+// Control records count from the moment they are written, committed or not.
+io::Task<Result<void>> RaftLogImpl::scan_log() {
+  Offset next = std::max(delivered_, log_->log_start());
+  std::vector<std::uint8_t> joined;
   while (next < log_->end()) {
     CO_TRY(const segments::ReadResult read,
-           co_await log_->read({next, log_->end(), kReplayReadBytes, true}));
-    bytes.clear();
-    for (const segments::LogPiece& piece : read.pieces)
-      bytes.insert(bytes.end(), piece.bytes().begin(), piece.bytes().end());
-    CO_TRY_VOID(replay_batches(bytes, next));
-    protocol::BatchIterator batches{ByteView(bytes)};
-    Offset behind = next;
-    while (std::optional<protocol::BatchView> batch = batches.next())
-      behind = batch->last_offset() + 1;
-    if (behind == next)
+           co_await log_->read({next, log_->end(), kLogReadBytes, true}));
+    const Offset from = next;
+    if (read.pieces.size() == 1) {
+      CO_TRY_VOID(scan_batches(read.pieces.front().bytes(), next));
+    } else {
+      joined.clear();
+      for (const segments::LogPiece& piece : read.pieces)
+        joined.insert(joined.end(), piece.bytes().begin(), piece.bytes().end());
+      CO_TRY_VOID(scan_batches(joined, next));
+    }
+    if (next == from)
       co_return failure(Errc::corrupt,
                         fmt::format("{}: nothing to be read at offset {}", path_, next));
-    next = behind;
   }
   co_return Result<void>{};
 }
 
-Result<void> RaftLogImpl::replay_batches(ByteView bytes, Offset from) {
+Result<void> RaftLogImpl::scan_batches(ByteView bytes, Offset& next) {
   protocol::BatchIterator batches(bytes);
   while (std::optional<protocol::BatchView> batch = batches.next()) {
-    if (batch->is_legacy() || !batch->crc_matches()) {
+    // The first may begin below what was asked for.
+    if (batch->last_offset() < next) continue;
+    if (batch->is_legacy() || (batch->is_control() && !batch->crc_matches())) {
       return failure(Errc::corrupt, fmt::format("{}: the batch at offset {} fails its check", path_,
                                                 batch->base_offset()));
     }
-    // The first may begin below what was asked for.
-    if (batch->last_offset() < from) continue;
-    if (batch->is_control()) TRY_VOID(note_control(*batch, true));
-    bytes_since_snapshot_ += static_cast<std::int64_t>(batch->size_bytes());
-    TRY_VOID(listener_.on_batch(*batch));
-  }
-  return {};
-}
-
-Result<void> RaftLogImpl::note_control(const protocol::BatchView& batch, bool from_log) {
-  if (!batch.is_control()) return {};
-  protocol::RecordIterator records(batch.records(), batch.record_count());
-  for (protocol::RecordView record; records.next(record);) {
-    TRY(const std::optional<protocol::ControlType> type, protocol::parse_control_key(record.key()));
-    const ByteView value = record.value().value_or(ByteView());
-    if (type == protocol::ControlType::kraft_version) {
-      protocol::KRaftVersionRecord version;
-      TRY_VOID(protocol::decode_control_value(value, version));
-      kraft_version_ = version.kraft_version;
-    } else if (type == protocol::ControlType::kraft_voters) {
-      protocol::VotersRecord voters;
-      TRY_VOID(protocol::decode_control_value(value, voters));
-      voters_ = voters_of(voters);
-      voters_replicated_ = from_log;
+    if (batch->is_control()) {
+      TRY(const wire::Control control, wire::control_of(*batch));
+      note_control(control);
     }
+    next = batch->last_offset() + 1;
   }
   return {};
 }
 
 Result<void> RaftLogImpl::check_voters() const {
-  const ReplicaKey self{options_.node_id, options_.directory_id};
-  if (voters_.empty()) {
+  const std::vector<Voter>& voters = history_.voters();
+  if (voters.empty() && options_.bootstrap_servers.empty()) {
     return failure(
         Errc::invalid,
         fmt::format("{}: no voter set is known. Format the directory with --standalone, or set "
-                    "controller.quorum.voters",
+                    "controller.quorum.voters or controller.quorum.bootstrap.servers",
                     path_));
   }
-  if (voters_.size() > 1) {
-    return failure(Errc::unsupported,
-                   fmt::format("{}: the metadata quorum has {} voters; this version runs "
-                               "a quorum of one",
-                               path_, voters_.size()));
-  }
-  const Voter& voter = voters_.front();
-  if (!ReplicaKey{voter.id, voter.directory_id}.matches(self)) {
-    return failure(Errc::invalid,
-                   fmt::format("{}: the voter is node {} with the directory {}, not node {} with "
-                               "{}: a wiped or copied disk is not that voter",
-                               path_, voter.id, voter.directory_id.to_string(), self.id,
-                               self.directory_id.to_string()));
-  }
-  return {};
+  if (voters.size() != 1 || voters.front().id != self_.id || is_alone()) return {};
+  const Voter& voter = voters.front();
+  return failure(Errc::invalid,
+                 fmt::format("{}: the voter is node {} with the directory {}, not node {} with "
+                             "{}: a wiped or copied disk is not that voter",
+                             path_, voter.id, voter.directory_id.to_string(), self_.id,
+                             self_.directory_id.to_string()));
 }
 
 io::Task<Result<ElectionState>> RaftLogImpl::read_state() {
@@ -385,287 +277,95 @@ io::Task<Result<ElectionState>> RaftLogImpl::read_state() {
   co_return *state;
 }
 
-// --- Leading
+// --- What is known
 
-io::Task<void> RaftLogImpl::lead() {
-  const Result<void> led = co_await become_leader();
-  if (!led) {
-    if (!stopped_) listener_.on_failed(led.error());
-    co_return;
-  }
-  if (stopped_) co_return;
-  leading_ = true;
-  listener_.on_leader_changed(options_.node_id, core_->epoch());
-  listener_.on_leading(core_->epoch());
-}
-
-io::Task<Result<void>> RaftLogImpl::become_leader() {
-  CO_TRY_VOID(co_await win_election());
-  if (!core_->is_leader()) co_return std::unexpected(gone());
-  const protocol::BatchView batch = *protocol::parse_batch(epoch_batch_);
-  CO_TRY_VOID(co_await committed(batch.last_offset() + 1));
-  co_return listener_.on_batch(batch);
-}
-
-// Alone: the own vote, then the own leadership, each durable before the next step.
-io::Task<Result<void>> RaftLogImpl::win_election() {
-  step(CampaignNow{});
-  while (effects_.save.has_value()) {
-    const SaveState save = *effects_.save;
-    const std::string text = print_quorum_state(save.state, kraft_version_, core_->voters());
-    CO_TRY_VOID(co_await io::replace_file(loop_, file(kQuorumStateFile),
-                                          std::vector<std::uint8_t>(text.begin(), text.end())));
-    step(StateSaved{save.version});
-  }
-  if (effects_.append.has_value()) co_return begin_epoch();
-  co_return Result<void>{};
-}
-
-bool RaftLogImpl::must_write_voters() const {
-  if (kraft_version_ < 1) return false;
-  return !voters_replicated_ || (!options_.endpoint.host.empty() &&
-                                 voters_.front().endpoints != std::vector{options_.endpoint});
-}
-
-Result<void> RaftLogImpl::begin_epoch() {
-  protocol::BatchOptions options;
-  options.control = true;
-  options.leader_epoch = core_->epoch();
-  protocol::BatchBuilder batch(options);
-  const TimestampMs now = loop_.wall_now();
-  auto add = [&batch, now](protocol::ControlType type, const auto& message) -> Result<void> {
-    protocol::Writer out;
-    TRY_VOID(protocol::encode(out, message, std::int16_t{0}));
-    protocol::append_control_record(batch, type, now, out.own());
-    return {};
-  };
-  protocol::LeaderChangeMessage change;
-  change.leader_id = options_.node_id;
-  for (const Voter& voter : voters_) change.voters.push_back({voter.id, Uuid()});
-  change.granting_voters.push_back({options_.node_id, Uuid()});
-  TRY_VOID(add(protocol::ControlType::leader_change, change));
-  if (must_write_voters()) {
-    if (!options_.endpoint.host.empty()) voters_.front().endpoints = {options_.endpoint};
-    protocol::KRaftVersionRecord version;
-    version.kraft_version = kraft_version_;
-    TRY_VOID(add(protocol::ControlType::kraft_version, version));
-    TRY_VOID(add(protocol::ControlType::kraft_voters, voters_record(voters_)));
-    voters_replicated_ = true;
-  }
-  log_->begin_epoch(core_->epoch());
-  std::vector<std::uint8_t> bytes = std::move(batch).finish();
-  TRY(const Offset end, append_batch(bytes));
-  const Offset first = end - protocol::parse_batch(bytes)->record_count();
-  protocol::stamp_batch(bytes, first, core_->epoch());
-  epoch_batch_ = std::move(bytes);
-  return {};
-}
-
-Result<Offset> RaftLogImpl::append_batch(std::vector<std::uint8_t> batch) {
-  const std::int64_t size = static_cast<std::int64_t>(batch.size());
-  TRY(const segments::AppendResult appended,
-      log_->append_as_leader(batch, core_->epoch(), loop_.wall_now()));
-  bytes_since_snapshot_ += size;
-  step(Appended{appended.end_offset, core_->epoch_start() < 0});
-  return appended.end_offset;
-}
-
-io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
-  ASSERT(!values.empty());
-  protocol::BatchOptions options;
-  options.leader_epoch = core_->epoch();
-  protocol::BatchBuilder batch(options);
-  const TimestampMs now = loop_.wall_now();
-  for (const ByteView value : values) batch.append(now, std::nullopt, value);
-  if (batch.size_bytes() > kBatchBytesMax)
-    co_return failure(Errc::too_large,
-                      fmt::format("{} bytes of metadata records", batch.size_bytes()));
-  const std::vector<std::uint8_t> bytes = std::move(batch).finish();
-  while (!failed_.has_value() && core_->may_append()) {
-    Result<Offset> end = append_batch(bytes);
-    if (end || end.error().code != Errc::busy) co_return end;
-    co_await log_->room().wait();
-  }
-  co_return std::unexpected(gone());
-}
-
-io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
-  while (core_->high_watermark() < end) {
-    if (failed_.has_value() || !core_->is_leader()) co_return std::unexpected(gone());
-    co_await changed_.wait();
-  }
-  co_return Result<void>{};
-}
-
-// --- Proposals
-
-void RaftLogImpl::propose(Proposal& proposal) {
-  if (proposed_.empty() && !waits_for_room_) loop_.post(flush_);
-  proposed_.push_back(proposal);
-}
-
-void RaftLogImpl::append_proposed() {
-  while (!proposed_.empty() && !waits_for_room_) {
-    if (failed_.has_value() || !leading_) {
-      const Error error = gone();
-      end_proposals(proposed_, INT64_MAX, &error);
-      return;
-    }
-    protocol::BatchOptions options;
-    options.leader_epoch = core_->epoch();
-    protocol::BatchBuilder batch(options);
-    const TimestampMs now = loop_.wall_now();
-    Proposals taken;
-    while (!proposed_.empty() && batch.size_bytes() < kProposedBatchBytes) {
-      Proposal& next = proposed_.pop_front();
-      batch.append(now, std::nullopt, next.value);
-      next.end = log_->end() + batch.record_count();
-      taken.push_back(next);
-    }
-    const bool is_too_large = batch.size_bytes() > kBatchBytesMax;
-    const Result<Offset> end = is_too_large ? failure(Errc::too_large, "a record is too large")
-                                            : append_batch(std::move(batch).finish());
-    if (end) {
-      while (!taken.empty()) uncommitted_.push_back(taken.pop_front());
-    } else if (end.error().code == Errc::busy) {
-      while (!proposed_.empty()) taken.push_back(proposed_.pop_front());
-      while (!taken.empty()) proposed_.push_back(taken.pop_front());
-      waits_for_room_ = true;
-      scope_.spawn(append_when_there_is_room());
-    } else {
-      end_proposals(taken, INT64_MAX, &end.error());
-    }
-  }
-}
-
-io::Task<void> RaftLogImpl::append_when_there_is_room() {
-  co_await log_->room().wait();
-  waits_for_room_ = false;
-  append_proposed();
-}
-
-void RaftLogImpl::end_proposals(Proposals& proposals, Offset end, const Error* error) {
-  Proposals ended;  // what done() proposes comes behind them
-  while (!proposals.empty() && proposals.front().end <= end) ended.push_back(proposals.pop_front());
-  while (!ended.empty()) {
-    Proposal& proposal = ended.pop_front();
-    proposal.done(proposal, error);
-  }
-}
-
-void RaftLogImpl::on_durable_end_advanced(Offset durable_end) {
-  if (core_ == nullptr) return;
-  step(Flushed{core_->log().generation(), durable_end});
-  if (!effects_.high_watermark_moved) return;
-  changed_.wake_all();
-  end_proposals(uncommitted_, core_->high_watermark(), nullptr);
-  listener_.on_high_watermark(core_->high_watermark());
-}
-
-void RaftLogImpl::on_log_fenced(const Error& error) {
-  LOG_ERROR("raft", "the metadata log takes no more writes error={}", error.message());
-  failed_ = Error{Errc::fenced, error.system, error.context};
-  if (core_ != nullptr) step(DiskFailed{});
-  changed_.wake_all();
-  resign();
-  listener_.on_failed(*failed_);
-}
-
-void RaftLogImpl::resign() {
-  if (!leading_) return;
-  leading_ = false;
-  const Error error = gone();
-  end_proposals(uncommitted_, INT64_MAX, &error);
-  listener_.on_resigned(core_->high_watermark());
+LeaderEpoch RaftLogImpl::epoch() const {
+  return started_ ? core_->epoch() : recovered_.epoch;
 }
 
 std::optional<Voter> RaftLogImpl::leader_node() const {
-  for (const Voter& voter : voters_) {
-    if (voter.id == core_->leader()) return voter;
+  const NodeId leader = core_->leader();
+  if (leader < 0) return std::nullopt;
+  Voter found;
+  found.id = leader;
+  for (const Voter& voter : history_.voters()) {
+    if (voter.id == leader) found = voter;
   }
-  return std::nullopt;
+  if (leader == self_.id) {
+    found.directory_id = self_.directory_id;
+    if (!options_.endpoint.host.empty()) found.endpoints = {options_.endpoint};
+  } else if (leader_address_.id == leader) {
+    found.endpoints = {{options_.endpoint.name, leader_address_.host, leader_address_.port}};
+  }
+  return found;
 }
 
 QuorumStatus RaftLogImpl::status() const {
+  const QuorumView view = core_->describe();
+  const Instant now = loop_.now();
+  const TimestampMs wall_now = loop_.wall_now();
+  auto wall = [now, wall_now](Instant then) -> TimestampMs {
+    return then == Instant{} ? -1 : wall_now - (now - then).ns / milliseconds(1).ns;
+  };
+  auto describe = [&wall](const ReplicaView& replica) -> ReplicaStatus {
+    return {replica.key, replica.log_end, wall(replica.last_fetch), wall(replica.last_caught_up)};
+  };
   QuorumStatus status;
-  status.leader = core_->leader();
-  status.epoch = core_->epoch();
-  status.high_watermark = core_->high_watermark();
-  for (const Voter& voter : voters_) {
-    const ReplicaKey key{voter.id, voter.directory_id};
-    status.voters.push_back({key, core_->replicated(key), -1, -1});
-    if (voter.id == options_.node_id && log_ != nullptr) {
-      const TimestampMs now = loop_.wall_now();
-      status.voters.back() = {key, log_->end(), now, now};
-    }
-  }
-  status.nodes = voters_;
+  status.leader = view.leader;
+  status.epoch = epoch();
+  status.high_watermark = view.high_watermark;
+  for (const ReplicaView& voter : view.voters) status.voters.push_back(describe(voter));
+  for (const ReplicaView& observer : view.observers) status.observers.push_back(describe(observer));
+  status.nodes = history_.voters();
   return status;
 }
 
-// --- Snapshots
-
-io::Task<Result<void>> RaftLogImpl::write_snapshot(OffsetAndEpoch id,
-                                                   std::vector<std::uint8_t> bytes) {
-  if (id.offset <= std::max<Offset>(latest_snapshot().offset, 0)) co_return Result<void>{};
-  const std::int64_t size = static_cast<std::int64_t>(bytes.size());
-  const std::int64_t bytes_before = bytes_since_snapshot_;
-  CO_TRY_VOID(co_await io::replace_file(loop_, file(snapshot_name(id)), std::move(bytes)));
-  snapshots_.push_back({id, size, loop_.wall_now()});
-  // What was appended while the file was written counts for the next one.
-  bytes_since_snapshot_ -= bytes_before;
-  LOG_INFO("raft", "snapshot written offset={} epoch={} bytes={}", id.offset, id.epoch, size);
-  co_await drop_old_snapshots();
-  co_return Result<void>{};
+protocol::OwnedMessage<protocol::DescribeQuorumResponse> RaftLogImpl::describe_quorum(
+    const protocol::DescribeQuorumRequest& request, std::int16_t version) {
+  return describe_quorum_answer(status(), core_->is_leader(), request, version);
 }
 
-// The oldest go while log and snapshots are too large or they are too old; one always stays. The
-// log begins where the oldest that is left ends.
-io::Task<void> RaftLogImpl::drop_old_snapshots() {
-  std::int64_t total = log_->size_bytes();
-  for (const Snapshot& snapshot : snapshots_) total += snapshot.size;
-  while (snapshots_.size() > 1 && !stopped_) {
-    const Snapshot oldest = snapshots_.front();
-    const bool too_large = options_.retention_bytes >= 0 && total > options_.retention_bytes;
-    const bool too_old =
-        options_.retention_ms >= 0 && loop_.wall_now() - oldest.written_ms > options_.retention_ms;
-    if (!too_large && !too_old) co_return;
-    const Offset start = snapshots_[1].id.offset;
-    if (start > log_->log_start()) {
-      if (const Result<void> moved = co_await log_->advance_log_start(start); !moved) {
-        LOG_WARN("raft", "the log's start did not move error={}", moved.error().message());
-        co_return;
-      }
-    }
-    if (const Result<void> gone = co_await io::unlink(loop_, file(snapshot_name(oldest.id)));
-        !gone) {
-      LOG_WARN("raft", "a snapshot could not be removed error={}", gone.error().message());
-      co_return;
-    }
-    snapshots_.erase(snapshots_.begin());
-    total -= oldest.size;
+// --- The end
+
+// What was appended is waited for before the leader goes, and then a successor.
+io::Task<void> RaftLogImpl::hand_over() {
+  const Instant deadline = loop_.now() + kStopWaitMax;
+  while (core_->is_leader() && !failed_.has_value() && core_->high_watermark() < log_->end()) {
+    if (!co_await changed_.wait_until(deadline)) break;
+  }
+  if (!core_->is_leader() || failed_.has_value()) co_return;
+  const LeaderEpoch led = core_->epoch();
+  farewells_ = history_.voters().size() - (core_->is_voter() ? 1 : 0);
+  step(Resign{});
+  while (!failed_.has_value()) {
+    const bool has_successor = core_->epoch() > led && core_->leader() >= 0;
+    if (has_successor || (farewells_ == 0 && !farewell_heard_)) co_return;
+    if (!co_await changed_.wait_until(deadline)) co_return;
   }
 }
 
 io::Task<Result<void>> RaftLogImpl::stop() {
-  if (stopped_ || log_ == nullptr) co_return Result<void>{};
-  stopped_ = true;
-  // What was appended is waited for before the leader goes.
-  if (core_ != nullptr && core_->is_leader() && !failed_.has_value() &&
-      log_->durable_end() < log_->end()) {
-    [[maybe_unused]] const Result<void> flushed = co_await committed(log_->end());
-  }
-  if (core_ != nullptr) step(Resign{});
+  if (stopping_ || log_ == nullptr) co_return Result<void>{};
+  if (started_) co_await hand_over();
+  stopping_ = true;
   resign();
   append_proposed();
+  loop_.timers().disarm(ticker_);
+  scope_.request_stop();
+  end_asking();
   changed_.wake_all();
+  deliver_.wake_all();
   log_->room().wake_all();
+  co_await links_.close();
   co_await scope_.join();
+  while (serving_ > 0) co_await changed_.wait();
   log_->set_observer(nullptr);
   log_ = nullptr;
   if (shard_ == nullptr) co_return Result<void>{};
   co_return co_await shard_->stop();
 }
+
+namespace {
 
 io::Task<Result<std::unique_ptr<RaftLog>>> open_in(io::Loop& loop,
                                                    segments::LogDirectory* directory,

@@ -43,14 +43,13 @@
 #include "protocol/owned_message.h"
 #include "protocol/record_batch.h"
 #include "raftlog/core/core.h"
+#include "raftlog/raft_limits.h"
 #include "raftlog/snapshot.h"
 #include "segments/log_directory.h"
 
 namespace drave::raft {
 
 inline constexpr std::string_view kMetadataTopic = "__cluster_metadata";
-// Kafka's bound of one batch of the metadata log.
-inline constexpr std::size_t kBatchBytesMax = 8 << 20;
 
 // controller.quorum.*.ms, with Kafka's defaults.
 struct QuorumTimers {

@@ -81,7 +81,13 @@ void Core::handle(const Event& event) {
                      download_->storing = false;
                  },
                  [this](const SnapshotLoaded& e) { snapshot_loaded(e); },
+                 [this](const SnapshotRefused&) {
+                   loading_ = false;
+                   if (role_ == Role::follower)
+                     peers_.at(state_.leader).until = now_ + options_.retry_backoff;
+                 },
                  [this](const LogStartMoved& e) { log_.move_start(e.start); },
+                 [this](const KRaftVersionChanged& e) { kraft_version_ = e.level; },
                  [this](const CampaignNow&) {
                    if (!is_leader() && may_stand() && !loading_ && epoch() < INT32_MAX)
                      become_candidate();

@@ -67,7 +67,7 @@ struct Recovered {
   ElectionState election;
   LogView log;
   OffsetAndEpoch snapshot{-1, -1};  // the newest; {-1, -1}: none. A bootstrap one (0) is none
-  std::int16_t kraft_version = 0;   // 0: voters cannot be changed
+  std::int16_t kraft_version = 0;   // of all of the log; 0: voters cannot be changed
 };
 
 struct ReplicaView {
@@ -122,6 +122,8 @@ class Core {
   // What is known to be on that replica's disk; -1: nothing.
   Offset replicated(const ReplicaKey& key) const;
   QuorumView describe() const;
+  // What a change of voters would be refused with now; none: it would be begun.
+  ErrorCode may_change(const ChangeVoterRequest& request) const;
   // Asserts what must hold between steps.
   void check_invariants() const;
 

@@ -63,9 +63,15 @@ struct SnapshotLoaded {
   OffsetAndEpoch id;
   std::optional<VoterSet> voters;
 };
+// It cannot be done: what came is damaged. It is fetched again.
+struct SnapshotRefused {};
 // The log begins at a snapshot; everything below is gone.
 struct LogStartMoved {
   OffsetAndEpoch start;
+};
+// kraft.version of the log has changed: by what was appended, truncated or loaded.
+struct KRaftVersionChanged {
+  std::int16_t level = 0;
 };
 // Asks for an election at once, without asking whether it would be won.
 struct CampaignNow {};
@@ -78,9 +84,10 @@ struct TransferTo {
 // The disk refused a write. The core never says anything again.
 struct DiskFailed {};
 
-using Event = std::variant<Tick, RequestReceived, ReplyReceived, RequestFailed, StateSaved,
-                           Appended, Flushed, SnapshotWritten, ChunkStored, SnapshotLoaded,
-                           LogStartMoved, CampaignNow, Resign, TransferTo, DiskFailed>;
+using Event =
+    std::variant<Tick, RequestReceived, ReplyReceived, RequestFailed, StateSaved, Appended, Flushed,
+                 SnapshotWritten, ChunkStored, SnapshotLoaded, SnapshotRefused, LogStartMoved,
+                 KRaftVersionChanged, CampaignNow, Resign, TransferTo, DiskFailed>;
 
 // --- Out: what is to be done
 

@@ -10,8 +10,7 @@ namespace drave::raft {
 
 void Core::change_voter(std::uint64_t token, const ChangeVoterRequest& request) {
   using Kind = ChangeVoterRequest::Kind;
-  ErrorCode error = check_change(request);
-  if (error == ErrorCode::none) error = check_voter(request);
+  const ErrorCode error = may_change(request);
   if (error != ErrorCode::none) {
     reply(token, ChangeVoterReply{error, epoch(), leader()});
     return;
@@ -22,6 +21,11 @@ void Core::change_voter(std::uint64_t token, const ChangeVoterRequest& request) 
   change_ = VoterChange{token, -1, false, request.ack_when_committed, now_ + request.timeout};
   if (request.kind == Kind::update) change_->ack_when_committed = false;
   append_control({epoch(), false, {}, std::move(changed)});
+}
+
+ErrorCode Core::may_change(const ChangeVoterRequest& request) const {
+  const ErrorCode error = check_change(request);
+  return error == ErrorCode::none ? check_voter(request) : error;
 }
 
 // Whether a change may begin at all. What passes with time is REQUEST_TIMED_OUT, as Kafka has it.

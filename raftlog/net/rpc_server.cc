@@ -7,10 +7,14 @@
 #include "protocol/error_code.h"
 #include "protocol/header.h"
 #include "protocol/messages/api_versions.h"
+#include "raftlog/core/features.h"
 #include "raftlog/net/frame_reader.h"
 
 namespace drave::raft {
 namespace {
+
+// From which version of ApiVersions on a level of 0 can be told.
+constexpr std::int16_t kVersionsWithFeatures = 4;
 
 io::Task<void> shut_down(io::Socket& socket) {
   co_await socket.shutdown_both();
@@ -168,6 +172,10 @@ void RpcServer::answer_versions(RpcExchange& exchange) const {
   };
   add(own);
   for (const protocol::ApiKey key : options_.apis) add(protocol::api_info(key));
+  if (options_.names_kraft_version && exchange.version >= kVersionsWithFeatures) {
+    const SupportedFeature* range = find_feature(kKraftVersion);
+    answer.supported_features.push_back({range->name, range->min, range->max});
+  }
   ASSERT(exchange.answer(answer).has_value());
 }
 

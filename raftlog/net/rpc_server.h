@@ -76,6 +76,7 @@ class RpcHandler {
 
 struct RpcServerOptions {
   std::vector<protocol::ApiKey> apis;  // that the handler serves
+  bool names_kraft_version = false;    // ApiVersions tells which levels of it this node speaks
   std::size_t frame_bytes_max = kRpcFrameBytesMax;
   std::size_t connections_max = kRpcConnectionsMax;
 };

@@ -1,0 +1,27 @@
+#pragma once
+// The bounds of a replicated log's driver, and what happens at each.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/ids.h"
+#include "base/units.h"
+
+namespace drave::raft {
+
+// Kafka's bound of one batch of the metadata log: what is larger is refused (too_large).
+inline constexpr std::size_t kBatchBytesMax = 8 << 20;
+// A batch of proposals ends at about this size; the next ones go into another.
+inline constexpr std::size_t kProposedBatchBytes = 1 << 20;
+// Of one read of the log, for the listener or for a replica. One batch may be larger.
+inline constexpr std::size_t kLogReadBytes = 1 << 20;
+// Of one piece of a snapshot.
+inline constexpr std::size_t kSnapshotPieceBytes = 1 << 20;
+// A leader that stops waits so long for what it appended, and for a successor.
+inline constexpr Duration kStopWaitMax = seconds(1);
+// How bootstrap servers are named: this, and from there downwards.
+inline constexpr NodeId kFirstBootstrapId = -2;
+
+static_assert(kProposedBatchBytes <= kBatchBytesMax);
+
+}  // namespace drave::raft

@@ -1,0 +1,245 @@
+// Leading: control batches that consensus asks for, decisions of the controller, proposals.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "protocol/control_record.h"
+#include "protocol/messages/control_records.h"
+#include "raftlog/raft_log_impl.h"
+
+namespace drave::raft {
+
+// --- Control batches
+
+namespace {
+
+// LeaderChange knows directories from kraft.version 1 on.
+constexpr std::int16_t kLeaderChangeWithDirectories = 1;
+
+template <class Message>
+Result<void> add_control(protocol::BatchBuilder& batch, protocol::ControlType type, TimestampMs now,
+                         const Message& message, std::int16_t version) {
+  protocol::Writer out;
+  TRY_VOID(protocol::encode(out, message, version));
+  protocol::append_control_record(batch, type, now, out.own());
+  return {};
+}
+
+}  // namespace
+
+// At once, but for what the log has still to do of an earlier epoch, or a full journal.
+void RaftLogImpl::append_control() {
+  if (!control_.has_value() || control_waits_ || failed_.has_value()) return;
+  if (!core_->is_leader() || control_->epoch != core_->epoch()) {
+    control_.reset();
+    return;
+  }
+  if (!writer_.is_idle()) return;  // on_writer_idle()
+  wire::Control content;
+  Result<std::vector<std::uint8_t>> bytes = build_control(*control_, content);
+  if (!bytes) return fail(bytes.error());
+  if (control_->begins_epoch) log_->begin_epoch(core_->epoch());
+  content.offset = log_->end();
+  const auto appended = log_->append_as_leader(*bytes, core_->epoch(), loop_.wall_now());
+  if (!appended && appended.error().code == Errc::busy) {
+    control_waits_ = true;
+    scope_.spawn(append_control_when_there_is_room());
+    return;
+  }
+  if (!appended) return fail(appended.error());
+  bytes_since_snapshot_ += static_cast<std::int64_t>(bytes->size());
+  note_control(content);
+  if (control_->begins_epoch) epoch_begun_end_ = appended->end_offset;
+  control_.reset();
+  step(Appended{appended->end_offset, true});
+}
+
+io::Task<void> RaftLogImpl::append_control_when_there_is_room() {
+  co_await log_->room().wait();
+  control_waits_ = false;
+  if (!stopping_) append_control();
+}
+
+Result<std::vector<std::uint8_t>> RaftLogImpl::build_control(const ControlBatch& control,
+                                                             wire::Control& content) {
+  protocol::BatchOptions options;
+  options.control = true;
+  options.leader_epoch = core_->epoch();
+  protocol::BatchBuilder batch(options);
+  const TimestampMs now = loop_.wall_now();
+  if (control.begins_epoch) {
+    const bool has_directories = kraft_version() >= 1;
+    protocol::LeaderChangeMessage change;
+    change.version = has_directories ? kLeaderChangeWithDirectories : 0;
+    change.leader_id = self_.id;
+    for (const Voter& voter : history_.voters())
+      change.voters.push_back({voter.id, has_directories ? voter.directory_id : Uuid()});
+    for (const NodeId id : control.granting) {
+      Uuid directory;
+      for (const Voter& voter : history_.voters()) {
+        if (voter.id == id && has_directories) directory = voter.directory_id;
+      }
+      change.granting_voters.push_back({id, directory});
+    }
+    TRY_VOID(add_control(batch, protocol::ControlType::leader_change, now, change, change.version));
+  }
+  if (control.voters.has_value()) {
+    content.voters = with_endpoints(*control.voters);
+  } else if (control.begins_epoch && must_write_voters()) {
+    content.voters = with_endpoints(wire::keys_of(history_.voters()));
+    content.kraft_version = kraft_version();
+    protocol::KRaftVersionRecord version;
+    version.kraft_version = kraft_version();
+    TRY_VOID(add_control(batch, protocol::ControlType::kraft_version, now, version, 0));
+  }
+  if (content.voters.has_value()) {
+    TRY_VOID(add_control(batch, protocol::ControlType::kraft_voters, now,
+                         voters_record(*content.voters), 0));
+  }
+  return std::move(batch).finish();
+}
+
+// What a new set says of its voters: as before, but for this node and for the one that changes.
+std::vector<Voter> RaftLogImpl::with_endpoints(const VoterSet& keys) const {
+  std::vector<Voter> voters;
+  for (const ReplicaKey& key : keys) {
+    Voter voter;
+    voter.id = key.id;
+    voter.directory_id = key.directory_id;
+    if (const Voter* known = find_voter(key)) voter = *known;
+    if (changing_.has_value() && ReplicaKey{changing_->id, changing_->directory_id} == key)
+      voter = *changing_;
+    if (key == self_ && !options_.endpoint.host.empty()) voter.endpoints = {options_.endpoint};
+    voters.push_back(std::move(voter));
+  }
+  return voters;
+}
+
+bool RaftLogImpl::must_write_voters() const {
+  if (kraft_version() < 1) return false;
+  const Voter* own = find_voter(self_);
+  return !voters_replicated_ || (own != nullptr && is_stale(*own));
+}
+
+// --- Decisions, one at a time
+
+Result<Offset> RaftLogImpl::append_batch(MutableByteView batch) {
+  TRY(const segments::AppendResult appended,
+      log_->append_as_leader(batch, core_->epoch(), loop_.wall_now()));
+  bytes_since_snapshot_ += static_cast<std::int64_t>(batch.size());
+  step(Appended{appended.end_offset, false});
+  return appended.end_offset;
+}
+
+io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
+  ASSERT(!values.empty());
+  const LeaderEpoch epoch = core_->epoch();
+  protocol::BatchOptions options;
+  options.leader_epoch = epoch;
+  protocol::BatchBuilder batch(options);
+  const TimestampMs now = loop_.wall_now();
+  for (const ByteView value : values) batch.append(now, std::nullopt, value);
+  if (batch.size_bytes() > kBatchBytesMax)
+    co_return failure(Errc::too_large,
+                      fmt::format("{} bytes of metadata records", batch.size_bytes()));
+  std::vector<std::uint8_t> bytes = std::move(batch).finish();
+  while (leading_ && core_->epoch() == epoch && core_->may_append()) {
+    Result<Offset> end = append_batch(bytes);
+    if (end || end.error().code != Errc::busy) co_return end;
+    co_await log_->room().wait();
+  }
+  co_return std::unexpected(gone());
+}
+
+io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
+  const LeaderEpoch epoch = led_epoch_;
+  while (core_->high_watermark() < end) {
+    if (failed_.has_value() || !leading_ || led_epoch_ != epoch) co_return std::unexpected(gone());
+    co_await changed_.wait();
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> RaftLogImpl::transfer(NodeId voter) {
+  if (!leading_) co_return std::unexpected(gone());
+  bool is_other_voter = false;
+  for (const Voter& each : history_.voters())
+    is_other_voter |= each.id == voter && voter != self_.id;
+  if (!is_other_voter)
+    co_return failure(Errc::invalid, fmt::format("node {} is no other voter", voter));
+  const LeaderEpoch epoch = led_epoch_;
+  const Instant deadline =
+      loop_.now() + options_.timers.election_timeout + options_.timers.request_timeout;
+  step(TransferTo{voter});
+  while (leading_ && led_epoch_ == epoch) {
+    if (stopping_) co_return std::unexpected(gone());
+    if (!co_await changed_.wait_until(deadline) && leading_ && led_epoch_ == epoch)
+      co_return failure(Errc::timed_out, fmt::format("node {} did not catch up", voter));
+  }
+  co_return Result<void>{};
+}
+
+// --- Proposals
+
+void RaftLogImpl::propose(Proposal& proposal) {
+  if (proposed_.empty() && !proposals_wait_) loop_.post(flush_);
+  proposed_.push_back(proposal);
+}
+
+void RaftLogImpl::append_proposed() {
+  if (proposals_wait_ && !stopping_) return;
+  while (!proposed_.empty()) {
+    if (stopping_ || !leading_ || !core_->may_append()) {
+      const Error error = gone();
+      end_proposals(proposed_, INT64_MAX, &error);
+      return;
+    }
+    protocol::BatchOptions options;
+    options.leader_epoch = core_->epoch();
+    protocol::BatchBuilder batch(options);
+    const TimestampMs now = loop_.wall_now();
+    Proposals taken;
+    while (!proposed_.empty() && batch.size_bytes() < kProposedBatchBytes) {
+      Proposal& next = proposed_.pop_front();
+      batch.append(now, std::nullopt, next.value);
+      next.end = log_->end() + batch.record_count();
+      taken.push_back(next);
+    }
+    const bool is_too_large = batch.size_bytes() > kBatchBytesMax;
+    std::vector<std::uint8_t> bytes = std::move(batch).finish();
+    const Result<Offset> end =
+        is_too_large ? failure(Errc::too_large, "a record is too large") : append_batch(bytes);
+    if (end) {
+      while (!taken.empty()) uncommitted_.push_back(taken.pop_front());
+    } else if (end.error().code == Errc::busy) {
+      while (!proposed_.empty()) taken.push_back(proposed_.pop_front());
+      while (!taken.empty()) proposed_.push_back(taken.pop_front());
+      proposals_wait_ = true;
+      scope_.spawn(append_proposed_when_there_is_room());
+      return;
+    } else {
+      end_proposals(taken, INT64_MAX, &end.error());
+    }
+  }
+}
+
+io::Task<void> RaftLogImpl::append_proposed_when_there_is_room() {
+  co_await log_->room().wait();
+  proposals_wait_ = false;
+  append_proposed();
+}
+
+// What done() proposes comes behind those that end now.
+void RaftLogImpl::end_proposals(Proposals& proposals, Offset end, const Error* error) {
+  Proposals ended;
+  while (!proposals.empty() && (error != nullptr || proposals.front().end <= end))
+    ended.push_back(proposals.pop_front());
+  while (!ended.empty()) {
+    Proposal& proposal = ended.pop_front();
+    proposal.done(proposal, error);
+  }
+}
+
+}  // namespace drave::raft

@@ -1,0 +1,302 @@
+// Stepping the core: its effects are performed in their order, what happens meanwhile is stepped
+// after them. And what is said to others.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "io/file.h"
+#include "raftlog/quorum_state.h"
+#include "raftlog/raft_log_impl.h"
+
+namespace drave::raft {
+
+void RaftLogImpl::step(Event event, const Received* received) {
+  if (!started_ || stopping_ || failed_.has_value()) return;
+  if (stepping_) {
+    ASSERT(received == nullptr);
+    events_.push_back(std::move(event));
+    return;
+  }
+  stepping_ = true;
+  core_->step(loop_.now(), event, effects_);
+  finish_step(received);
+}
+
+void RaftLogImpl::finish_step(const Received* received) {
+  perform(received);
+  while (!events_.empty() && !stopping_ && !failed_.has_value()) {
+    const Event next = std::move(events_.front());
+    events_.pop_front();
+    core_->step(loop_.now(), next, effects_);
+    perform(nullptr);
+  }
+  stepping_ = false;
+  arm_ticker();
+}
+
+void RaftLogImpl::perform(const Received* received) {
+  if (!effects_.fatal.empty()) {
+    fail({Errc::corrupt, 0, fmt::format("{}: {}", path_, effects_.fatal)});
+    return;
+  }
+  if (effects_.save.has_value()) save(*effects_.save);
+  if (effects_.truncate.has_value()) {
+    history_.truncate(effects_.truncate->to);
+    writer_.truncate(effects_.truncate->to, effects_.truncate->generation);
+  }
+  if (effects_.append_received > 0) append_received(effects_.append_received, *received);
+  if (effects_.store_chunk.has_value())
+    take_chunk(*effects_.store_chunk, *received, effects_.load_snapshot.has_value());
+  for (OutgoingReply& reply : effects_.replies) answer(reply.token, std::move(reply.reply));
+  for (OutgoingRequest& request : effects_.requests) send(request);
+  const bool role_changed = effects_.role_changed;
+  const bool watermark_moved = effects_.high_watermark_moved;
+  if (effects_.append.has_value()) {
+    control_ = std::move(effects_.append);
+    append_control();
+  }
+  note_kraft_version();
+  // Last, since the listener may ask for more. What was committed with the last step of a
+  // leadership is reported by resign().
+  if (role_changed) note_role();
+  if (watermark_moved) note_high_watermark();
+}
+
+void RaftLogImpl::note_kraft_version() {
+  if (std::exchange(told_kraft_version_, kraft_version()) != kraft_version())
+    events_.push_back(KRaftVersionChanged{kraft_version()});
+}
+
+void RaftLogImpl::note_role() {
+  if (!core_->is_leader()) {
+    control_.reset();
+    epoch_begun_end_ = -1;
+  }
+  if (leading_ && (!core_->is_leader() || core_->epoch() != led_epoch_)) resign();
+  changed_.wake_all();
+  deliver_.wake_all();
+  if (core_->leader() == told_leader_ && core_->epoch() == told_epoch_) return;
+  told_leader_ = core_->leader();
+  told_epoch_ = core_->epoch();
+  LOG_INFO("raft", "topic={} role={} epoch={} leader={}", options_.topic, to_string(core_->role()),
+           told_epoch_, told_leader_);
+  listener_.on_leader_changed(told_leader_, told_epoch_);
+}
+
+void RaftLogImpl::note_high_watermark() {
+  changed_.wake_all();
+  if (!leading_) {
+    deliver_.wake_all();
+    return;
+  }
+  delivered_ = core_->high_watermark();
+  end_proposals(uncommitted_, delivered_, nullptr);
+  listener_.on_high_watermark(delivered_);
+}
+
+void RaftLogImpl::resign() {
+  if (!leading_) return;
+  leading_ = false;
+  delivered_ = core_->high_watermark();
+  end_proposals(uncommitted_, delivered_, nullptr);
+  const Error error = gone();
+  end_proposals(uncommitted_, INT64_MAX, &error);
+  listener_.on_resigned(delivered_);
+}
+
+// Nothing more is said, and nothing counts any more.
+void RaftLogImpl::fail(const Error& error) {
+  if (failed_.has_value() || stopping_) return;
+  LOG_ERROR("raft", "the log fails topic={} error={}", options_.topic, error.message());
+  if (started_) {
+    Effects unused;
+    core_->step(loop_.now(), DiskFailed{}, unused);
+  }
+  failed_ = Error{Errc::fenced, error.system, error.context};
+  control_.reset();
+  events_.clear();
+  resign();
+  end_asking();
+  changed_.wake_all();
+  deliver_.wake_all();
+  listener_.on_failed(*failed_);
+}
+
+void RaftLogImpl::tick() {
+  step(Tick{});
+}
+
+// An armed timer that fires too early costs less than moving it with each step.
+void RaftLogImpl::arm_ticker() {
+  if (stopping_ || failed_.has_value()) return;
+  const Instant due = core_->deadline();
+  if (due == Instant::never()) return;
+  if (!ticker_.is_armed() || due < ticker_.deadline()) loop_.timers().arm(ticker_, due);
+}
+
+// --- quorum-state
+
+void RaftLogImpl::save(const SaveState& state) {
+  to_save_ = state;
+  if (std::exchange(saving_, true)) return;
+  scope_.spawn(run_saver());
+}
+
+// One replacement at a time, of the newest.
+io::Task<void> RaftLogImpl::run_saver() {
+  while (to_save_.has_value() && !failed_.has_value()) {
+    const SaveState state = *std::exchange(to_save_, std::nullopt);
+    const std::string text = print_quorum_state(state.state, kraft_version(), core_->voters());
+    const Result<void> saved = co_await io::replace_file(
+        loop_, file(kQuorumStateFile), std::vector<std::uint8_t>(text.begin(), text.end()));
+    if (saved)
+      step(StateSaved{state.version});
+    else
+      fail(saved.error());
+  }
+  saving_ = false;
+}
+
+// --- The log's fate
+
+void RaftLogImpl::on_durable_end_advanced(Offset durable_end) {
+  if (loading_) return;  // a snapshot takes its place; what was there does not count any more
+  step(Flushed{generation_, durable_end});
+  changed_.wake_all();
+}
+
+void RaftLogImpl::on_log_fenced(const Error& error) {
+  fail(error);
+}
+
+void RaftLogImpl::on_truncated(std::uint64_t generation) {
+  generation_ = generation;
+  step(Flushed{generation_, log_->durable_end()});
+}
+
+void RaftLogImpl::on_write_failed(const Error& error) {
+  fail(error);
+}
+
+// --- Requests to others
+
+std::optional<io::SocketAddress> RaftLogImpl::address_of(NodeId node) const {
+  if (node <= kFirstBootstrapId) {
+    const std::size_t index = static_cast<std::size_t>(kFirstBootstrapId - node);
+    if (index >= options_.bootstrap_servers.size()) return std::nullopt;
+    return options_.bootstrap_servers[index];
+  }
+  // What the leader says of itself is newer than the voter set.
+  if (leader_address_.id == node)
+    return io::SocketAddress{leader_address_.host, leader_address_.port};
+  for (const Voter& voter : history_.voters()) {
+    if (voter.id != node) continue;
+    const VoterEndpoint* endpoint = wire::endpoint_of(voter, options_.endpoint.name);
+    if (endpoint != nullptr) return io::SocketAddress{endpoint->host, endpoint->port};
+  }
+  return std::nullopt;
+}
+
+void RaftLogImpl::note_leader_address(const std::optional<wire::LeaderAddress>& leader) {
+  if (leader.has_value() && leader->id != self_.id) leader_address_ = *leader;
+}
+
+void RaftLogImpl::send(OutgoingRequest& request) {
+  const std::optional<io::SocketAddress> address = address_of(request.to);
+  if (!address.has_value()) {
+    events_.push_back(RequestFailed{request.to, request.id});
+    return;
+  }
+  const bool waits = std::holds_alternative<FetchRequest>(request.request) ||
+                     std::holds_alternative<SnapshotRequest>(request.request);
+  RpcClient& client = links_.to(request.to, *address, waits ? Lane::fetch : Lane::other);
+  std::visit(
+      [&](auto& each) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(each)>, ChangeVoterRequest>)
+          scope_.spawn(send_to(request.to, request.id, client, std::move(each)));
+      },
+      request.request);
+}
+
+void RaftLogImpl::request_failed(NodeId to, std::uint64_t id, const Error& error) {
+  if (stopping_) return;
+  LOG_DEBUG("raft", "no answer topic={} from={} error={}", options_.topic, to, error.message());
+  if (leader_address_.id == to) leader_address_ = {};
+  step(RequestFailed{to, id});
+}
+
+io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
+                                    VoteRequest request) {
+  const protocol::VoteRequest message = wire::request_of(group_, request);
+  const auto answer = co_await client.call<protocol::VoteResponse>(message);
+  std::optional<wire::LeaderAddress> leader;
+  Result<VoteReply> reply = answer ? wire::reply_of(group_, answer->message, leader)
+                                   : Result<VoteReply>(std::unexpected(answer.error()));
+  if (!reply) co_return request_failed(to, id, reply.error());
+  note_leader_address(leader);
+  step(ReplyReceived{to, id, *reply});
+}
+
+io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
+                                    BeginEpochRequest request) {
+  const auto message = wire::request_of(group_, request, options_.endpoint);
+  const auto answer = co_await client.call<protocol::BeginQuorumEpochResponse>(message);
+  std::optional<wire::LeaderAddress> leader;
+  Result<EpochReply> reply = answer ? wire::reply_of(group_, answer->message, leader)
+                                    : Result<EpochReply>(std::unexpected(answer.error()));
+  if (!reply) co_return request_failed(to, id, reply.error());
+  note_leader_address(leader);
+  step(ReplyReceived{to, id, *reply});
+}
+
+io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
+                                    EndEpochRequest request) {
+  const auto message = wire::request_of(group_, request, options_.endpoint);
+  const auto answer = co_await client.call<protocol::EndQuorumEpochResponse>(message);
+  if (farewells_ > 0) --farewells_;
+  changed_.wake_all();
+  std::optional<wire::LeaderAddress> leader;
+  Result<EpochReply> reply = answer ? wire::reply_of(group_, answer->message, leader)
+                                    : Result<EpochReply>(std::unexpected(answer.error()));
+  if (!reply) co_return request_failed(to, id, reply.error());
+  farewell_heard_ = true;
+  note_leader_address(leader);
+  step(ReplyReceived{to, id, *reply});
+}
+
+io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
+                                    FetchRequest request) {
+  const auto message = wire::request_of(group_, request, static_cast<std::int32_t>(kLogReadBytes));
+  const auto answer = co_await client.call<protocol::FetchResponse>(message);
+  if (!answer) co_return request_failed(to, id, answer.error());
+  std::optional<wire::LeaderAddress> leader;
+  Received received;
+  Result<FetchReply> reply = wire::reply_of(group_, answer->message, leader, received.records);
+  if (!reply) co_return request_failed(to, id, reply.error());
+  note_leader_address(leader);
+  reply->batches = wire::read_batches(received.records, received.controls);
+  if (reply->batches.empty() && !received.records.empty()) {
+    LOG_WARN("raft", "records of the leader fail their check topic={} from={}", options_.topic, to);
+    reply->error = ErrorCode::corrupt_message;
+  }
+  step(ReplyReceived{to, id, std::move(*reply)}, &received);
+}
+
+io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
+                                    SnapshotRequest request) {
+  const auto message =
+      wire::request_of(group_, request, static_cast<std::int32_t>(kSnapshotPieceBytes));
+  const auto answer = co_await client.call<protocol::FetchSnapshotResponse>(message);
+  if (!answer) co_return request_failed(to, id, answer.error());
+  std::optional<wire::LeaderAddress> leader;
+  Received received;
+  const Result<SnapshotReply> reply =
+      wire::reply_of(group_, answer->message, leader, received.chunk);
+  if (!reply) co_return request_failed(to, id, reply.error());
+  note_leader_address(leader);
+  step(ReplyReceived{to, id, *reply}, &received);
+}
+
+}  // namespace drave::raft

@@ -1,0 +1,224 @@
+// Changes of voters: asked for by others of the leader, and by this node for itself.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "protocol/messages/api_versions.h"
+#include "raftlog/core/features.h"
+#include "raftlog/raft_log_impl.h"
+
+namespace drave::raft {
+
+using protocol::OwnedMessage;
+
+namespace {
+
+// A voter is asked for its versions within this, whatever the request allows.
+constexpr Duration kAskVersionsMax = seconds(10);
+
+template <class Response>
+OwnedMessage<Response> outcome(ErrorCode error, std::string_view detail = {}) {
+  OwnedMessage<Response> answer = wire::refusal<Response>(error);
+  if (error != ErrorCode::none) {
+    answer.message.error_message =
+        detail.empty() ? protocol::message(error) : answer.keep(std::string(detail));
+  }
+  return answer;
+}
+
+}  // namespace
+
+const Voter* RaftLogImpl::find_voter(const ReplicaKey& key) const {
+  for (const Voter& voter : history_.voters()) {
+    if (ReplicaKey{voter.id, voter.directory_id} == key) return &voter;
+  }
+  return nullptr;
+}
+
+// Whether the set says of this node what is not so.
+bool RaftLogImpl::is_stale(const Voter& voter) const {
+  if (options_.endpoint.host.empty()) return false;
+  const SupportedFeature* range = find_feature(kKraftVersion);
+  return voter.endpoints != std::vector{options_.endpoint} ||
+         voter.kraft_version_min != range->min || voter.kraft_version_max != range->max;
+}
+
+// --- As the leader
+
+io::Task<ChangeVoterReply> RaftLogImpl::change_voter(ChangeVoterRequest request, Voter voter) {
+  const ErrorCode error =
+      !started_ || stopping_ ? ErrorCode::broker_not_available : core_->may_change(request);
+  if (error != ErrorCode::none) co_return ChangeVoterReply{error, epoch(), core_->leader()};
+  changing_ = std::move(voter);
+  co_return reply_as<ChangeVoterReply>(co_await Asking(*this, std::move(request)));
+}
+
+// Which levels of kraft.version the node speaks, by its own word.
+io::Task<Result<void>> RaftLogImpl::ask_kraft_versions(Voter& voter, Instant deadline) {
+  const VoterEndpoint* endpoint = wire::endpoint_of(voter, options_.endpoint.name);
+  RpcClientOptions options;
+  options.connect_timeout = options.request_timeout = deadline - loop_.now();
+  RpcClient client(loop_, {endpoint->host, endpoint->port}, options);
+  protocol::ApiVersionsRequest request;
+  request.client_software_name = "drave";
+  request.client_software_version = "1";
+  const auto answer = co_await client.call<protocol::ApiVersionsResponse>(request);
+  co_await client.close();
+  if (!answer) co_return std::unexpected(answer.error());
+  voter.kraft_version_min = voter.kraft_version_max = 0;
+  for (const auto& feature : answer->message.supported_features) {
+    if (feature.name != kKraftVersion) continue;
+    voter.kraft_version_min = feature.min_version;
+    voter.kraft_version_max = feature.max_version;
+  }
+  co_return Result<void>{};
+}
+
+io::Task<OwnedMessage<protocol::AddRaftVoterResponse>> RaftLogImpl::add_raft_voter(
+    const protocol::AddRaftVoterRequest& request, std::int16_t) {
+  using Response = protocol::AddRaftVoterResponse;
+  const Serving serving(*this);
+  auto asked = wire::asked(group_, request);
+  if (!asked) co_return outcome<Response>(asked.error());
+  Voter voter = std::move(*asked);
+  ChangeVoterRequest change;
+  change.kind = ChangeVoterRequest::Kind::add;
+  change.voter = {voter.id, voter.directory_id};
+  change.ack_when_committed = request.ack_when_committed;
+  change.timeout = milliseconds(std::max(request.timeout_ms, 0));
+  if (!started_ || stopping_) co_return outcome<Response>(ErrorCode::broker_not_available);
+  if (const ErrorCode error = core_->may_change(change); error != ErrorCode::none)
+    co_return outcome<Response>(error);
+  const Duration wait = std::min(change.timeout, kAskVersionsMax);
+  if (const Result<void> known = co_await ask_kraft_versions(voter, loop_.now() + wait); !known) {
+    co_return outcome<Response>(ErrorCode::request_timed_out,
+                                fmt::format("node {} does not say which versions it speaks: {}",
+                                            voter.id, known.error().message()));
+  }
+  if (kraft_version() < voter.kraft_version_min || kraft_version() > voter.kraft_version_max) {
+    co_return outcome<Response>(
+        ErrorCode::invalid_request,
+        fmt::format("node {} speaks kraft.version {} to {}; the quorum's is {}", voter.id,
+                    voter.kraft_version_min, voter.kraft_version_max, kraft_version()));
+  }
+  const ChangeVoterReply reply = co_await change_voter(change, std::move(voter));
+  co_return outcome<Response>(reply.error);
+}
+
+io::Task<OwnedMessage<protocol::RemoveRaftVoterResponse>> RaftLogImpl::remove_raft_voter(
+    const protocol::RemoveRaftVoterRequest& request, std::int16_t) {
+  using Response = protocol::RemoveRaftVoterResponse;
+  const Serving serving(*this);
+  const auto asked = wire::asked(group_, request);
+  if (!asked) co_return outcome<Response>(asked.error());
+  ChangeVoterRequest change;
+  change.kind = ChangeVoterRequest::Kind::remove;
+  change.voter = *asked;
+  change.timeout = options_.timers.request_timeout;
+  const ChangeVoterReply reply = co_await change_voter(change, Voter{});
+  co_return outcome<Response>(reply.error);
+}
+
+io::Task<OwnedMessage<protocol::UpdateRaftVoterResponse>> RaftLogImpl::update_raft_voter(
+    const protocol::UpdateRaftVoterRequest& request, std::int16_t) {
+  const Serving serving(*this);
+  OwnedMessage<protocol::UpdateRaftVoterResponse> answer;
+  auto asked = wire::asked(group_, request);
+  ChangeVoterReply reply{ErrorCode::none, epoch(), core_->leader()};
+  if (!asked) {
+    reply.error = asked.error();
+  } else if (kraft_version() < asked->kraft_version_min ||
+             kraft_version() > asked->kraft_version_max) {
+    reply.error = ErrorCode::invalid_request;
+  } else {
+    ChangeVoterRequest change;
+    change.kind = ChangeVoterRequest::Kind::update;
+    change.voter = {asked->id, asked->directory_id};
+    change.epoch = request.current_leader_epoch;
+    change.timeout = options_.timers.request_timeout;
+    reply = co_await change_voter(change, std::move(*asked));
+  }
+  answer.message.error_code = static_cast<std::int16_t>(reply.error);
+  auto& leader = answer.message.current_leader;
+  leader.leader_id = reply.leader;
+  leader.leader_epoch = reply.epoch;
+  if (const VoterEndpoint* endpoint = leader_endpoint(reply.leader)) {
+    leader.host = answer.keep(endpoint->host);
+    leader.port = endpoint->port;
+  }
+  co_return answer;
+}
+
+// --- As a replica, for itself
+
+// Now and then it looks at what the voter set says of it, and asks the leader to set that right.
+io::Task<void> RaftLogImpl::run_voter_upkeep() {
+  while (!co_await scope_.stopping().wait_until(loop_.now() + options_.timers.fetch_timeout)) {
+    if (failed_.has_value()) break;
+    const NodeId leader = core_->leader();
+    if (!options_.voter_role || core_->role() != Role::follower || kraft_version() < 1) continue;
+    const std::optional<io::SocketAddress> address = address_of(leader);
+    if (!address.has_value() || options_.endpoint.host.empty()) continue;
+    const Voter* own = find_voter(self_);
+    if (own != nullptr && is_stale(*own))
+      co_await update_own_voter(leader, *address);
+    else if (own == nullptr && options_.auto_join)
+      co_await join_voters(leader, *address);
+  }
+}
+
+io::Task<void> RaftLogImpl::update_own_voter(NodeId leader, io::SocketAddress address) {
+  protocol::UpdateRaftVoterRequest request;
+  request.cluster_id = std::nullopt;
+  if (!group_.cluster_id.empty()) request.cluster_id = group_.cluster_id;
+  request.current_leader_epoch = epoch();
+  request.voter_id = self_.id;
+  request.voter_directory_id = self_.directory_id;
+  request.listeners.push_back(
+      {options_.endpoint.name, options_.endpoint.host, options_.endpoint.port});
+  const SupportedFeature* range = find_feature(kKraftVersion);
+  request.kraft_version_feature = {range->min, range->max};
+  const auto answer = co_await links_.to(leader, address, Lane::other)
+                          .call<protocol::UpdateRaftVoterResponse>(request);
+  if (!answer || answer->message.error_code != 0)
+    LOG_INFO("raft", "the voter set was not brought up to date leader={} error_code={}", leader,
+             answer ? answer->message.error_code : -1);
+}
+
+// A voter of this id with another directory is this node before its disk was replaced: it goes
+// first.
+io::Task<void> RaftLogImpl::join_voters(NodeId leader, io::SocketAddress address) {
+  std::optional<std::string_view> cluster_id;
+  if (!group_.cluster_id.empty()) cluster_id = group_.cluster_id;
+  for (const Voter& voter : history_.voters()) {
+    if (voter.id != self_.id) continue;
+    protocol::RemoveRaftVoterRequest removal;
+    removal.cluster_id = cluster_id;
+    removal.voter_id = voter.id;
+    removal.voter_directory_id = voter.directory_id;
+    const auto answer = co_await links_.to(leader, address, Lane::other)
+                            .call<protocol::RemoveRaftVoterResponse>(removal);
+    if (!answer || answer->message.error_code != 0)
+      LOG_INFO("raft", "the old voter was not removed leader={} error_code={}", leader,
+               answer ? answer->message.error_code : -1);
+    co_return;  // it is added when the set without it has come
+  }
+  protocol::AddRaftVoterRequest request;
+  request.cluster_id = cluster_id;
+  request.timeout_ms =
+      static_cast<std::int32_t>(options_.timers.request_timeout.ns / milliseconds(1).ns);
+  request.voter_id = self_.id;
+  request.voter_directory_id = self_.directory_id;
+  request.listeners.push_back(
+      {options_.endpoint.name, options_.endpoint.host, options_.endpoint.port});
+  request.ack_when_committed = false;
+  const auto answer = co_await links_.to(leader, address, Lane::other)
+                          .call<protocol::AddRaftVoterResponse>(request);
+  if (!answer || answer->message.error_code != 0)
+    LOG_INFO("raft", "not yet a voter leader={} error_code={}", leader,
+             answer ? answer->message.error_code : -1);
+}
+
+}  // namespace drave::raft

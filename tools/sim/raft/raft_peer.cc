@@ -1,0 +1,306 @@
+#include "tools/sim/raft/raft_peer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/log.h"
+#include "protocol/record_frame.h"
+#include "raftlog/net/raft_service.h"
+#include "segments/log_directory.h"
+
+namespace drave::simulation {
+
+namespace {
+
+constexpr const char* kCluster = "q4x9lwHTRwKFrQ69LT3_Sg";
+
+segments::LogDirectoryOptions small_directory() {
+  segments::LogDirectoryOptions options;
+  options.metadata_journal = {.file_bytes = 256 * kKiB,
+                              .first_file_bytes = 32 * kKiB,
+                              .bytes_max = kMiB,
+                              .group_bytes_max = 128 * kKiB};
+  options.tail_bytes_max = 4 * kMiB;
+  options.idle_write_ms = 50;
+  options.free_bytes_min = kMiB;
+  return options;
+}
+
+template <class Function>
+void each_record(const protocol::BatchView& batch, Function function) {
+  protocol::RecordIterator records(batch.records(), batch.record_count());
+  Offset offset = batch.base_offset();
+  for (protocol::RecordView record; records.next(record);)
+    function(offset++, as_text(record.value().value_or(ByteView())));
+}
+
+}  // namespace
+
+// --- Ledger
+
+void Ledger::apply(Offset offset, std::string_view value, NodeId by) {
+  const auto [at, is_new] = applied_.emplace(offset, value);
+  if (!is_new && at->second != value && violation_.empty())
+    violation_ = fmt::format("states-differ: offset {} is \"{}\" and at node {} \"{}\"", offset,
+                             at->second, by, value);
+}
+
+void Ledger::acknowledge(Offset offset, std::string_view value) {
+  ++acknowledged_;
+  apply(offset, value, -1);
+}
+
+// --- A node
+
+RaftPeer::RaftPeer(io::sim::Node& node, Options options, Ledger& ledger)
+    : node_(node), options_(std::move(options)), ledger_(ledger) {
+  node_.disk().make_directory(kRaftDirectory);
+  node_.disk().sync_all();
+}
+
+void RaftPeer::start() {
+  ASSERT(!node_.is_running());
+  forget_life();
+  node_.start([this](io::sim::Process& process) { return run(process); });
+}
+
+void RaftPeer::wipe(Uuid directory_id) {
+  ASSERT(!node_.is_running());
+  options_.directory_id = directory_id;
+  options_.voters.clear();
+  for (const std::string& path : node_.disk().files_below(kRaftDirectory))
+    node_.disk().remove(path);
+  node_.disk().sync_all();
+}
+
+void RaftPeer::forget_life() {
+  state_.clear();
+  applied_end_ = 0;
+  applied_epoch_ = 0;
+  failed_.reset();
+}
+
+io::Task<void> RaftPeer::run(io::sim::Process& process) {
+  process_ = &process;
+  io::Gate stop(process.loop());
+  io::Scope scope(process.loop());
+  stop_ = &stop;
+  process.on_stop([&stop] { stop.open(); });
+  const Result<void> ran = co_await run_log(process);
+  if (!ran && !process.is_dead())
+    LOG_WARN("sim", "node={} ended error={}", options_.id, ran.error().message());
+  co_await scope.join();
+  stop_ = nullptr;
+}
+
+io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
+  io::Loop& loop = process.loop();
+  raft::FormatOptions format;
+  format.cluster_id = kCluster;
+  format.node_id = options_.id;
+  format.directories = {kRaftDirectory};
+  format.metadata_directory = kRaftDirectory;
+  format.mode = options_.voters.empty() ? raft::FormatMode::no_initial_controllers
+                                        : raft::FormatMode::initial_controllers;
+  format.initial_controllers = options_.voters;
+  format.ignore_formatted = true;
+  CO_TRY_VOID(co_await raft::format(loop, format));
+  CO_TRY(auto directory,
+         co_await segments::LogDirectory::open(loop, kRaftDirectory, small_directory()));
+  options_.directory_id = directory->meta().directory_id;
+  raft::RaftOptions options = options_.raft;
+  options.cluster_id = kCluster;
+  options.node_id = options_.id;
+  options.directory_id = options_.directory_id;
+  options.endpoint = {"CONTROLLER", node_.host(), kRaftPort};
+  options.log.segment_bytes = 64 * kKiB;
+  Result<void> done;
+  {
+    raft::RpcServerOptions served;
+    served.apis = raft::raft_apis();
+    served.names_kraft_version = true;
+    raft::RpcServer server(loop, served, *this);
+    auto opened = co_await raft::RaftLog::open(loop, *directory, options, *this);
+    if (opened) {
+      log_ = std::move(*opened);
+      scope_ = std::make_unique<io::Scope>(loop);
+      done = co_await server.listen({node_.host(), kRaftPort});
+      if (done) {
+        log_->start();
+        co_await stop_->wait();
+      }
+      co_await scope_->join();
+      Result<void> stopped = co_await log_->stop();
+      if (done) done = std::move(stopped);
+      co_await server.close();
+      log_.reset();
+      scope_.reset();
+    } else {
+      done = std::unexpected(opened.error());
+    }
+  }
+  const bool clean = done.has_value() && !failed_.has_value();
+  Result<void> closed = co_await directory->close(loop, -1, clean);
+  if (done) done = std::move(closed);
+  co_return done;
+}
+
+io::Task<void> RaftPeer::serve(raft::RpcExchange& exchange) {
+  return raft::serve_raft(*log_, exchange);
+}
+
+// --- The state machine
+
+void RaftPeer::apply(Offset offset, std::string_view value) {
+  if (process_->is_dead()) return;
+  state_[offset] = value;
+  applied_end_ = std::max(applied_end_, offset + 1);
+  ledger_.apply(offset, value, options_.id);
+}
+
+Result<void> RaftPeer::on_snapshot(ByteView batches, OffsetAndEpoch id) {
+  state_.clear();
+  protocol::BatchIterator walk(batches);
+  while (std::optional<protocol::BatchView> batch = walk.next()) {
+    if (batch->is_control()) continue;
+    each_record(*batch, [this](Offset, std::string_view text) {
+      const std::size_t cut = text.find('=');
+      Offset offset = -1;
+      std::from_chars(text.data(), text.data() + cut, offset);
+      apply(offset, text.substr(cut + 1));
+    });
+  }
+  if (id.offset > 0) ++snapshots_loaded_;
+  applied_end_ = id.offset;
+  applied_epoch_ = id.epoch;
+  return {};
+}
+
+Result<void> RaftPeer::on_batch(const protocol::BatchView& batch) {
+  // Batches follow each other without a gap.
+  if (batch.base_offset() != applied_end_ && !process_->is_dead())
+    return failure(Errc::corrupt,
+                   fmt::format("batch at {} behind {}", batch.base_offset(), applied_end_));
+  if (!batch.is_control())
+    each_record(batch, [this](Offset offset, std::string_view text) { apply(offset, text); });
+  applied_end_ = batch.last_offset() + 1;
+  applied_epoch_ = batch.leader_epoch();
+  return {};
+}
+
+void RaftPeer::on_high_watermark(Offset high_watermark) {
+  if (!log_ || !log_->is_leader()) return;
+  applied_end_ = std::max(applied_end_, high_watermark);
+  applied_epoch_ = log_->epoch();
+}
+
+void RaftPeer::on_failed(const Error& error) {
+  failed_ = error;
+  if (stop_ != nullptr) stop_->open();
+}
+
+void RaftPeer::propose(std::string value) {
+  auto* pending = new Pending;
+  pending->peer = this;
+  pending->text = std::move(value);
+  pending->value = as_bytes(pending->text);
+  pending->done = &RaftPeer::proposal_done;
+  log_->propose(*pending);
+}
+
+void RaftPeer::proposal_done(raft::Proposal& proposal, const Error* error) {
+  const std::unique_ptr<Pending> pending(static_cast<Pending*>(&proposal));
+  RaftPeer& peer = *pending->peer;
+  if (error != nullptr) {
+    ++peer.proposals_lost_;
+    return;
+  }
+  if (peer.process_->is_dead()) return;
+  peer.state_[pending->end - 1] = pending->text;
+  peer.ledger_.acknowledge(pending->end - 1, pending->text);
+}
+
+void RaftPeer::snapshot() {
+  if (!is_running() || applied_end_ <= 0) return;
+  const OffsetAndEpoch id{applied_end_, applied_epoch_};
+  raft::SnapshotBuilder builder(id.epoch, 0, log_->kraft_version_at(id.offset),
+                                log_->voters_at(id.offset), process_->loop().wall_now());
+  for (const auto& [offset, value] : state_)
+    builder.add(as_bytes(std::string_view(fmt::format("{}={}", offset, value))));
+  scope_->spawn(write_snapshot(id, std::move(builder).finish()));
+}
+
+io::Task<void> RaftPeer::write_snapshot(OffsetAndEpoch id, std::vector<std::uint8_t> bytes) {
+  [[maybe_unused]] const Result<void> written = co_await log_->write_snapshot(id, std::move(bytes));
+}
+
+// --- All of them
+
+RaftCluster::RaftCluster(std::uint64_t seed, std::size_t voters, std::size_t others,
+                         const raft::RaftOptions& options, io::sim::WorldOptions world)
+    : world_(seed, world) {
+  std::vector<raft::InitialController> named;
+  for (std::size_t i = 0; i < voters + others; ++i) world_.add_node();
+  for (std::size_t i = 0; i < voters; ++i) {
+    named.push_back({static_cast<NodeId>(i + 1), world_.node(i).host(), kRaftPort,
+                     Uuid{0x1000 + i, 0x2000 + i}});
+  }
+  for (std::size_t i = 0; i < voters + others; ++i) {
+    RaftPeer::Options each;
+    each.id = static_cast<NodeId>(i + 1);
+    each.raft = options;
+    if (i < voters) each.voters = named;
+    for (std::size_t j = 0; j < voters; ++j)
+      each.raft.bootstrap_servers.push_back({world_.node(j).host(), kRaftPort});
+    peers_.push_back(std::make_unique<RaftPeer>(world_.node(i), std::move(each), ledger_));
+  }
+}
+
+RaftCluster::~RaftCluster() {
+  for (const auto& peer : peers_) {
+    if (peer->node().is_running()) peer->node().kill();
+  }
+}
+
+void RaftCluster::start_all() {
+  for (const auto& peer : peers_) {
+    if (!peer->node().is_running()) peer->start();
+  }
+}
+
+RaftPeer* RaftCluster::leader() {
+  RaftPeer* newest = nullptr;
+  for (const auto& peer : peers_) {
+    if (peer->is_leader() && (newest == nullptr || newest->log().epoch() < peer->log().epoch()))
+      newest = peer.get();
+  }
+  return newest;
+}
+
+RaftPeer* RaftCluster::await_leader(Duration most) {
+  run_until([this] { return leader() != nullptr; }, most);
+  return leader();
+}
+
+bool RaftCluster::commit(std::string value, Duration most) {
+  RaftPeer* at = await_leader(most);
+  if (at == nullptr) return false;
+  const std::size_t before = ledger_.acknowledged();
+  at->propose(std::move(value));
+  return run_until([&] { return ledger_.acknowledged() > before; }, most);
+}
+
+bool RaftCluster::await_agreement(Duration most) {
+  return run_until(
+      [this] {
+        for (const auto& peer : peers_) {
+          if (peer->is_running() && peer->state() != ledger_.applied()) return false;
+        }
+        return true;
+      },
+      most);
+}
+
+}  // namespace drave::simulation
