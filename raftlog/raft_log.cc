@@ -88,9 +88,11 @@ io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
   CO_TRY(recovered_, co_await read_state());
   // Alone, all that is durable counts: whatever leads next begins with it.
   if (is_alone()) CO_TRY_VOID(co_await deliver_log(log_->end()));
-  LOG_INFO("raft", "log opened topic={} epoch={} start={} end={} snapshot={} kraft_version={}",
-           options_.topic, recovered_.epoch, log_->log_start(), log_->end(),
-           snapshots_.latest().offset, kraft_version());
+  LOG_INFO("raft",
+           "log opened node={} topic={} epoch={} start={} end={} snapshot={} kraft_version={} "
+           "last_epoch={}",
+           self_.id, options_.topic, recovered_.epoch, log_->log_start(), log_->end(),
+           snapshots_.latest().offset, kraft_version(), log_->latest_epoch());
   co_return Result<void>{};
 }
 
@@ -116,7 +118,7 @@ bool RaftLogImpl::is_alone() const {
          ReplicaKey{voters.front().id, voters.front().directory_id}.matches(self_);
 }
 
-// What the log's checkpoint of epochs says, in the core's form.
+// Epochs are the batches' own where they were scanned, below that what the log's checkpoint says.
 LogView RaftLogImpl::recovered_view() const {
   const Offset start = log_->log_start();
   OffsetAndEpoch start_id{start, 0};
@@ -124,16 +126,17 @@ LogView RaftLogImpl::recovered_view() const {
     if (snapshot.id.offset <= start) start_id.epoch = snapshot.id.epoch;
   }
   std::vector<EpochStart> epochs;
-  LeaderEpoch epoch = std::max(log_->latest_epoch(), 0);
-  while (log_->end() > start) {
+  Offset known = scanned_from_;
+  while (known > start) {
+    const LeaderEpoch epoch = log_->epoch_of(known - 1);
     const segments::EpochEnd before = log_->end_offset_for_epoch(epoch - 1);
-    const bool is_first = before.epoch < 0 || before.end_offset <= start ||
-                          (!epochs.empty() && before.end_offset >= epochs.back().start);
-    epochs.push_back({epoch, is_first ? start : before.end_offset});
-    if (is_first) break;
-    epoch = before.epoch;
+    known = before.epoch < 0 || before.end_offset >= known ? start : before.end_offset;
+    epochs.push_back({epoch, std::max(known, start)});
   }
   std::reverse(epochs.begin(), epochs.end());
+  for (const EpochStart& scanned : scanned_epochs_) {
+    if (epochs.empty() || epochs.back().epoch < scanned.epoch) epochs.push_back(scanned);
+  }
   return LogView(start_id, log_->end(), std::move(epochs), history_.sets());
 }
 
@@ -194,20 +197,46 @@ io::Task<Result<void>> RaftLogImpl::fit_log_to_snapshot() {
                       fmt::format("{}: the log begins at {}, and no snapshot reaches so far", path_,
                                   log_->log_start()));
   }
+  // The start of a log is not written down, but that of what is kept of it is.
+  const Offset kept = snapshots_.all().empty() ? 0 : snapshots_.all().front().id.offset;
   bool fits = log_->end() >= covered;
+  if (fits && kept > log_->log_start()) CO_TRY_VOID(co_await log_->advance_log_start(kept));
   if (fits && covered > log_->log_start()) {
-    const LeaderEpoch epoch = log_->epoch_of(covered - 1);
-    fits = epoch < 0 || epoch == id.epoch;
+    CO_TRY(const LeaderEpoch epoch, co_await read_epoch(covered - 1));
+    fits = epoch == id.epoch;
   } else if (fits && covered > 0 && log_->end() > covered) {
-    fits = log_->epoch_of(covered) >= id.epoch;
+    CO_TRY(const LeaderEpoch epoch, co_await read_epoch(covered));
+    fits = epoch >= id.epoch;
   }
-  if (!fits) CO_TRY_VOID(co_await log_->truncate_fully_to(covered));
+  if (!fits) {
+    LOG_WARN("raft",
+             "the log does not go on from its newest snapshot and begins anew at it path={}",
+             path_);
+    CO_TRY_VOID(co_await log_->truncate_fully_to(covered));
+  }
   co_return Result<void>{};
 }
 
-// Control records count from the moment they are written, committed or not.
+// Of the batch that holds this record.
+io::Task<Result<LeaderEpoch>> RaftLogImpl::read_epoch(Offset offset) {
+  CO_TRY(const segments::ReadResult read, co_await log_->read({offset, offset + 1, 1, true}));
+  for (const segments::LogPiece& piece : read.pieces) {
+    protocol::BatchIterator batches(piece.bytes());
+    while (const std::optional<protocol::BatchView> batch = batches.next()) {
+      if (!batch->is_legacy() && batch->last_offset() >= offset) co_return batch->leader_epoch();
+    }
+  }
+  co_return failure(Errc::corrupt,
+                    fmt::format("{}: nothing to be read at offset {}", path_, offset));
+}
+
+// Control records count from the moment they are written, committed or not. Where the checkpoint of
+// epochs does not reach down to the start of the log, all of it is read.
 io::Task<Result<void>> RaftLogImpl::scan_log() {
-  Offset next = std::max(delivered_, log_->log_start());
+  const Offset start = log_->log_start();
+  Offset next = std::max(delivered_, start);
+  if (next > start && log_->epoch_of(start) < 0) next = start;
+  scanned_from_ = next;
   std::vector<std::uint8_t> joined;
   while (next < log_->end()) {
     CO_TRY(const segments::ReadResult read,
@@ -233,11 +262,16 @@ Result<void> RaftLogImpl::scan_batches(ByteView bytes, Offset& next) {
   while (std::optional<protocol::BatchView> batch = batches.next()) {
     // The first may begin below what was asked for.
     if (batch->last_offset() < next) continue;
-    if (batch->is_legacy() || (batch->is_control() && !batch->crc_matches())) {
+    const bool is_sound = !batch->is_legacy() && batch->leader_epoch() >= 0 &&
+                          (!batch->is_control() || batch->crc_matches());
+    if (!is_sound) {
       return failure(Errc::corrupt, fmt::format("{}: the batch at offset {} fails its check", path_,
                                                 batch->base_offset()));
     }
-    if (batch->is_control()) {
+    if (scanned_epochs_.empty() || scanned_epochs_.back().epoch < batch->leader_epoch())
+      scanned_epochs_.push_back({batch->leader_epoch(), next});
+    // The snapshot tells what counted before it ends.
+    if (batch->is_control() && batch->base_offset() >= delivered_) {
       TRY(const wire::Control control, wire::control_of(*batch));
       note_control(control);
     }

@@ -104,19 +104,19 @@ void RaftLogImpl::lead_if_ready() {
 
 io::Task<Result<void>> RaftLogImpl::write_snapshot(OffsetAndEpoch id,
                                                    std::vector<std::uint8_t> bytes) {
+  const Serving serving(*this);
   if (id.offset <= std::max<Offset>(latest_snapshot().offset, 0)) co_return Result<void>{};
   // A snapshot never stands above what this disk has of the log.
-  while (log_->durable_end() < id.offset) {
-    if (failed_.has_value() || stopping_) co_return std::unexpected(gone());
+  while (!failed_.has_value() && !stopping_ && log_->durable_end() < id.offset)
     co_await changed_.wait();
-  }
+  if (failed_.has_value() || stopping_) co_return std::unexpected(gone());
   const std::size_t size = bytes.size();
   const std::int64_t bytes_before = bytes_since_snapshot_;
   CO_TRY_VOID(co_await snapshots_.write(id, std::move(bytes)));
   // What was appended while the file was written counts for the next one.
   bytes_since_snapshot_ = std::max<std::int64_t>(bytes_since_snapshot_ - bytes_before, 0);
-  LOG_INFO("raft", "snapshot written topic={} offset={} epoch={} bytes={}", options_.topic,
-           id.offset, id.epoch, size);
+  LOG_INFO("raft", "snapshot written node={} topic={} offset={} epoch={} bytes={}", self_.id,
+           options_.topic, id.offset, id.epoch, size);
   if (latest_snapshot() == id) {
     step(SnapshotWritten{id});
     history_.forget_before(id.offset);

@@ -59,8 +59,8 @@ io::Task<Result<void>> RaftLogImpl::take_snapshot(OffsetAndEpoch id) {
   step(loaded);
   generation_ = core_->log().generation();
   deliver_.wake_all();
-  LOG_INFO("raft", "snapshot of the leader loaded topic={} offset={} epoch={}", options_.topic,
-           id.offset, id.epoch);
+  LOG_INFO("raft", "snapshot of the leader loaded node={} topic={} offset={} epoch={}", self_.id,
+           options_.topic, id.offset, id.epoch);
   // What was before it has a hole behind it now.
   while (snapshots_.all().size() > 1 && snapshots_.all().front().id < id && !stopping_) {
     if (const Result<void> gone = co_await snapshots_.remove(snapshots_.all().front().id); !gone) {

@@ -129,7 +129,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
     void await_suspend(std::coroutine_handle<> suspended) { coroutine = suspended; }
     std::optional<Reply> await_resume() { return std::move(reply); }
   };
-  // Counts requests of others that are being answered: stop() waits for them.
+  // Counts what others wait for: stop() returns when it has ended.
   class Serving {
    public:
     explicit Serving(RaftLogImpl& log) : log_(log) { ++log_.serving_; }
@@ -146,6 +146,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::string file(std::string_view name) const { return io::join_path(path_, name); }
   io::Task<Result<void>> load_snapshot();
   io::Task<Result<void>> fit_log_to_snapshot();
+  io::Task<Result<LeaderEpoch>> read_epoch(Offset offset);
   io::Task<Result<void>> scan_log();
   Result<void> scan_batches(ByteView bytes, Offset& next);
   Result<void> note_snapshot_controls(ByteView bytes, OffsetAndEpoch id);
@@ -249,7 +250,9 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::deque<Event> events_;  // to be stepped after the present one
   bool stepping_ = false;
   bool started_ = false;
-  ElectionState recovered_;  // until started
+  ElectionState recovered_;  // these until started
+  Offset scanned_from_ = 0;
+  std::vector<EpochStart> scanned_epochs_;
   Ticker ticker_;
   io::Scope scope_;
   io::WaitQueue changed_;  // high watermark, role, durable end; or the end of all of them

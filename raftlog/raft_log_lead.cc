@@ -134,6 +134,7 @@ Result<Offset> RaftLogImpl::append_batch(MutableByteView batch) {
 }
 
 io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
+  const Serving serving(*this);
   ASSERT(!values.empty());
   const LeaderEpoch epoch = core_->epoch();
   protocol::BatchOptions options;
@@ -154,6 +155,7 @@ io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
 }
 
 io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
+  const Serving serving(*this);
   const LeaderEpoch epoch = led_epoch_;
   while (core_->high_watermark() < end) {
     if (failed_.has_value() || !leading_ || led_epoch_ != epoch) co_return std::unexpected(gone());
@@ -163,6 +165,7 @@ io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
 }
 
 io::Task<Result<void>> RaftLogImpl::transfer(NodeId voter) {
+  const Serving serving(*this);
   if (!leading_) co_return std::unexpected(gone());
   bool is_other_voter = false;
   for (const Voter& each : history_.voters())

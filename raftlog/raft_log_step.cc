@@ -43,6 +43,8 @@ void RaftLogImpl::perform(const Received* received) {
   }
   if (effects_.save.has_value()) save(*effects_.save);
   if (effects_.truncate.has_value()) {
+    LOG_INFO("raft", "truncating node={} topic={} to={} end={}", self_.id, options_.topic,
+             effects_.truncate->to, log_->end());
     history_.truncate(effects_.truncate->to);
     writer_.truncate(effects_.truncate->to, effects_.truncate->generation);
   }
@@ -72,6 +74,7 @@ void RaftLogImpl::note_kraft_version() {
 void RaftLogImpl::note_role() {
   if (!core_->is_leader()) {
     control_.reset();
+    changing_.reset();
     epoch_begun_end_ = -1;
   }
   if (leading_ && (!core_->is_leader() || core_->epoch() != led_epoch_)) resign();
@@ -80,8 +83,8 @@ void RaftLogImpl::note_role() {
   if (core_->leader() == told_leader_ && core_->epoch() == told_epoch_) return;
   told_leader_ = core_->leader();
   told_epoch_ = core_->epoch();
-  LOG_INFO("raft", "topic={} role={} epoch={} leader={}", options_.topic, to_string(core_->role()),
-           told_epoch_, told_leader_);
+  LOG_INFO("raft", "node={} topic={} role={} epoch={} leader={}", self_.id, options_.topic,
+           to_string(core_->role()), told_epoch_, told_leader_);
   listener_.on_leader_changed(told_leader_, told_epoch_);
 }
 
@@ -109,7 +112,8 @@ void RaftLogImpl::resign() {
 // Nothing more is said, and nothing counts any more.
 void RaftLogImpl::fail(const Error& error) {
   if (failed_.has_value() || stopping_) return;
-  LOG_ERROR("raft", "the log fails topic={} error={}", options_.topic, error.message());
+  LOG_ERROR("raft", "the log fails node={} topic={} error={}", self_.id, options_.topic,
+            error.message());
   if (started_) {
     Effects unused;
     core_->step(loop_.now(), DiskFailed{}, unused);
