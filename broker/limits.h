@@ -44,6 +44,11 @@ inline constexpr Duration kSendStallMax = seconds(30);
 inline constexpr Duration kSendStallUnderPressureMax = seconds(1);
 // After the peer finished sending, its answers may be taken for so long.
 inline constexpr Duration kDrainTimeMax = seconds(5);
+// A node that stops answers what it has read; then connections are cut.
+inline constexpr Duration kStopDrainMax = seconds(5);
+// After the last answer of a node that stops the peer has so long to close: a socket that is closed
+// while requests wait in it is reset, and the reset may overtake the answer.
+inline constexpr Duration kStopLingerMax = seconds(1);
 // How often a connection's deadlines are looked at.
 inline constexpr Duration kWatchPeriod = milliseconds(500);
 

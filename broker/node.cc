@@ -14,6 +14,10 @@
 
 namespace drave::broker {
 
+namespace {
+constexpr Duration kCutAgain = milliseconds(50);
+}  // namespace
+
 struct Node::Acceptor {
   io::Listener listener;
   const ListenerInfo* info = nullptr;
@@ -389,11 +393,7 @@ io::Task<void> Node::repeat(Duration interval, io::Task<void> (Node::*work)(Shar
   while (!stop_requested_) {
     const bool woken = co_await stopping_.wait_until(loops_.front()->now() + interval);
     if (woken || stop_requested_) break;
-    for (const auto& shard : shards_) {
-      Shard* there = shard.get();
-      co_await io::call_on(*loops_.front(), shard->number(),
-                           [this, there, work] { return (this->*work)(*there); });
-    }
+    for (const auto& shard : shards_) co_await on_shard(*shard, work);
   }
 }
 
@@ -412,7 +412,7 @@ io::Task<void> Node::enforce_retention(Shard& shard) {
   std::sort(ids.begin(), ids.end());
   for (const TopicIdPartition& id : ids) {
     Replica* replica = shard.replica(id);
-    if (replica == nullptr || shard.scope().is_stopping()) continue;
+    if (replica == nullptr || shard.is_draining()) continue;
     const TimestampMs now = shard.loop().wall_now();
     const Result<int> deleted =
         co_await replica->log().enforce_retention(now, replica->high_watermark(), kSegmentsPerPass);
@@ -429,9 +429,52 @@ void Node::hurry() {
   stopping_.wake_all();
 }
 
-io::Task<void> Node::stop_shard(Shard& shard) {
-  shard.stop_connections("the node stops");
-  co_await shard.stop();
+io::Task<void> Node::on_shard(Shard& shard, io::Task<void> (Node::*work)(Shard&)) {
+  Shard* there = &shard;
+  co_await io::call_on(*loops_.front(), shard.number(),
+                       [this, there, work] { return (this->*work)(*there); });
+}
+
+io::Task<void> Node::on_all_shards(io::Task<void> (Node::*work)(Shard&)) {
+  return io::for_each(*loops_.front(), shards_.size(), shards_.size(),
+                      [this, work](std::size_t i) { return on_shard(*shards_[i], work); });
+}
+
+io::Task<void> Node::drain_shard(Shard& shard) {
+  return shard.drain();
+}
+
+io::Task<void> Node::cut_shard(Shard& shard) {
+  shard.cut_connections();
+  co_return;
+}
+
+// A request may need every shard: none ends anything before all have answered.
+io::Task<void> Node::drain() {
+  scope_.spawn(cut_stragglers());
+  co_await on_all_shards(&Node::drain_shard);
+  drained_ = true;
+  stopping_.wake_all();
+}
+
+io::Task<void> Node::cut_stragglers() {
+  const Instant end = loops_.front()->now() + kStopDrainMax;
+  while (!drained_ && !hurry_ && loops_.front()->now() < end) co_await stopping_.wait_until(end);
+  if (drained_) co_return;
+  LOG_INFO("broker", "stopping: connections are cut reason={}",
+           hurry_ ? "asked again" : "peers do not take their answers");
+  // Also those that only begin to be served.
+  while (!drained_) {
+    co_await on_all_shards(&Node::cut_shard);
+    if (!drained_) co_await stopping_.wait_until(loops_.front()->now() + kCutAgain);
+  }
+}
+
+io::Task<void> Node::end_shard(Shard& shard) {
+  return shard.stop();
+}
+
+io::Task<void> Node::stop_logs(Shard& shard) {
   for (const auto& directory : shard.directories()) {
     if (const Result<void> stopped = co_await directory->stop(); !stopped)
       LOG_ERROR("broker", "a log directory did not stop cleanly error={}",
@@ -451,18 +494,17 @@ io::Task<void> Node::stop() {
     co_await io::call_on(*loops_.front(), acceptor->shard->number(),
                          [closing] { return closing->listener.close(); });
   }
+  co_await drain();
   co_await scope_.join();
-  bool clean = shards_started_;
-  for (const auto& shard : shards_) {
-    Shard* there = shard.get();
-    co_await io::call_on(*loops_.front(), shard->number(),
-                         [this, there] { return stop_shard(*there); });
-  }
+  co_await on_all_shards(&Node::end_shard);
+  // It publishes no image to shards whose logs are gone.
   const std::int64_t epoch = controller_ == nullptr ? -1 : controller_->broker_epoch();
   if (controller_ != nullptr) co_await controller_->stop();
   controller_.reset();
+  co_await on_all_shards(&Node::stop_logs);
   for (const auto& directory : directories_) {
-    if (const Result<void> closed = co_await directory->close(*loops_.front(), epoch, clean);
+    if (const Result<void> closed =
+            co_await directory->close(*loops_.front(), epoch, shards_started_);
         !closed)
       LOG_ERROR("broker", "directory did not close cleanly path={} error={}", directory->path(),
                 closed.error().message());

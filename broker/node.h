@@ -41,9 +41,12 @@ class Node final : public Publisher {
   // On shard 0. Formats what is empty (a node alone), recovers, elects, listens; clients are served
   // when it returns. Errors end the start; call stop() all the same.
   io::Task<Result<void>> start();
-  // On shard 0. Stops listening, answers what was read, writes out, leaves the clean marker. With
-  // `fast` (a second signal): connections are cut at once.
+  // On shard 0. Stops listening, answers what was read, on all shards before anything of any ends;
+  // then ends the controller, writes out, leaves the clean marker. Peers that do not take their
+  // answers are cut off after kStopDrainMax.
   io::Task<void> stop();
+  // On shard 0, before stop() or meanwhile (a second signal): connections are cut at once. What was
+  // appended goes to the disk all the same.
   void hurry();
 
   const BrokerConfig& config() const { return config_; }
@@ -95,7 +98,15 @@ class Node final : public Publisher {
   io::Task<void> repeat(Duration interval, io::Task<void> (Node::*work)(Shard&));
   io::Task<void> enforce_retention(Shard& shard);
   io::Task<void> expire_producers(Shard& shard);
-  io::Task<void> stop_shard(Shard& shard);
+  io::Task<void> on_shard(Shard& shard, io::Task<void> (Node::*work)(Shard&));
+  // All at once.
+  io::Task<void> on_all_shards(io::Task<void> (Node::*work)(Shard&));
+  io::Task<void> drain();
+  io::Task<void> drain_shard(Shard& shard);
+  io::Task<void> cut_stragglers();
+  io::Task<void> cut_shard(Shard& shard);
+  io::Task<void> end_shard(Shard& shard);
+  io::Task<void> stop_logs(Shard& shard);
   ServingImagePtr build_serving_image(metadata::ImagePtr image);
 
   std::vector<io::Loop*> loops_;
@@ -119,6 +130,7 @@ class Node final : public Publisher {
   io::WaitQueue stopping_;  // wakes what sleeps on shard 0
   bool stop_requested_ = false;
   bool hurry_ = false;
+  bool drained_ = false;
 
   ProducerIdBlock producer_ids_;
   bool allocating_ids_ = false;

@@ -22,7 +22,8 @@ Shard::Shard(Node& node, io::Loop& loop)
       image_(ServingImage::empty()),
       fetch_sessions_(std::make_unique<FetchSessions>(*this)),
       memory_room_(loop),
-      stopping_(loop) {
+      stopping_(loop),
+      connection_ended_(loop) {
   news_hook_.shard = this;
   news_hook_.run = [](io::PassEndHook& hook) {
     static_cast<NewsHook&>(hook).shard->wake_readers();
@@ -105,11 +106,10 @@ void Shard::give_back_memory(MemoryBudget& budget, std::int64_t bytes, const voi
 }
 
 void Shard::serve(io::Handle handle, io::SocketAddress peer, const ListenerInfo& listener) {
-  if (scope_.is_stopping()) {
+  if (draining_) {
     loop_.close_detached(handle);
     node_.connection_closed(peer.host);
-    expected_connections_.fetch_sub(1, std::memory_order_relaxed);
-    return;
+    return connection_gone();
   }
   scope_.spawn(serve_connection(*this, handle, std::move(peer), listener));
 }
@@ -123,13 +123,25 @@ void Shard::add_connection(Connection& connection) {
 void Shard::remove_connection(Connection& connection) {
   std::erase(connections_, &connection);
   metrics_.connections.store(connections_.size(), std::memory_order_relaxed);
-  expected_connections_.fetch_sub(1, std::memory_order_relaxed);
   node_.connection_closed(connection.peer().host);
+  connection_gone();
 }
 
-void Shard::stop_connections(const char* why) {
+void Shard::connection_gone() {
+  expected_connections_.fetch_sub(1, std::memory_order_relaxed);
+  connection_ended_.wake_all();
+}
+
+io::Task<void> Shard::drain() {
+  draining_ = true;
   const std::vector<Connection*> all = connections_;
-  for (Connection* connection : all) connection->stop_reading(why);
+  for (Connection* connection : all) connection->drain();
+  while (expected_connections() > 0) co_await connection_ended_.wait();
+}
+
+void Shard::cut_connections() {
+  const std::vector<Connection*> all = connections_;
+  for (Connection* connection : all) connection->cut();
 }
 
 void Shard::count_response(const Response& response) {

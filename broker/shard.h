@@ -123,11 +123,16 @@ class Shard {
   std::int64_t expected_connections() const {
     return expected_connections_.load(std::memory_order_relaxed);
   }
-  // Serves an expected connection until its end; closes it at once if the shard is ending.
+  // Serves an expected connection until its end; closes it at once if the shard is draining.
   void serve(io::Handle handle, io::SocketAddress peer, const ListenerInfo& listener);
   void add_connection(Connection& connection);
   void remove_connection(Connection& connection);
-  void stop_connections(const char* why);
+  // The node stops: who comes is closed, and every connection ends when all that it asked is
+  // answered. Returns when none is left, on its way neither; nobody accepts any more.
+  io::Task<void> drain();
+  bool is_draining() const { return draining_; }
+  // Ends what drain() waits for: connections end without regard for their peers.
+  void cut_connections();
   std::size_t connection_count() const { return connections_.size(); }
 
   // --- Counters
@@ -140,13 +145,14 @@ class Shard {
 
   // Begins what the shard runs by itself.
   void start();
-  // Ends it, and waits for the connections; they were told to end before.
+  // Ends it. After drain().
   io::Task<void> stop();
 
  private:
   struct NewsHook : io::PassEndHook {
     Shard* shard = nullptr;
   };
+  void connection_gone();
   io::Task<void> retry_blocked();
   void wake_readers();
   io::Task<void> gauge_loop();
@@ -170,6 +176,8 @@ class Shard {
   io::WaitQueue memory_room_;
   io::WaitQueue stopping_;
   std::vector<Connection*> connections_;
+  bool draining_ = false;
+  io::WaitQueue connection_ended_;
   ShardMetrics metrics_;
 };
 

@@ -56,10 +56,14 @@ void ReceivedBytes::release() {
 // --- Socket
 
 Socket::Socket(Socket&& other) noexcept
-    : loop_(std::exchange(other.loop_, nullptr)), handle_(std::exchange(other.handle_, Handle{})) {}
+    : loop_(std::exchange(other.loop_, nullptr)), handle_(std::exchange(other.handle_, Handle{})) {
+  ASSERT(other.receiving_ == nullptr);
+}
 
 Socket& Socket::operator=(Socket&& other) noexcept {
   if (this != &other) {
+    ASSERT(receiving_ == nullptr);
+    ASSERT(other.receiving_ == nullptr);
     if (handle_.is_valid()) loop_->close_detached(handle_);
     loop_ = std::exchange(other.loop_, nullptr);
     handle_ = std::exchange(other.handle_, Handle{});
@@ -80,6 +84,10 @@ Task<Result<Socket>> Socket::connect(Loop& loop, SocketAddress address) {
   co_return Socket(loop, Handle{result});
 }
 
+void Socket::cancel_receive() {
+  if (receiving_ != nullptr) loop_->cancel(*receiving_);
+}
+
 Task<Result<ReceivedBytes>> Socket::receive() {
   ASSERT(is_open());
   Operation operation;
@@ -87,9 +95,11 @@ Task<Result<ReceivedBytes>> Socket::receive() {
   operation.handle = handle_;
   operation.pooled = true;
   std::int32_t result;
+  receiving_ = &operation;
   do {
     result = co_await perform(*loop_, operation);
   } while (result == -EINTR || result == -EAGAIN);
+  receiving_ = nullptr;
   if (result < 0) co_return socket_error(result, "receive");
   co_return ReceivedBytes(*loop_, operation.pooled_buffer);
 }
@@ -104,9 +114,11 @@ Task<Result<std::size_t>> Socket::receive_some(MutableByteView into) {
   operation.vectors = &vector;
   operation.vector_count = 1;
   std::int32_t result;
+  receiving_ = &operation;
   do {
     result = co_await perform(*loop_, operation);
   } while (result == -EINTR || result == -EAGAIN);
+  receiving_ = nullptr;
   if (result < 0) co_return socket_error(result, "receive");
   co_return static_cast<std::size_t>(result);
 }
@@ -122,7 +134,9 @@ Task<Result<std::size_t>> Socket::receive_exactly(MutableByteView into) {
     iovec rest{into.data() + done, into.size() - done};
     operation.vectors = &rest;
     operation.vector_count = 1;
+    receiving_ = &operation;
     const std::int32_t result = co_await perform(*loop_, operation);
+    receiving_ = nullptr;
     if (result == -EINTR || result == -EAGAIN) continue;
     if (result < 0) co_return socket_error(result, "receive");
     if (result == 0) break;

@@ -58,6 +58,9 @@ class Socket {
   // Fills `into`, however long it takes; the bytes received, fewer only if the peer has finished.
   // Straight into its final place: for the rest of a large frame.
   Task<Result<std::size_t>> receive_exactly(MutableByteView into);
+  // A receive in flight, of which there is one at a time, ends with Errc::canceled, or with what
+  // came first. The peer notices nothing; the next receive gets what it sends meanwhile.
+  void cancel_receive();
   // Sends all of the pieces, in order. One send of a socket is in flight at a time.
   // `pieces` is consumed as scratch space; what it names stays valid until the task completes.
   Task<Result<void>> send_all(std::vector<iovec> pieces);
@@ -72,6 +75,7 @@ class Socket {
  private:
   Loop* loop_ = nullptr;
   Handle handle_;
+  Operation* receiving_ = nullptr;  // in the frame of the receive in flight
 };
 
 struct ListenOptions {

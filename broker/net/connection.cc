@@ -49,14 +49,29 @@ io::Task<void> Connection::run() {
   ending_ = true;
   last_read_ = shard_.loop().now();  // the drain begins
   progress_.wake_all();
-  parked_.for_each([](Parked& parked) { parked.cancel(parked); });
+  cancel_parked();
   while (response_count_ > 0 || operations_ > 0 || send_.in_flight) {
     on_response_ready();
     co_await progress_.wait();
   }
+  if (lingers_) co_await linger();
   shard_.loop().timers().disarm(watch_timer_);
   flush_hook_.unlink();
   co_await socket_.close();
+}
+
+// Until the peer has seen the end of the answers, and closes.
+io::Task<void> Connection::linger() {
+  linger_end_ = shard_.loop().now() + kStopLingerMax;
+  co_await socket_.shutdown_write();
+  while (!broken_) {
+    const Result<io::ReceivedBytes> ignored = co_await socket_.receive();
+    if (!ignored || ignored->is_end()) break;
+  }
+}
+
+void Connection::cancel_parked() {
+  parked_.for_each([](Parked& parked) { parked.cancel(parked); });
 }
 
 void Connection::park(Parked& parked) {
@@ -103,19 +118,22 @@ void Connection::on_frame_released(std::int64_t charged) {
                           frames_charged_ + assembly_charged_ == 0);
 }
 
+// The peer has finished or is gone, or we finish.
+void Connection::on_nothing_received(const Error* error) {
+  ending_ = true;
+  if (error != nullptr && error->code != Errc::canceled) broken_ = true;
+}
+
 io::Task<void> Connection::read_pooled() {
   Result<io::ReceivedBytes> received = co_await socket_.receive();
-  if (!received || received->is_end()) {
-    ending_ = true;
-    if (!received) broken_ = true;
-    co_return;
-  }
+  if (!received || received->is_end())
+    co_return on_nothing_received(received ? nullptr : &received.error());
   last_read_ = shard_.loop().now();
   auto* buffer = new FrameBuffer;
   buffer->received = std::move(*received);
   const FrameRef owner(buffer);
   MutableByteView rest = buffer->received.bytes();
-  while (!rest.empty() && !ending_) {
+  while (!rest.empty() && (!ending_ || draining_)) {
     const std::int64_t size = rest.size() < 4 ? -1 : load_big<std::int32_t>(rest.data());
     if (rest.size() >= 4 && (size < 0 || size > shard_.config().socket_request_bytes_max)) {
       fail("a frame's length is negative or exceeds socket.request.max.bytes");
@@ -180,11 +198,8 @@ io::Task<bool> Connection::assembly_memory() {
 io::Task<void> Connection::continue_frame() {
   if (!co_await assembly_memory()) co_return;
   Result<std::size_t> received = co_await socket_.receive_some(assembly_.room());
-  if (!received || *received == 0) {
-    ending_ = true;
-    if (!received) broken_ = true;
-    co_return;
-  }
+  if (!received || *received == 0)
+    co_return on_nothing_received(received ? nullptr : &received.error());
   last_read_ = frame_progress_ = shard_.loop().now();
   assembly_.received(*received);
   if (assembly_.announced() > shard_.config().socket_request_bytes_max) {
@@ -344,10 +359,34 @@ void Connection::stop_reading(const char* why) {
   shard_.loop().start(socket_.shutdown_both());
 }
 
+void Connection::drain() {
+  if (ending_) return;
+  LOG_DEBUG("broker", "connection ends peer={}:{} reason=the node stops", peer_.host, peer_.port);
+  ending_ = draining_ = true;
+  lingers_ = response_count_ > 0 || assembly_.is_active() ||
+             shard_.loop().now() - last_sent_ < kStopLingerMax;
+  progress_.wake_all();
+  shard_.memory_room().wake_all();
+  cancel_parked();
+  socket_.cancel_receive();
+}
+
+void Connection::cut() {
+  if (!socket_.is_open()) return;
+  ending_ = broken_ = true;
+  draining_ = lingers_ = false;
+  progress_.wake_all();
+  shard_.memory_room().wake_all();
+  cancel_parked();
+  shard_.loop().start(socket_.shutdown_both());
+  on_response_ready();
+}
+
 void Connection::fail(const char* why) {
   shard_.count_refused_frame();
   LOG_DEBUG("broker", "connection refused peer={}:{} reason={}", peer_.host, peer_.port, why);
   ending_ = true;
+  draining_ = false;
 }
 
 void Connection::watch() {
@@ -367,6 +406,7 @@ void Connection::watch() {
   if (ending_ && now - last_read_ > kDrainTimeMax && send_.in_flight) {
     shard_.loop().start(socket_.shutdown_both());
   }
+  if (now >= linger_end_) cut();
   if (!ending_ && assembly_.is_active()) watch_assembly(now);
   if (ending_ || waits_for_memory_) return;
   const std::int64_t idle_max = shard_.config().connections_idle_ms_max;
@@ -445,6 +485,7 @@ io::Task<void> serve_connection(Shard& shard, io::Handle handle, io::SocketAddre
                                 const ListenerInfo& listener) {
   Connection connection(shard, io::Socket(shard.loop(), handle), std::move(peer), listener);
   shard.add_connection(connection);
+  if (shard.is_draining()) connection.drain();
   co_await connection.run();
   shard.remove_connection(connection);
 }

@@ -40,8 +40,13 @@ class Connection final : private FrameKeeper {
 
   // Serves until the end; after it nothing refers to this any more.
   io::Task<void> run();
-  // Reads nothing more; what was read is answered, then it ends. `why` goes to the log.
+  // Breaks it off: nothing more is read or sent. `why` goes to the log.
   void stop_reading(const char* why);
+  // The node stops: nothing more is read, and every request that was read whole is answered, a
+  // parked fetch at once. Then it ends, so that the peer gets the last answer.
+  void drain();
+  // As drain(), without regard for the peer: what is not sent yet is dropped.
+  void cut();
 
   Shard& shard() { return shard_; }
   // An operation of this connection outlives its handler, and perhaps its answer.
@@ -74,6 +79,9 @@ class Connection final : private FrameKeeper {
   };
 
   io::Task<void> read_loop();
+  io::Task<void> linger();
+  void on_nothing_received(const Error* error);
+  void cancel_parked();
   io::Task<void> read_pooled();
   void begin_frame(ByteView first);
   io::Task<void> continue_frame();
@@ -119,11 +127,14 @@ class Connection final : private FrameKeeper {
   Instant frame_begun_;
   Instant last_sent_;
   Instant frame_progress_;
-  Instant watched_;                // watch() ran last
+  Instant watched_;  // watch() ran last
+  Instant linger_end_ = Instant::never();
   bool waits_for_memory_ = false;  // for the frame that is being assembled
   bool ending_ = false;
-  bool closing_ = false;  // after what is being sent, nothing is sent any more
-  bool broken_ = false;   // nothing can be sent any more
+  bool draining_ = false;  // it ends because the node does
+  bool lingers_ = false;   // the peer may be sending, or reading still
+  bool closing_ = false;   // after what is being sent, nothing is sent any more
+  bool broken_ = false;    // nothing can be sent any more
 };
 
 // Accepts nothing; serves one accepted socket until it ends.

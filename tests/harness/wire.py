@@ -80,15 +80,25 @@ class Connection:
             data += piece
         return data
 
-    def call(self, key, version, body):
-        """The answer after its correlation id."""
+    def send(self, key, version, body):
+        """Its correlation id."""
         self.correlation += 1
         frame = struct.pack(">hhi", key, version, self.correlation) + string("harness") + body
         self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        return self.correlation
+
+    def receive(self):
+        """(correlation id, the answer after it)"""
         answer = self._read(struct.unpack(">i", self._read(4))[0])
-        if struct.unpack(">i", answer[:4])[0] != self.correlation:
+        return struct.unpack(">i", answer[:4])[0], answer[4:]
+
+    def call(self, key, version, body):
+        """The answer after its correlation id."""
+        sent = self.send(key, version, body)
+        correlation, answer = self.receive()
+        if correlation != sent:
             raise ConnectionError("an answer to another request")
-        return answer[4:]
+        return answer
 
     def api_versions(self):
         """{api key: (lowest, highest version)}"""
@@ -118,21 +128,36 @@ class Connection:
         at = 4 + 4 + 2 + len(name.encode())
         return struct.unpack(">h", answer[at:at + 2])[0]
 
-    def produce(self, topic, partition, values, acks=-1, timeout_ms=3000):
-        """(error code, base offset)"""
+    def send_produce(self, topic, partition, values, acks=-1, timeout_ms=3000):
+        """The correlation id."""
         data = batch(values)
         body = struct.pack(">hhi", -1, acks, timeout_ms) + struct.pack(">i", 1) + string(topic)
         body += struct.pack(">iii", 1, partition, len(data)) + data
-        answer = self.call(API_PRODUCE, 3, body)
+        return self.send(API_PRODUCE, 3, body)
+
+    def receive_produce(self, topic):
+        """(error code, base offset)"""
+        answer = self.receive()[1]
         at = 4 + 2 + len(topic.encode()) + 4 + 4
         return struct.unpack(">hq", answer[at:at + 10])
 
-    def fetch_batches(self, topic, partition, offset=0, bytes_max=1 << 20):
+    def produce(self, topic, partition, values, acks=-1, timeout_ms=3000):
+        """(error code, base offset)"""
+        self.send_produce(topic, partition, values, acks, timeout_ms)
+        return self.receive_produce(topic)
+
+    def send_fetch(self, topic, partition, offset=0, bytes_max=1 << 20, wait_ms=100):
+        """The correlation id."""
+        body = struct.pack(">iiiib", -1, wait_ms, 1, bytes_max, 0)
+        body += struct.pack(">i", 1) + string(topic)
+        body += struct.pack(">iiqi", 1, partition, offset, bytes_max)
+        return self.send(API_FETCH, 4, body)
+
+    def fetch_batches(self, topic, partition, offset=0, bytes_max=1 << 20, wait_ms=100):
         """What is there from `offset`: a dict per batch with base_offset, attributes, codec,
         producer_id and count. OSError on an error code."""
-        body = struct.pack(">iiiib", -1, 100, 1, bytes_max, 0) + struct.pack(">i", 1) + string(topic)
-        body += struct.pack(">iiqi", 1, partition, offset, bytes_max)
-        answer = self.call(API_FETCH, 4, body)
+        self.send_fetch(topic, partition, offset, bytes_max, wait_ms)
+        answer = self.receive()[1]
         at = 4 + 4 + 2 + len(topic.encode()) + 4 + 4
         error = struct.unpack(">h", answer[at:at + 2])[0]
         if error:

@@ -483,6 +483,36 @@ Task<void> cancel_receive(World& world, bool pooled) {
   co_await pair.near.close();
   co_await pair.far.close();
 }
+Task<void> stop_receiving(World& world) {
+  Loop& loop = world.loop(0);
+  Pair pair = co_await connected_pair(world, loop);
+  pair.near.cancel_receive();  // none is in flight
+  bool ended = false;
+  const auto receive = [](Socket& socket, bool& done) -> Task<void> {
+    const auto received = co_await socket.receive();
+    EXPECT_FALSE(received.has_value());
+    if (!received) EXPECT_EQ(received.error().code, Errc::canceled);
+    done = true;
+  };
+  loop.start(receive(pair.near, ended));
+  for (int i = 0; i < 3; ++i) co_await yield(loop);
+  EXPECT_FALSE(ended);
+  pair.near.cancel_receive();
+  while (!ended) co_await yield(loop);
+  // The connection is as it was.
+  std::uint8_t byte = 7;
+  std::vector<iovec> pieces{{&byte, 1}};
+  EXPECT_TRUE((co_await pair.far.send_all(std::move(pieces))).has_value());
+  const auto received = co_await pair.near.receive();
+  EXPECT_TRUE(received.has_value());
+  if (received) EXPECT_EQ(received->bytes().size(), 1u);
+  co_await pair.near.close();
+  co_await pair.far.close();
+}
+TEST_P(Contract, a_receive_that_is_given_up_leaves_the_connection) {
+  run(make_world(), stop_receiving(*world_));
+}
+
 TEST_P(Contract, canceled_receive_completes_once) {
   run(make_world(), cancel_receive(*world_, false));
 }

@@ -65,7 +65,10 @@ class SimNode {
     for (std::uint32_t i = 0; i < process.shard_count(); ++i) loops.push_back(&process.loop(i));
     broker::Node node(loops, config_);
     io::Gate stop(process.loop(0));
-    process.on_stop([&stop] { stop.open(); });
+    process.on_stop([&stop, &node] {
+      if (stop.is_open()) node.hurry();
+      stop.open();
+    });
     node.on_failed([this, &process, &stop](const std::string& why) {
       if (!process.is_dead()) problem_ = why;
       stop.open();
