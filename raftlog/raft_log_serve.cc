@@ -80,6 +80,16 @@ io::Task<OwnedMessage<protocol::EndQuorumEpochResponse>> RaftLogImpl::end_quorum
   const auto asked = wire::asked(group_, request);
   if (!asked) co_return wire::refusal<protocol::EndQuorumEpochResponse>(asked.error());
   EndEpochRequest end = *asked;
+  // Kafka knows no request for this: its leader, told by somebody that itself ends its epoch in
+  // favour of one voter, hands over to that one.
+  if (leading_ && end.leader == self_.id && end.epoch == led_epoch_ && end.successors.size() == 1) {
+    const Result<void> moved = co_await transfer(end.successors.front().id);
+    EpochReply reply{ErrorCode::none, epoch(), core_->leader()};
+    if (!moved)
+      reply.error = moved.error().code == Errc::invalid ? ErrorCode::invalid_request
+                                                        : ErrorCode::request_timed_out;
+    co_return wire::end_answer_of(group_, reply, leader_endpoint(reply.leader), version);
+  }
   if (version == 0) {
     // Only ids are named: this node means itself by its own.
     for (ReplicaKey& successor : end.successors) {

@@ -20,6 +20,45 @@ void expect_no_violation(RaftCluster& cluster) {
   EXPECT_EQ(cluster.ledger().violation(), "");
 }
 
+struct Outcome {
+  std::optional<std::int16_t> error;
+  std::string message;
+};
+
+// As a tool does it: by telling the leader that it leaves.
+io::Task<void> ask_for_transfer(raft::RaftLog& log, NodeId leader, NodeId to, Outcome& outcome) {
+  protocol::EndQuorumEpochRequest request;
+  auto& topic = request.topics.emplace_back();
+  topic.topic_name = raft::kMetadataTopic;
+  auto& partition = topic.partitions.emplace_back();
+  partition.leader_id = leader;
+  partition.leader_epoch = log.epoch();
+  partition.preferred_candidates.push_back({to, Uuid()});
+  const auto answer = co_await log.end_quorum_epoch(request, 1);
+  outcome.error = answer.message.topics.front().partitions.front().error_code;
+}
+
+io::Task<void> add_voter(raft::RaftLog& log, NodeId id, Uuid directory, std::string host,
+                         Outcome& outcome) {
+  protocol::AddRaftVoterRequest request;
+  request.cluster_id = std::nullopt;
+  request.timeout_ms = 5000;
+  request.voter_id = id;
+  request.voter_directory_id = directory;
+  request.listeners.push_back({"CONTROLLER", host, kRaftPort});
+  const auto answer = co_await log.add_raft_voter(request, 1);
+  outcome.message = answer.message.error_message.value_or("");
+  outcome.error = answer.message.error_code;
+}
+
+io::Task<void> remove_voter(raft::RaftLog& log, NodeId id, Uuid directory, Outcome& outcome) {
+  protocol::RemoveRaftVoterRequest request;
+  request.cluster_id = std::nullopt;
+  request.voter_id = id;
+  request.voter_directory_id = directory;
+  outcome.error = (co_await log.remove_raft_voter(request, 0)).message.error_code;
+}
+
 TEST(RaftLogSim, one_voter_leads_at_once) {
   RaftCluster cluster(1, 1, 0, defaults());
   cluster.start_all();
@@ -139,43 +178,60 @@ TEST(RaftLogSim, leadership_is_handed_to_whom_it_is_meant_for) {
   RaftPeer* leader = cluster.await_leader(seconds(10));
   ASSERT_NE(leader, nullptr);
   RaftPeer& next = cluster.peer(cluster.peer(2).is_leader() ? 0 : 2);
-  std::optional<bool> done;
-  leader->scope().spawn([](raft::RaftLog& log, NodeId to, std::optional<bool>& has) -> io::Task<> {
-    has = (co_await log.transfer(to)).has_value();
-  }(leader->log(), next.id(), done));
-  ASSERT_TRUE(cluster.run_until([&] { return done.has_value() && next.is_leader(); }, seconds(5)));
-  EXPECT_TRUE(*done);
+  Outcome moved;
+  leader->scope().spawn(ask_for_transfer(leader->log(), leader->id(), next.id(), moved));
+  ASSERT_TRUE(
+      cluster.run_until([&] { return moved.error.has_value() && next.is_leader(); }, seconds(5)));
+  EXPECT_EQ(*moved.error, 0);
   EXPECT_TRUE(cluster.commit("after", seconds(5)));
   expect_no_violation(cluster);
 }
 
+TEST(RaftLogSim, a_static_quorum_keeps_its_voters) {
+  raft::RaftOptions options;
+  for (NodeId id = 1; id <= 3; ++id) {
+    raft::Voter& voter = options.static_voters.emplace_back();
+    voter.id = id;
+    voter.endpoints = {{"CONTROLLER", fmt::format("10.0.0.{}", id), kRaftPort}};
+  }
+  RaftCluster cluster(10, 3, 1, options);  // and one that only looks on
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(5)));
+  EXPECT_EQ(leader->log().kraft_version(), 0);
+  EXPECT_EQ(leader->log().status().observers.size(), 1u);
+  // Its voters cannot be changed.
+  Outcome added;
+  leader->scope().spawn(add_voter(leader->log(), 4, cluster.peer(3).directory_id(),
+                                  cluster.peer(3).node().host(), added));
+  ASSERT_TRUE(cluster.run_until([&] { return added.error.has_value(); }, seconds(5)));
+  EXPECT_EQ(*added.error, static_cast<std::int16_t>(raft::ErrorCode::unsupported_version));
+  for (std::size_t i = 0; i < 4; ++i) cluster.peer(i).node().power_cut();
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("second", seconds(20)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(5)));
+  expect_no_violation(cluster);
+}
+
+TEST(RaftLogSim, a_leader_whose_disk_hangs_is_replaced) {
+  RaftCluster cluster(11, 3, 0, defaults());
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  io::sim::DiskOptions& disk = leader->node().disk().options();
+  disk.stall_one_in = 1;
+  disk.stall_delay = {seconds(1000), seconds(1001)};
+  leader->propose("hangs");
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return cluster.leader() != nullptr && cluster.leader() != leader; }, seconds(10)));
+  EXPECT_TRUE(cluster.commit("goes on", seconds(10)));
+  expect_no_violation(cluster);
+}
+
 // --- Changes of voters
-
-struct Outcome {
-  std::optional<std::int16_t> error;
-  std::string message;
-};
-
-io::Task<void> add_voter(raft::RaftLog& log, NodeId id, Uuid directory, std::string host,
-                         Outcome& outcome) {
-  protocol::AddRaftVoterRequest request;
-  request.cluster_id = std::nullopt;
-  request.timeout_ms = 5000;
-  request.voter_id = id;
-  request.voter_directory_id = directory;
-  request.listeners.push_back({"CONTROLLER", host, kRaftPort});
-  const auto answer = co_await log.add_raft_voter(request, 1);
-  outcome.message = answer.message.error_message.value_or("");
-  outcome.error = answer.message.error_code;
-}
-
-io::Task<void> remove_voter(raft::RaftLog& log, NodeId id, Uuid directory, Outcome& outcome) {
-  protocol::RemoveRaftVoterRequest request;
-  request.cluster_id = std::nullopt;
-  request.voter_id = id;
-  request.voter_directory_id = directory;
-  outcome.error = (co_await log.remove_raft_voter(request, 0)).message.error_code;
-}
 
 TEST(RaftLogSim, a_voter_is_added_and_another_removed) {
   RaftCluster cluster(7, 3, 1, defaults());
@@ -235,6 +291,32 @@ TEST(RaftLogSim, a_wiped_voter_joins_again_by_itself) {
   EXPECT_NE(wiped.directory_id(), before);
   ASSERT_TRUE(cluster.commit("second", seconds(5)));
   EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  expect_no_violation(cluster);
+}
+
+TEST(RaftLogSim, a_voter_that_has_moved_says_so) {
+  RaftCluster cluster(12, 3, 0, defaults());
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  RaftPeer& moved = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  moved.node().kill();
+  // Reached under another name of the same listener.
+  moved.options().raft.endpoint = {"MOVED", moved.node().host(), kRaftPort};
+  moved.start();
+  ASSERT_TRUE(cluster.run_until(
+      [&] {
+        RaftPeer* leader = cluster.leader();
+        if (leader == nullptr) return false;
+        for (const raft::Voter& voter : leader->log().voters()) {
+          if (voter.id == moved.id() && voter.endpoints.front().name == "MOVED") return true;
+        }
+        return false;
+      },
+      seconds(20)));
+  ASSERT_TRUE(cluster.commit("second", seconds(5)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(5)));
+  EXPECT_EQ(moved.log().voters(), cluster.leader()->log().voters());
   expect_no_violation(cluster);
 }
 

@@ -102,8 +102,9 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
   format.node_id = options_.id;
   format.directories = {kRaftDirectory};
   format.metadata_directory = kRaftDirectory;
-  format.mode = options_.voters.empty() ? raft::FormatMode::no_initial_controllers
-                                        : raft::FormatMode::initial_controllers;
+  format.mode = !options_.raft.static_voters.empty() ? raft::FormatMode::static_voters
+                : options_.voters.empty()            ? raft::FormatMode::no_initial_controllers
+                                                     : raft::FormatMode::initial_controllers;
   format.initial_controllers = options_.voters;
   format.ignore_formatted = true;
   CO_TRY_VOID(co_await raft::format(loop, format));
@@ -114,7 +115,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
   options.cluster_id = kCluster;
   options.node_id = options_.id;
   options.directory_id = options_.directory_id;
-  options.endpoint = {"CONTROLLER", node_.host(), kRaftPort};
+  if (options.endpoint.host.empty()) options.endpoint = {"CONTROLLER", node_.host(), kRaftPort};
   options.log.segment_bytes = 64 * kKiB;
   Result<void> done;
   {
