@@ -8,8 +8,7 @@ namespace drave::metadata {
 
 namespace {
 
-// kept_ is written to snapshots in the order of its keys: quotas, ACLs, SCRAM, tokens, as Kafka
-// does.
+// kept_ is written to snapshots in the order of its keys: quotas, SCRAM, tokens, as Kafka does.
 std::string quota_key(const protocol::ClientQuotaRecord& record) {
   std::vector<std::string> parts;
   for (const auto& entity : record.entity) {
@@ -21,9 +20,6 @@ std::string quota_key(const protocol::ClientQuotaRecord& record) {
   std::string key = "1quota";
   for (const std::string& part : parts) key.append(1, '\0').append(part);
   return key.append(1, '\0').append(record.key);
-}
-std::string acl_key(const Uuid& id) {
-  return "2acl" + id.to_string();
 }
 std::string scram_key(std::string_view name, std::int8_t mechanism) {
   return fmt::format("3scram{}/{}", mechanism, name);
@@ -103,6 +99,7 @@ void Delta::apply(const protocol::VotersRecord& record) {
 Image Delta::finish(OffsetAndEpoch last_contained, TimestampMs timestamp) && {
   for (auto& [id, topic] : open_) image_.topics_.put(std::move(topic));
   open_.clear();
+  if (acls_ != nullptr) image_.acls_ = std::move(acls_);
   image_.last_contained_ = last_contained;
   image_.last_contained_timestamp_ = timestamp;
   return std::move(image_);
@@ -114,6 +111,11 @@ TopicImage* Delta::open(const TopicId& id) {
   const TopicImage* before = image_.topics_.find(id);
   if (before == nullptr) return nullptr;
   return open_.emplace(id, std::make_shared<TopicImage>(*before)).first->second.get();
+}
+
+AclMap& Delta::open_acls() {
+  if (acls_ == nullptr) acls_ = std::make_shared<AclMap>(*image_.acls_);
+  return *acls_;
 }
 
 Result<RegistrationImage*> Delta::registered(NodeId id, std::int64_t epoch,
@@ -306,11 +308,16 @@ Result<void> Delta::on(const protocol::BrokerRegistrationChangeRecord& record) {
 }
 
 Result<void> Delta::on(const protocol::AccessControlEntryRecord& record) {
-  return keep(acl_key(record.id), record);
+  open_acls()[record.id] = std::make_shared<const Acl>(acl_of(record));
+  return {};
 }
 
 Result<void> Delta::on(const protocol::RemoveAccessControlEntryRecord& record) {
-  return forget(acl_key(record.id), record.kName);
+  if (open_acls().erase(record.id) == 0) {
+    return failure(Errc::invalid, fmt::format("{}: there is no entry with the id {}", record.kName,
+                                              record.id.to_string()));
+  }
+  return {};
 }
 
 Result<void> Delta::on(const protocol::NoOpRecord&) {

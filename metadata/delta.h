@@ -63,11 +63,14 @@ class Delta {
   // The topic, copied once for this delta so that it may be changed; null: there is none.
   TopicImage* open(const TopicId& id);
   Result<RegistrationImage*> registered(NodeId id, std::int64_t epoch, std::string_view record);
+  // The ACLs, copied once for this delta so that they may be changed.
+  AclMap& open_acls();
   Result<void> keep(std::string key, const protocol::MetadataRecord& record);
   Result<void> forget(const std::string& key, std::string_view record);
 
   Image image_;
   std::map<TopicId, std::shared_ptr<TopicImage>> open_;  // topics that this delta changes
+  std::shared_ptr<AclMap> acls_;                         // null: this delta changes none
 };
 
 }  // namespace drave::metadata

@@ -5,7 +5,7 @@
 // and swap it by message. An image never changes once it is published; a new one shares what did
 // not change with the old one. Whoever holds an ImagePtr may read it on any thread.
 //
-// Parts that this version does not act on (ACLs, quotas, SCRAM, tokens, ...) are kept as the
+// Parts that this version does not act on (quotas, SCRAM, tokens, ...) are kept as the
 // records that make them, so that a snapshot loses nothing that Kafka wrote.
 
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "metadata/acls.h"
 #include "metadata/config/config_def.h"
 
 namespace drave::metadata {
@@ -151,6 +152,8 @@ class Image {
   const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
   const std::vector<VoterImage>& voters() const { return voters_; }
   std::int64_t next_producer_id() const { return next_producer_id_; }
+  // Never null; the same object in images between which no ACL changed.
+  const AclsPtr& acls() const { return acls_; }
   // Records that are only kept (see kept_), encoded, in the order of a snapshot.
   const std::map<std::string, std::vector<std::uint8_t>, std::less<>>& kept() const {
     return kept_;
@@ -167,6 +170,7 @@ class Image {
   std::map<ConfigResource, ConfigMap> configs_;
   std::vector<VoterImage> voters_;
   std::int64_t next_producer_id_ = 0;
+  AclsPtr acls_ = std::make_shared<const AclMap>();
   // Records kept verbatim, by a key that a later record of the same thing replaces or removes.
   std::map<std::string, std::vector<std::uint8_t>, std::less<>> kept_;
 };

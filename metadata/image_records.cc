@@ -61,10 +61,12 @@ void add_registrations(RecordList& records, const Image& image, std::int16_t met
   }
 }
 
-void add_rest(RecordList& records, const Image& image) {
-  const auto after_quotas = image.kept().lower_bound("2");
-  for (auto kept = image.kept().begin(); kept != after_quotas; ++kept)
-    records.add_encoded(kept->second);
+// Of what is only kept (delta.cc), the quotas come before producer ids and ACLs, the rest behind.
+constexpr std::string_view kAfterQuotas = "2";
+
+void add_quotas_and_producer_ids(RecordList& records, const Image& image) {
+  const auto end = image.kept().lower_bound(kAfterQuotas);
+  for (auto kept = image.kept().begin(); kept != end; ++kept) records.add_encoded(kept->second);
   if (image.next_producer_id() > 0) {
     protocol::ProducerIdsRecord record;
     record.broker_id = -1;
@@ -72,7 +74,10 @@ void add_rest(RecordList& records, const Image& image) {
     record.next_producer_id = image.next_producer_id();
     records.add(record);
   }
-  for (auto kept = after_quotas; kept != image.kept().end(); ++kept)
+}
+
+void add_rest(RecordList& records, const Image& image) {
+  for (auto kept = image.kept().lower_bound(kAfterQuotas); kept != image.kept().end(); ++kept)
     records.add_encoded(kept->second);
 }
 
@@ -107,7 +112,8 @@ void add_partition_record(RecordList& records, const TopicId& topic, PartitionIn
 ImageRecords::ImageRecords(ImagePtr image)
     : image_(std::move(image)),
       topic_(image_->topics().by_name().begin()),
-      config_(image_->all_configs().begin()) {}
+      config_(image_->all_configs().begin()),
+      acl_(image_->acls()->begin()) {}
 
 bool ImageRecords::next(RecordList& records) {
   switch (part_) {
@@ -120,7 +126,14 @@ bool ImageRecords::next(RecordList& records) {
       if (!add_topics(records)) part_ = Part::configs;
       return true;
     case Part::configs:
-      if (!add_configs(records)) part_ = Part::rest;
+      if (!add_configs(records)) part_ = Part::quotas;
+      return true;
+    case Part::quotas:
+      add_quotas_and_producer_ids(records, *image_);
+      part_ = Part::acls;
+      return true;
+    case Part::acls:
+      if (!add_acls(records)) part_ = Part::rest;
       return true;
     case Part::rest:
       add_rest(records, *image_);
@@ -159,6 +172,15 @@ bool ImageRecords::add_configs(RecordList& records) {
       record.value = value;
       records.add(record);
     }
+  }
+  return false;
+}
+
+bool ImageRecords::add_acls(RecordList& records) {
+  const std::size_t size_max = records.size() + kRecordsPerPiece;
+  for (; acl_ != image_->acls()->end(); ++acl_) {
+    if (records.size() >= size_max) return true;
+    records.add(record_of(acl_->first, *acl_->second));
   }
   return false;
 }

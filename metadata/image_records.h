@@ -19,14 +19,16 @@ class ImageRecords {
   bool next(RecordList& records);
 
  private:
-  enum class Part : std::uint8_t { features, topics, configs, rest, end };
+  enum class Part : std::uint8_t { features, topics, configs, quotas, acls, rest, end };
   bool add_topics(RecordList& records);
   bool add_configs(RecordList& records);
+  bool add_acls(RecordList& records);
 
   ImagePtr image_;
   Part part_ = Part::features;
   std::map<std::string, TopicPtr, std::less<>>::const_iterator topic_;
   std::map<ConfigResource, ConfigMap>::const_iterator config_;
+  AclMap::const_iterator acl_;
 };
 
 // For the controller.

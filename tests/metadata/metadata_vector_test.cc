@@ -36,6 +36,11 @@ void expect_same(const Image& a, const Image& b) {
   EXPECT_EQ(a.voters(), b.voters());
   EXPECT_EQ(a.all_configs(), b.all_configs());
   EXPECT_EQ(a.kept(), b.kept());
+  ASSERT_EQ(a.acls()->size(), b.acls()->size());
+  for (const auto& [id, acl] : *a.acls()) {
+    ASSERT_TRUE(b.acls()->contains(id));
+    EXPECT_EQ(*acl, *b.acls()->at(id));
+  }
   EXPECT_EQ(a.next_producer_id(), b.next_producer_id());
   ASSERT_EQ(a.topics().by_name().size(), b.topics().by_name().size());
   for (const auto& [name, topic] : a.topics().by_name()) {

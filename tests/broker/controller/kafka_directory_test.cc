@@ -38,7 +38,8 @@ TEST(KafkaDirectoryVector, a_directory_that_kafka_left_opens_and_goes_on) {
     EXPECT_TRUE(plain->partitions.at(0).eligible_leader_replicas.empty());
     EXPECT_FALSE(image.broker(1)->fenced);
     EXPECT_EQ(image.next_producer_id(), 1000);
-    EXPECT_EQ(image.kept().size(), 10u);  // 3 quotas, 4 ACLs, 3 SCRAM credentials
+    EXPECT_EQ(image.kept().size(), 6u);  // 3 quotas, 3 SCRAM credentials
+    EXPECT_EQ(image.acls()->size(), 4u);
     EXPECT_EQ(image.configs({metadata::ConfigResourceType::broker, "1"}).at("num.io.threads"), "9");
     const Result<ProducerIdBlock> block = co_await life.controller.allocate_producer_ids();
     EXPECT_EQ(block->first, 1000);
@@ -46,6 +47,7 @@ TEST(KafkaDirectoryVector, a_directory_that_kafka_left_opens_and_goes_on) {
   run.live([](Life life) -> io::Task<void> {
     EXPECT_EQ(life.controller.image()->topics().by_name().size(), 16u);
     EXPECT_EQ(life.controller.image()->next_producer_id(), 2000);
+    EXPECT_EQ(life.controller.image()->acls()->size(), 4u);
     co_return;
   });
 }
