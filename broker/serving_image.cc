@@ -37,6 +37,7 @@ std::shared_ptr<const ServingImage> ServingImage::build(metadata::ImagePtr image
                              made->default_configs_ == previous.default_configs_ &&
                              previous.is_built_;
   made->is_built_ = true;
+  made->build_authorizer(config, previous);
   if (same_defaults) {
     made->config_ = previous.config_;
   } else {
@@ -68,6 +69,17 @@ std::shared_ptr<const ServingImage> ServingImage::build(metadata::ImagePtr image
     made->by_id_.emplace(topic->id, entry);
   }
   return made;
+}
+
+void ServingImage::build_authorizer(const BrokerConfig& config, const ServingImage& previous) {
+  if (!config.has_authorizer) return;
+  const bool is_same = previous.authorizer_ != nullptr && previous.image_->acls() == image_->acls();
+  authorizer_ =
+      is_same ? previous.authorizer_
+              : std::make_shared<const metadata::Authorizer>(
+                    image_->acls(), metadata::AuthorizerOptions{
+                                        config.super_users, config.allow_everyone_if_no_acl_found});
+  if (!authorizer_->allows_everything()) restrictions_ = authorizer_;
 }
 
 const ServedTopic* ServingImage::find(std::string_view name) const {

@@ -1,6 +1,7 @@
 #pragma once
 // The metadata image as the request path needs it: topics by name and by id with their effective
-// configuration. Built once for each image on shard 0, then shared by all shards, immutable.
+// configuration, and who may do what. Built once for each image on shard 0, then shared by all
+// shards, immutable.
 
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include "base/ids.h"
 #include "broker/config/broker_config.h"
+#include "metadata/authorizer.h"
 #include "metadata/config/topic_config.h"
 #include "metadata/image.h"
 #include "segments/log_config.h"
@@ -37,6 +39,8 @@ class ServingImage {
   // The node's configuration with the dynamic changes that this image holds.
   const BrokerConfig& config() const { return *config_; }
   const metadata::ImagePtr& metadata_ptr() const { return image_; }
+  // Who may do what; null: everybody may do everything.
+  std::shared_ptr<const metadata::Authorizer> restrictions() const { return restrictions_; }
   // Null: no such topic.
   const ServedTopic* find(std::string_view name) const;
   const ServedTopic* find(const TopicId& id) const;
@@ -45,8 +49,12 @@ class ServingImage {
   using EntryPtr = std::shared_ptr<const ServedTopic>;
   metadata::ImagePtr image_;
   std::shared_ptr<const BrokerConfig> config_;  // shared by images between two dynamic changes
+  // Null only without an authorizer; shared by images between which no ACL changed.
+  std::shared_ptr<const metadata::Authorizer> authorizer_;
+  std::shared_ptr<const metadata::Authorizer> restrictions_;  // the same, or null
   metadata::ConfigMap node_configs_;
   metadata::ConfigMap default_configs_;
+  void build_authorizer(const BrokerConfig& config, const ServingImage& previous);
   bool is_built_ = false;                                   // not empty()
   std::unordered_map<std::string_view, EntryPtr> by_name_;  // keys: the entries' topic names
   std::unordered_map<Uuid, EntryPtr> by_id_;

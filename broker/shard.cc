@@ -58,6 +58,14 @@ void Shard::remove_replica(const TopicIdPartition& id) {
   replicas_.erase(found);
 }
 
+bool Shard::may_log_denial() {
+  constexpr Duration kInterval = seconds(1);
+  const Instant now = loop_.now();
+  if (now < denial_logged_ + kInterval && denial_logged_ != Instant()) return false;
+  denial_logged_ = now;
+  return true;
+}
+
 void Shard::note_visible(Replica& replica) {
   if (!replica.is_linked()) news_.push_back(replica);
   loop_.at_pass_end(news_hook_);

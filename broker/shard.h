@@ -135,6 +135,9 @@ class Shard {
   void cut_connections();
   std::size_t connection_count() const { return connections_.size(); }
 
+  // True at most once a second: a denial is to be logged.
+  bool may_log_denial();
+
   // --- Counters
   void count_response(const Response& response);
   void count_refused_frame() { bump(metrics_.refused_frames); }
@@ -178,6 +181,7 @@ class Shard {
   std::vector<Connection*> connections_;
   bool draining_ = false;
   io::WaitQueue connection_ended_;
+  Instant denial_logged_;
   ShardMetrics metrics_;
 };
 

@@ -150,6 +150,38 @@ void read_metadata_log(const Settings& settings, BrokerConfig& config) {
   config.metadata_retention_ms = settings.integer("metadata.max.retention.ms");
 }
 
+void read_authorizer(Settings& settings, BrokerConfig& config) {
+  constexpr std::string_view kKey = "authorizer.class.name";
+  constexpr std::string_view kStandard = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+  constexpr std::string_view kAllowEveryone = "allow.everyone.if.no.acl.found";
+  const std::string name = settings.text(kKey);
+  config.has_authorizer = !name.empty();
+  if (config.has_authorizer && name != kStandard) {
+    settings.error(kKey, fmt::format("{}={} cannot be loaded: it is a Java class; give {}, whose "
+                                     "rules Drave has built in, or nothing",
+                                     kKey, name, kStandard));
+  }
+  // Who asks for the authorizer by name gets Kafka's default, closed.
+  config.allow_everyone_if_no_acl_found =
+      settings.given(kAllowEveryone) ? settings.boolean(kAllowEveryone) : !settings.given(kKey);
+  const std::string users = settings.text("super.users");
+  for (std::size_t from = 0; from <= users.size();) {
+    const std::size_t end = std::min(users.find(';', from), users.size());
+    const std::string_view user = metadata::trim(std::string_view(users).substr(from, end - from));
+    from = end + 1;
+    if (user.empty()) continue;
+    const std::size_t colon = user.find(':');
+    if (colon == std::string_view::npos || colon == 0 || colon + 1 == user.size()) {
+      settings.error("super.users",
+                     fmt::format("expected a string in format principalType:principalName but got "
+                                 "{}; several are separated by ';'",
+                                 user));
+      continue;
+    }
+    config.super_users.emplace(user);
+  }
+}
+
 void read_http_listener(Settings& settings, BrokerConfig& config) {
   constexpr std::string_view kKey = "drave.http.listener";
   const std::string text = settings.text(kKey);
@@ -213,6 +245,7 @@ LoadedConfig load_broker_config(const std::vector<Property>& properties, const M
   read_sockets(settings, config);
   read_topics(settings, config);
   read_metadata_log(settings, config);
+  read_authorizer(settings, config);
   read_own(settings, config);
   config.given = settings.values();
   const ConfigMap none;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -90,6 +91,11 @@ struct BrokerConfig {
   std::int32_t fetch_bytes_max = 57'671'680;
   std::int32_t fetch_sessions_max = 1000;
   std::int32_t request_partitions_max = 2000;  // of DescribeTopicPartitions
+
+  // Access control. Without an authorizer there are no ACLs and everybody may do everything.
+  bool has_authorizer = true;
+  std::set<std::string, std::less<>> super_users;  // principals, "User:admin"
+  bool allow_everyone_if_no_acl_found = true;
 
   // The metadata log.
   std::int64_t metadata_bytes_between_snapshots_max = 20'971'520;

@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "io/scope.h"
 #include "io/sync.h"
+#include "metadata/controller/acls.h"
 #include "metadata/controller/bootstrap.h"
 #include "metadata/controller/configs.h"
 #include "metadata/controller/features_update.h"
@@ -85,6 +86,10 @@ class Controller final : public QuorumController, public raft::RaftListener {
       const protocol::AlterConfigsRequest& request, std::int16_t version) override;
   io::Task<OwnedMessage<protocol::UpdateFeaturesResponse>> update_features(
       const protocol::UpdateFeaturesRequest& request, std::int16_t version) override;
+  io::Task<OwnedMessage<protocol::CreateAclsResponse>> create_acls(
+      const protocol::CreateAclsRequest& request) override;
+  io::Task<OwnedMessage<protocol::DeleteAclsResponse>> delete_acls(
+      const protocol::DeleteAclsRequest& request) override;
   io::Task<Result<ProducerIdBlock>> allocate_producer_ids() override;
   OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
       const protocol::DescribeQuorumRequest& request, std::int16_t version) override {
@@ -452,6 +457,41 @@ io::Task<OwnedMessage<protocol::UpdateFeaturesResponse>> Controller::update_feat
         answer.message.error_code = static_cast<std::int16_t>(code_of(error));
         answer.message.error_message = answer.keep(error.context);
         answer.message.results.clear();
+      });
+}
+
+io::Task<OwnedMessage<protocol::CreateAclsResponse>> Controller::create_acls(
+    const protocol::CreateAclsRequest& request) {
+  using Answer = OwnedMessage<protocol::CreateAclsResponse>;
+  return change<Answer>(
+      false,
+      [&request](const metadata::ControllerContext& context, RecordList& records) {
+        return metadata::create_acls(context, request, records);
+      },
+      [](Answer& answer, const Error& error) {
+        for (auto& result : answer.message.results) {
+          if (result.error_code != 0) continue;
+          result.error_code = static_cast<std::int16_t>(code_of(error));
+          result.error_message = answer.keep(error.context);
+        }
+      });
+}
+
+io::Task<OwnedMessage<protocol::DeleteAclsResponse>> Controller::delete_acls(
+    const protocol::DeleteAclsRequest& request) {
+  using Answer = OwnedMessage<protocol::DeleteAclsResponse>;
+  return change<Answer>(
+      false,
+      [&request](const metadata::ControllerContext& context, RecordList& records) {
+        return metadata::delete_acls(context, request, records);
+      },
+      [](Answer& answer, const Error& error) {
+        for (auto& result : answer.message.filter_results) {
+          if (result.error_code != 0) continue;
+          result = {};
+          result.error_code = static_cast<std::int16_t>(code_of(error));
+          result.error_message = answer.keep(error.context);
+        }
       });
 }
 

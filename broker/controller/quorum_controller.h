@@ -23,8 +23,10 @@
 #include "io/task.h"
 #include "metadata/image.h"
 #include "protocol/messages/alter_configs.h"
+#include "protocol/messages/create_acls.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
+#include "protocol/messages/delete_acls.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/incremental_alter_configs.h"
@@ -95,6 +97,10 @@ class QuorumController {
       const protocol::AlterConfigsRequest& request, std::int16_t version) = 0;
   virtual io::Task<protocol::OwnedMessage<protocol::UpdateFeaturesResponse>> update_features(
       const protocol::UpdateFeaturesRequest& request, std::int16_t version) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::CreateAclsResponse>> create_acls(
+      const protocol::CreateAclsRequest& request) = 0;
+  virtual io::Task<protocol::OwnedMessage<protocol::DeleteAclsResponse>> delete_acls(
+      const protocol::DeleteAclsRequest& request) = 0;
   virtual io::Task<Result<ProducerIdBlock>> allocate_producer_ids() = 0;
   // Answers from the consensus core's state; no I/O.
   virtual protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(

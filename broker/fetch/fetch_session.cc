@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/security/access.h"
 #include "broker/shard.h"
 
 namespace drave::broker {
@@ -27,13 +28,25 @@ std::int32_t epoch_after(std::int32_t epoch) {
 
 }  // namespace
 
-void FetchSessions::resolve(FetchItem& item, std::int16_t version) {
+bool FetchSessions::Reading::may(std::string_view topic) const {
+  return is_replica ? may_replicate : access.may_topic(protocol::AclOperation::read, topic);
+}
+
+void FetchSessions::resolve(FetchItem& item, std::int16_t version, const Reading& reading) {
   const bool by_id = version >= kTopicIdVersion;
   const ServedTopic* topic =
       by_id ? shard_.image().find(item.id.topic_id) : shard_.image().find(item.topic);
   item.error = ErrorCode::none;
+  if (by_id && topic == nullptr) {
+    item.error = ErrorCode::unknown_topic_id;
+    return;
+  }
+  if (!reading.may(by_id ? topic->topic->name : item.topic)) {
+    item.error = ErrorCode::topic_authorization_failed;
+    return;
+  }
   if (topic == nullptr) {
-    item.error = by_id ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition;
+    item.error = ErrorCode::unknown_topic_or_partition;
     return;
   }
   item.id.topic_id = topic->topic->id;
@@ -52,8 +65,7 @@ void FetchSessions::resolve(FetchItem& item, std::int16_t version) {
   }
 }
 
-std::vector<FetchItem> FetchSessions::items_of(const protocol::FetchRequest& request,
-                                               std::int16_t version) {
+std::vector<FetchItem> FetchSessions::items_of(const protocol::FetchRequest& request) {
   std::vector<FetchItem> items;
   for (const auto& topic : request.topics) {
     for (const auto& partition : topic.partitions) {
@@ -64,7 +76,6 @@ std::vector<FetchItem> FetchSessions::items_of(const protocol::FetchRequest& req
       item.fetch_offset = partition.fetch_offset;
       item.last_fetched_epoch = partition.last_fetched_epoch;
       item.bytes_max = partition.partition_max_bytes;
-      resolve(item, version);
     }
   }
   return items;
@@ -72,7 +83,7 @@ std::vector<FetchItem> FetchSessions::items_of(const protocol::FetchRequest& req
 
 void FetchSessions::update(Session& session, const protocol::FetchRequest& request,
                            std::int16_t version) {
-  for (FetchItem& changed : items_of(request, version)) {
+  for (FetchItem& changed : items_of(request)) {
     const auto known = std::find_if(session.items.begin(), session.items.end(),
                                     [&](FetchItem& item) { return same_partition(item, changed); });
     if (known == session.items.end()) {
@@ -117,13 +128,19 @@ std::int32_t FetchSessions::new_id() {
   }
 }
 
-FetchPlan FetchSessions::plan(const protocol::FetchRequest& request, std::int16_t version) {
+FetchPlan FetchSessions::plan(const protocol::FetchRequest& request, std::int16_t version,
+                              const Access& access) {
   FetchPlan plan;
+  Reading reading{access};
+  reading.is_replica = request.replica_id >= 0 || request.replica_state.replica_id >= 0;
+  if (reading.is_replica)
+    reading.may_replicate = access.may_cluster(protocol::AclOperation::cluster_action);
   const Instant now = shard_.loop().now();
   if (request.session_epoch == kInitialEpoch || request.session_epoch == kFinalEpoch) {
     // A full request; it ends the session that it names.
     if (request.session_id != 0) sessions_.erase(request.session_id);
-    plan.items = items_of(request, version);
+    plan.items = items_of(request);
+    for (FetchItem& item : plan.items) resolve(item, version, reading);
     if (request.session_epoch == kInitialEpoch && version >= 7 && !plan.items.empty() &&
         make_room()) {
       plan.session_id = new_id();
@@ -146,7 +163,7 @@ FetchPlan FetchSessions::plan(const protocol::FetchRequest& request, std::int16_
   session.next_epoch = epoch_after(session.next_epoch);
   session.last_used = now;
   update(session, request, version);
-  for (FetchItem& item : session.items) resolve(item, version);
+  for (FetchItem& item : session.items) resolve(item, version, reading);
   plan.session_id = request.session_id;
   plan.incremental = true;
   plan.items = session.items;

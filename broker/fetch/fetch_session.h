@@ -20,6 +20,7 @@
 
 namespace drave::broker {
 
+class Access;
 class Shard;
 
 // One partition that a fetch asks for; owns its text.
@@ -67,8 +68,9 @@ class FetchSessions {
     return static_cast<std::uint32_t>(session_id) & ((1u << kShardBits) - 1);
   }
 
-  // Applies the request to its session, or makes one. Topics are resolved by the shard's image.
-  FetchPlan plan(const protocol::FetchRequest& request, std::int16_t version);
+  // Applies the request to its session, or makes one. Topics are resolved by the shard's image, and
+  // what the sender may not read has an error.
+  FetchPlan plan(const protocol::FetchRequest& request, std::int16_t version, const Access& access);
   // Which items go into the answer, given what was found; remembers it. `items` as planned.
   std::vector<bool> note_answer(const FetchPlan& plan, const std::vector<FetchNews>& news);
 
@@ -82,9 +84,17 @@ class FetchSessions {
     std::vector<FetchItem> items;  // those answered with data go to the end, so that none starves
   };
 
-  std::vector<FetchItem> items_of(const protocol::FetchRequest& request, std::int16_t version);
+  // What the sender may do: a replica all or nothing, a consumer by topic.
+  struct Reading {
+    const Access& access;
+    bool is_replica = false;
+    bool may_replicate = false;
+    bool may(std::string_view topic) const;
+  };
+  // Not resolved.
+  static std::vector<FetchItem> items_of(const protocol::FetchRequest& request);
   void update(Session& session, const protocol::FetchRequest& request, std::int16_t version);
-  void resolve(FetchItem& item, std::int16_t version);
+  void resolve(FetchItem& item, std::int16_t version, const Reading& reading);
   bool make_room();
   std::int32_t new_id();
 

@@ -1,52 +1,111 @@
-// Access control without an authorizer, which is all there is yet: what Kafka answers when
-// authorizer.class.name is empty. An answer beats an unknown API: tools say what is the matter.
+// DescribeAcls, CreateAcls and DeleteAcls. Without an authorizer they are refused, as in Kafka.
+
+#include <map>
+#include <tuple>
 
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
-#include "protocol/error_code.h"
+#include "broker/security/access.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/delete_acls.h"
 #include "protocol/messages/describe_acls.h"
 
 namespace drave::broker {
 
+using protocol::AclOperation;
 using protocol::ErrorCode;
 
 namespace {
-constexpr std::string_view kWhy = "No Authorizer is configured.";
+
+struct Refusal {
+  ErrorCode error = ErrorCode::none;
+  std::string_view why;
+};
+
+// Why the request is not served at all, if so.
+Refusal refusal_of(const Request& request, AclOperation operation) {
+  if (!request.shard.config().has_authorizer)
+    return {ErrorCode::security_disabled, "No Authorizer is configured."};
+  if (!Access(request).may_cluster(operation))
+    return {ErrorCode::cluster_authorization_failed,
+            protocol::message(ErrorCode::cluster_authorization_failed)};
+  return {};
+}
+
+void describe(const metadata::AclMap& acls, const metadata::AclFilter& filter,
+              protocol::DescribeAclsResponse& answer) {
+  using Resource = std::tuple<protocol::ResourceType, protocol::PatternType, std::string_view>;
+  std::map<Resource, std::vector<const metadata::Acl*>> found;
+  for (const auto& [id, acl] : acls)
+    if (filter.matches(*acl))
+      found[{acl->resource_type, acl->pattern_type, acl->resource_name}].push_back(acl.get());
+  for (const auto& [resource, entries] : found) {
+    auto& out = answer.resources.emplace_back();
+    out.resource_type = static_cast<std::int8_t>(std::get<0>(resource));
+    out.pattern_type = static_cast<std::int8_t>(std::get<1>(resource));
+    out.resource_name = std::get<2>(resource);
+    for (const metadata::Acl* acl : entries) {
+      out.acls.push_back({acl->principal, acl->host, static_cast<std::int8_t>(acl->operation),
+                          static_cast<std::int8_t>(acl->permission)});
+    }
+  }
+}
+
 }  // namespace
 
 io::Task<void> handle_describe_acls(Request request) {
   protocol::DescribeAclsRequest message;
   if (!request.read(message)) co_return;
   protocol::DescribeAclsResponse answer;
-  answer.error_code = code_of(ErrorCode::security_disabled);
-  answer.error_message = kWhy;
+  answer.error_message.reset();
+  const metadata::AclsPtr acls = request.shard.image().metadata().acls();
+  const metadata::AclFilter filter = metadata::filter_of(message);
+  Refusal refusal = refusal_of(request, AclOperation::describe);
+  if (refusal.error == ErrorCode::none && !filter.problem().empty())
+    refusal = {ErrorCode::invalid_request, filter.problem()};
+  if (refusal.error == ErrorCode::none) {
+    describe(*acls, filter, answer);
+  } else {
+    answer.error_code = code_of(refusal.error);
+    answer.error_message = refusal.why;
+  }
   request.response.send(answer);
 }
 
 io::Task<void> handle_create_acls(Request request) {
   protocol::CreateAclsRequest message;
   if (!request.read(message)) co_return;
-  protocol::CreateAclsResponse answer;
-  for (std::size_t i = 0; i < message.creations.size(); ++i) {
-    auto& result = answer.results.emplace_back();
-    result.error_code = code_of(ErrorCode::security_disabled);
-    result.error_message = kWhy;
+  const Refusal refusal = refusal_of(request, AclOperation::alter);
+  if (refusal.error != ErrorCode::none) {
+    protocol::CreateAclsResponse answer;
+    for (std::size_t i = 0; i < message.creations.size(); ++i)
+      answer.results.push_back({code_of(refusal.error), refusal.why});
+    request.response.send(answer);
+    co_return;
   }
-  request.response.send(answer);
+  Node* node = &request.shard.node();
+  const protocol::CreateAclsRequest* asked = &message;
+  const auto answer = co_await io::call_on(
+      request.shard.loop(), 0, [node, asked] { return node->controller().create_acls(*asked); });
+  request.response.send(answer.message);
 }
 
 io::Task<void> handle_delete_acls(Request request) {
   protocol::DeleteAclsRequest message;
   if (!request.read(message)) co_return;
-  protocol::DeleteAclsResponse answer;
-  for (std::size_t i = 0; i < message.filters.size(); ++i) {
-    auto& result = answer.filter_results.emplace_back();
-    result.error_code = code_of(ErrorCode::security_disabled);
-    result.error_message = kWhy;
+  const Refusal refusal = refusal_of(request, AclOperation::alter);
+  if (refusal.error != ErrorCode::none) {
+    protocol::DeleteAclsResponse answer;
+    for (std::size_t i = 0; i < message.filters.size(); ++i)
+      answer.filter_results.push_back({code_of(refusal.error), refusal.why, {}});
+    request.response.send(answer);
+    co_return;
   }
-  request.response.send(answer);
+  Node* node = &request.shard.node();
+  const protocol::DeleteAclsRequest* asked = &message;
+  const auto answer = co_await io::call_on(
+      request.shard.loop(), 0, [node, asked] { return node->controller().delete_acls(*asked); });
+  request.response.send(answer.message);
 }
 
 }  // namespace drave::broker

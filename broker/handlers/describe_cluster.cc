@@ -4,6 +4,7 @@
 #include "broker/handlers/partition_access.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 
 namespace drave::broker {
 
@@ -38,8 +39,18 @@ io::Task<void> handle_describe_cluster(Request request) {
   answer.cluster_id = shard.node().cluster_id();
   answer.endpoint_type = message.endpoint_type;
   answer.controller_id = shard.config().node_id;
+  const Access access(request);
+  // On a controller it takes more than on a broker, as in Kafka.
+  const bool is_refused =
+      request.from_controller_listener && !access.may_cluster(protocol::AclOperation::alter);
+  if (message.include_cluster_authorized_operations && !is_refused)
+    answer.cluster_authorized_operations = access.cluster_operations();
   const std::int8_t here = request.from_controller_listener ? kControllers : kBrokers;
-  if (message.endpoint_type != kBrokers && message.endpoint_type != kControllers) {
+  if (is_refused) {
+    answer = {};
+    answer.error_code = code_of(ErrorCode::cluster_authorization_failed);
+    answer.error_message = protocol::message(ErrorCode::cluster_authorization_failed);
+  } else if (message.endpoint_type != kBrokers && message.endpoint_type != kControllers) {
     answer.error_code = code_of(ErrorCode::unsupported_endpoint_type);
     answer.error_message = "The endpoint type must be 1 (brokers) or 2 (controllers).";
   } else if (message.endpoint_type != here) {

@@ -7,6 +7,7 @@
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 #include "metadata/config/describe.h"
 #include "metadata/topic_name.h"
 #include "protocol/owned_message.h"
@@ -58,6 +59,29 @@ void add_entries(Answer& answer, ResourceResult& result, const ResourceAsked& as
 void refuse(Answer& answer, ResourceResult& result, ErrorCode error, std::string why) {
   result.error_code = code_of(error);
   result.error_message = answer.keep(std::move(why));
+}
+
+// Who may not know the configs of the resource is told so with the resource's own error.
+ErrorCode refusal_of(const Access& access, const ResourceAsked& asked) {
+  using protocol::ResourceType;
+  constexpr auto kDescribe = protocol::AclOperation::describe_configs;
+  switch (static_cast<ConfigResourceType>(asked.resource_type)) {
+    case ConfigResourceType::topic:
+      return access.may_topic(kDescribe, asked.resource_name)
+                 ? ErrorCode::none
+                 : ErrorCode::topic_authorization_failed;
+    case ConfigResourceType::group:
+      return access.may(kDescribe, ResourceType::group, asked.resource_name)
+                 ? ErrorCode::none
+                 : ErrorCode::group_authorization_failed;
+    case ConfigResourceType::broker:
+    case ConfigResourceType::broker_logger:
+    case ConfigResourceType::client_metrics:
+      return access.may_cluster(kDescribe) ? ErrorCode::none
+                                           : ErrorCode::cluster_authorization_failed;
+    case ConfigResourceType::unknown: break;
+  }
+  return ErrorCode::none;
 }
 
 void describe(Shard& shard, Answer& answer, ResourceResult& result, const ResourceAsked& asked,
@@ -112,12 +136,17 @@ io::Task<void> handle_describe_configs(Request request) {
   protocol::DescribeConfigsRequest message;
   if (!request.read(message)) co_return;
   Answer answer;
+  const Access access(request);
   for (const ResourceAsked& asked : message.resources) {
     ResourceResult& result = answer.message.results.emplace_back();
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;
     result.error_message.reset();
-    describe(request.shard, answer, result, asked, message);
+    const ErrorCode refused = refusal_of(access, asked);
+    if (refused != ErrorCode::none)
+      refuse(answer, result, refused, std::string(protocol::message(refused)));
+    else
+      describe(request.shard, answer, result, asked, message);
   }
   request.response.send(answer.message);
 }

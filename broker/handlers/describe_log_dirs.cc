@@ -6,6 +6,7 @@
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 #include "io/file.h"
 
 namespace drave::broker {
@@ -61,6 +62,12 @@ bool is_wanted(const protocol::DescribeLogDirsRequest& message, const LogSize& l
 io::Task<void> handle_describe_log_dirs(Request request) {
   protocol::DescribeLogDirsRequest message;
   if (!request.read(message)) co_return;
+  if (!Access(request).may_cluster(protocol::AclOperation::describe)) {
+    protocol::DescribeLogDirsResponse refused;
+    refused.error_code = code_of(ErrorCode::cluster_authorization_failed);
+    request.response.send(refused);
+    co_return;
+  }
   Shard& here = request.shard;
   Node* node = &here.node();
   const Usage usage = co_await io::call_on(here.loop(), 0, [node] { return usage_of(*node); });

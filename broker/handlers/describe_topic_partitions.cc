@@ -6,6 +6,7 @@
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 #include "metadata/topic_name.h"
 
 namespace drave::broker {
@@ -15,6 +16,15 @@ using protocol::ErrorCode;
 namespace {
 
 using Answer = protocol::DescribeTopicPartitionsResponse;
+using protocol::AclOperation;
+using protocol::ResourceType;
+
+// What there is to say of a name without a topic that may be described.
+void refuse(Answer& answer, std::string_view name, ErrorCode error) {
+  auto& out = answer.topics.emplace_back();
+  out.name = name;
+  out.error_code = code_of(error);
+}
 
 // Adds partitions from `first` on while `left` allows. False: stopped early, at *next.
 bool describe(Answer& answer, const metadata::TopicImage& topic, PartitionIndex first,
@@ -49,10 +59,12 @@ io::Task<void> handle_describe_topic_partitions(Request request) {
   protocol::DescribeTopicPartitionsRequest message;
   if (!request.read(message)) co_return;
   const ServingImagePtr image = request.shard.image_ptr();
+  const Access access(request);
+  const bool all = message.topics.empty();
   Answer answer;
   // Topics in the order of their names; a cursor says where an earlier answer stopped.
   std::set<std::string_view> names;
-  if (message.topics.empty()) {
+  if (all) {
     for (const auto& [name, topic] : image->metadata().topics().by_name()) names.insert(name);
   } else {
     for (const auto& topic : message.topics) names.insert(topic.name);
@@ -72,20 +84,26 @@ io::Task<void> handle_describe_topic_partitions(Request request) {
       answer.next_cursor->partition_index = 0;
       break;
     }
+    // Whether there is such a topic is told to those only who may describe it.
+    if (all ? !access.may_quietly(AclOperation::describe, ResourceType::topic, name)
+            : !access.may_topic(AclOperation::describe, name)) {
+      if (!all) refuse(answer, name, ErrorCode::topic_authorization_failed);
+      continue;
+    }
     const ServedTopic* topic = image->find(name);
     if (topic == nullptr) {
-      if (message.topics.empty()) continue;
-      auto& out = answer.topics.emplace_back();
-      out.name = name;
-      out.error_code =
-          code_of(metadata::is_valid_topic_name(name) ? ErrorCode::unknown_topic_or_partition
-                                                      : ErrorCode::invalid_topic_exception);
+      if (all) continue;
+      refuse(answer, name,
+             metadata::is_valid_topic_name(name) ? ErrorCode::unknown_topic_or_partition
+                                                 : ErrorCode::invalid_topic_exception);
       continue;
     }
     const bool resumed = message.cursor.has_value() && name == message.cursor->topic_name;
     PartitionIndex next = 0;
-    if (!describe(answer, *topic->topic, resumed ? message.cursor->partition_index : 0, left,
-                  &next)) {
+    const bool whole =
+        describe(answer, *topic->topic, resumed ? message.cursor->partition_index : 0, left, &next);
+    answer.topics.back().topic_authorized_operations = access.operations(ResourceType::topic, name);
+    if (!whole) {
       answer.next_cursor.emplace();
       answer.next_cursor->topic_name = name;
       answer.next_cursor->partition_index = next;

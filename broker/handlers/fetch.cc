@@ -4,6 +4,7 @@
 #include "broker/fetch/fetch_operation.h"
 #include "broker/handlers/handlers.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 
 namespace drave::broker {
 
@@ -110,16 +111,17 @@ io::Task<void> serve(Shard& shard, Connection& connection, Response& response, F
 
 // The session is where its id says; a new one is made here.
 io::Task<FetchPlan> plan_of(Shard& shard, const protocol::FetchRequest& message,
-                            std::int16_t version) {
+                            std::int16_t version, const Access& access) {
   std::uint32_t owner = shard.number();
   if (message.session_id != 0 && message.session_epoch > 0) {
     owner = FetchSessions::shard_of_session(message.session_id);
     if (owner >= shard.count()) owner = shard.number();
   }
   const protocol::FetchRequest* request = &message;
+  const Access* sender = &access;
   Node* node = &shard.node();
   co_return co_await io::call_on(shard.loop(), owner, [=] {
-    return node->shard(owner).fetch_sessions().plan(*request, version);
+    return node->shard(owner).fetch_sessions().plan(*request, version, *sender);
   });
 }
 
@@ -128,7 +130,8 @@ io::Task<FetchPlan> plan_of(Shard& shard, const protocol::FetchRequest& message,
 io::Task<void> handle_fetch(Request request) {
   protocol::FetchRequest message;
   if (!request.read(message)) co_return;
-  FetchPlan plan = co_await plan_of(request.shard, message, request.version);
+  const Access access(request);
+  FetchPlan plan = co_await plan_of(request.shard, message, request.version, access);
   if (plan.error != ErrorCode::none) {
     protocol::FetchResponse response;
     response.error_code = static_cast<std::int16_t>(plan.error);

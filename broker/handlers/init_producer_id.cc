@@ -3,6 +3,7 @@
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 
 namespace drave::broker {
 
@@ -19,6 +20,13 @@ io::Task<void> handle_init_producer_id(Request request) {
     answer.error_code = code_of(message.transactional_id->empty()
                                     ? ErrorCode::invalid_request
                                     : ErrorCode::transactional_id_authorization_failed);
+    request.response.send(answer);
+    co_return;
+  }
+  const Access access(request);
+  if (!access.may_cluster_quietly(protocol::AclOperation::idempotent_write) &&
+      !access.may_some_topic(protocol::AclOperation::write)) {
+    answer.error_code = code_of(ErrorCode::cluster_authorization_failed);
     request.response.send(answer);
     co_return;
   }

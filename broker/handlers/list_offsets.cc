@@ -5,6 +5,7 @@
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 
 namespace drave::broker {
 
@@ -69,10 +70,12 @@ io::Task<void> handle_list_offsets(Request request) {
   protocol::ListOffsetsRequest message;
   if (!request.read(message)) co_return;
   protocol::ListOffsetsResponse answer;
+  const Access access(request);
   const bool read_committed = message.isolation_level == 1;
   for (const auto& topic : message.topics) {
     auto& out = answer.topics.emplace_back();
     out.name = topic.name;
+    const bool may_describe = access.may_topic(protocol::AclOperation::describe, topic.name);
     std::multiset<std::int32_t> indexes;
     for (const auto& partition : topic.partitions) indexes.insert(partition.partition_index);
     for (const auto& partition : topic.partitions) {
@@ -81,7 +84,9 @@ io::Task<void> handle_list_offsets(Request request) {
       const std::int64_t timestamp = partition.timestamp;
       const PartitionPlace place = find_partition(
           request.shard, topic.name, partition.partition_index, partition.current_leader_epoch);
-      if (indexes.count(partition.partition_index) > 1) {
+      if (!may_describe) {
+        found_out.error_code = code_of(ErrorCode::topic_authorization_failed);
+      } else if (indexes.count(partition.partition_index) > 1) {
         found_out.error_code = code_of(ErrorCode::invalid_request);
       } else if (timestamp < kEarliestPendingUpload || request.version < version_of(timestamp)) {
         found_out.error_code = code_of(ErrorCode::unsupported_version);

@@ -7,14 +7,19 @@
 #include "broker/handlers/partition_access.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 #include "metadata/topic_name.h"
 #include "protocol/messages/create_topics.h"
 
 namespace drave::broker {
 
+using protocol::AclOperation;
 using protocol::ErrorCode;
+using protocol::ResourceType;
 
 namespace {
+
+using MetadataTopic = protocol::MetadataRequest::MetadataRequestTopic;
 
 void describe(protocol::MetadataResponse& answer, const metadata::TopicImage& topic) {
   auto& out = answer.topics.emplace_back();
@@ -74,33 +79,97 @@ void add_brokers(Shard& shard, const ListenerInfo& listener, protocol::MetadataR
   }
 }
 
+// The names among `wanted` that are to be created: there is no such topic, the name may be, and so
+// may the sender. What the sender may see but not create goes to `refused`.
+std::vector<std::string_view> creatable(const ServingImage& image, const Access& access,
+                                        const std::vector<MetadataTopic>& wanted,
+                                        std::set<std::string_view>& refused) {
+  std::set<std::string_view> missing;
+  for (const MetadataTopic& topic : wanted) {
+    if (!topic.name.has_value() || !topic.topic_id.is_zero()) continue;
+    if (image.find(*topic.name) == nullptr && metadata::is_valid_topic_name(*topic.name) &&
+        !is_internal_topic(*topic.name) &&
+        access.may_quietly(AclOperation::describe, ResourceType::topic, *topic.name))
+      missing.insert(*topic.name);
+  }
+  if (!missing.empty() && !access.may_cluster_quietly(AclOperation::create)) {
+    std::erase_if(missing, [&](std::string_view name) {
+      return !access.may_topic(AclOperation::create, name) && refused.insert(name).second;
+    });
+  }
+  return {missing.begin(), missing.end()};
+}
+
+// Fills the topics of an answer.
+class Describer {
+ public:
+  Describer(const ServingImage& image, const Access& access, bool tell_operations,
+            protocol::MetadataResponse& answer)
+      : image_(image), access_(access), tell_operations_(tell_operations), answer_(answer) {}
+
+  // What the sender may not see is left out.
+  void all() {
+    for (const auto& [name, topic] : image_.metadata().topics().by_name())
+      if (access_.may_quietly(AclOperation::describe, ResourceType::topic, name)) add(*topic);
+  }
+  void by_id(const Uuid& id, std::int16_t version) {
+    // The name is null where that may be said.
+    std::optional<std::string_view> no_name;
+    if (version < 12) no_name = "";
+    const ServedTopic* topic = image_.find(id);
+    if (topic == nullptr)
+      add_error(answer_, no_name, id, ErrorCode::unknown_topic_id);
+    else if (!access_.may_topic(AclOperation::describe, topic->topic->name))
+      add_error(answer_, no_name, id, ErrorCode::topic_authorization_failed);
+    else
+      add(*topic->topic);
+  }
+  // `missing` says why there may be none.
+  void by_name(std::string_view name, ErrorCode missing) {
+    const ServedTopic* topic = image_.find(name);
+    if (!access_.may_topic(AclOperation::describe, name))
+      add_error(answer_, name, {}, ErrorCode::topic_authorization_failed);
+    else if (topic != nullptr)
+      add(*topic->topic);
+    else
+      add_error(answer_, name, {}, missing);
+  }
+
+ private:
+  void add(const metadata::TopicImage& topic) {
+    describe(answer_, topic);
+    if (tell_operations_) {
+      answer_.topics.back().topic_authorized_operations =
+          access_.operations(ResourceType::topic, topic.name);
+    }
+  }
+
+  const ServingImage& image_;
+  const Access& access_;
+  bool tell_operations_;
+  protocol::MetadataResponse& answer_;
+};
+
 }  // namespace
 
 io::Task<void> handle_metadata(Request request) {
   protocol::MetadataRequest message;
   if (!request.read(message)) co_return;
   Shard& shard = request.shard;
-  std::vector<std::string_view> missing;
-  if (message.topics.has_value()) {
-    for (const auto& topic : *message.topics)
-      if (topic.name.has_value() && topic.topic_id.is_zero() &&
-          shard.image().find(*topic.name) == nullptr)
-        missing.push_back(*topic.name);
-  }
-  std::sort(missing.begin(), missing.end());
-  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
-  std::erase_if(missing, [](std::string_view name) {
-    return !metadata::is_valid_topic_name(name) || is_internal_topic(name);
-  });
-  std::set<std::string_view> refused;
+  const Access access(request);
   const bool may_create = shard.config().auto_create_topics_enable &&
                           (request.version < 4 || message.allow_auto_topic_creation);
-  if (may_create && !missing.empty()) {
+  std::set<std::string_view> not_creatable;
+  std::set<std::string_view> invalid;
+  std::vector<std::string_view> missing;
+  if (may_create && message.topics.has_value())
+    missing = creatable(shard.image(), access, *message.topics, not_creatable);
+  if (!missing.empty()) {
     const auto created = co_await auto_create(shard, missing);
     for (const auto& topic : created.message.topics) {
       const auto error = static_cast<ErrorCode>(topic.error_code);
       if (error == ErrorCode::invalid_topic_exception || error == ErrorCode::policy_violation)
-        refused.insert(*std::find(missing.begin(), missing.end(), topic.name));
+        invalid.insert(*std::find(missing.begin(), missing.end(), topic.name));
     }
   }
   const ServingImagePtr image = shard.image_ptr();
@@ -108,33 +177,23 @@ io::Task<void> handle_metadata(Request request) {
   add_brokers(shard, request.connection.listener(), answer);
   answer.cluster_id = shard.node().cluster_id();
   answer.controller_id = shard.config().node_id;
+  if (message.include_cluster_authorized_operations)
+    answer.cluster_authorized_operations = access.cluster_operations();
+  Describer describer(*image, access, message.include_topic_authorized_operations, answer);
   // Before version 1 an empty list asks for all topics; after it null does.
   const bool all = !message.topics.has_value() || (request.version == 0 && message.topics->empty());
-  if (all) {
-    for (const auto& [name, topic] : image->metadata().topics().by_name()) describe(answer, *topic);
-  } else {
-    for (const auto& wanted : *message.topics) {
-      if (!wanted.topic_id.is_zero()) {
-        const ServedTopic* topic = image->find(wanted.topic_id);
-        if (topic != nullptr)
-          describe(answer, *topic->topic);
-        else {
-          // The name is null where that may be said.
-          std::optional<std::string_view> name;
-          if (request.version < 12) name = "";
-          add_error(answer, name, wanted.topic_id, ErrorCode::unknown_topic_id);
-        }
-        continue;
-      }
-      const std::string_view name = wanted.name.value_or("");
-      const ServedTopic* topic = image->find(name);
-      if (topic != nullptr)
-        describe(answer, *topic->topic);
-      else if (!metadata::is_valid_topic_name(name) || refused.contains(name))
-        add_error(answer, name, {}, ErrorCode::invalid_topic_exception);
-      else
-        add_error(answer, name, {}, ErrorCode::unknown_topic_or_partition);
-    }
+  static const std::vector<MetadataTopic> kNone;
+  if (all) describer.all();
+  for (const MetadataTopic& wanted : all ? kNone : *message.topics) {
+    const std::string_view name = wanted.name.value_or("");
+    if (!wanted.topic_id.is_zero())
+      describer.by_id(wanted.topic_id, request.version);
+    else if (not_creatable.contains(name))
+      describer.by_name(name, ErrorCode::topic_authorization_failed);
+    else if (!metadata::is_valid_topic_name(name) || invalid.contains(name))
+      describer.by_name(name, ErrorCode::invalid_topic_exception);
+    else
+      describer.by_name(name, ErrorCode::unknown_topic_or_partition);
   }
   request.response.send(answer);
 }

@@ -3,12 +3,14 @@
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 #include "protocol/messages/delete_records.h"
 #include "protocol/messages/describe_producers.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
 
 namespace drave::broker {
 
+using protocol::AclOperation;
 using protocol::ErrorCode;
 
 namespace {
@@ -63,14 +65,18 @@ io::Task<void> handle_delete_records(Request request) {
   protocol::DeleteRecordsRequest message;
   if (!request.read(message)) co_return;
   protocol::DeleteRecordsResponse answer;
+  const Access access(request);
   for (const auto& topic : message.topics) {
     auto& out = answer.topics.emplace_back();
     out.name = topic.name;
+    const bool may_delete = access.may_topic(AclOperation::remove, topic.name);
     for (const auto& partition : topic.partitions) {
       Deleted deleted;
       const PartitionPlace place =
           find_partition(request.shard, topic.name, partition.partition_index);
-      if (place.error != ErrorCode::none) {
+      if (!may_delete) {
+        deleted.error = ErrorCode::topic_authorization_failed;
+      } else if (place.error != ErrorCode::none) {
         deleted.error = place.error;
       } else if (place.topic->is_internal) {
         deleted.error = ErrorCode::invalid_topic_exception;
@@ -93,15 +99,18 @@ io::Task<void> handle_offset_for_leader_epoch(Request request) {
   protocol::OffsetForLeaderEpochRequest message;
   if (!request.read(message)) co_return;
   protocol::OffsetForLeaderEpochResponse answer;
+  const Access access(request);
+  const bool may_all = access.may_cluster_quietly(AclOperation::cluster_action);
   for (const auto& topic : message.topics) {
     auto& out = answer.topics.emplace_back();
     out.topic = topic.topic;
+    const bool may_describe = may_all || access.may_topic(AclOperation::describe, topic.topic);
     for (const auto& partition : topic.partitions) {
       EpochFound found;
       const PartitionPlace place = find_partition(request.shard, topic.topic, partition.partition,
                                                   partition.current_leader_epoch);
-      found.error = place.error;
-      if (place.error == ErrorCode::none) {
+      found.error = may_describe ? place.error : ErrorCode::topic_authorization_failed;
+      if (found.error == ErrorCode::none) {
         const LeaderEpoch epoch = partition.leader_epoch;
         found = co_await on_replica(request.shard, place.id, [epoch](Replica& replica) {
           EpochFound asked{ErrorCode::none, replica.log().end_offset_for_epoch(epoch)};
@@ -121,14 +130,16 @@ io::Task<void> handle_describe_producers(Request request) {
   protocol::DescribeProducersRequest message;
   if (!request.read(message)) co_return;
   protocol::DescribeProducersResponse answer;
+  const Access access(request);
   for (const auto& topic : message.topics) {
     auto& out = answer.topics.emplace_back();
     out.name = topic.name;
+    const bool may_read = access.may_topic(AclOperation::read, topic.name);
     for (const std::int32_t index : topic.partition_indexes) {
       ProducersFound found;
       const PartitionPlace place = find_partition(request.shard, topic.name, index);
-      found.error = place.error;
-      if (place.error == ErrorCode::none)
+      found.error = may_read ? place.error : ErrorCode::topic_authorization_failed;
+      if (found.error == ErrorCode::none)
         found = co_await on_replica(request.shard, place.id, producers_of);
       auto& described = out.partitions.emplace_back();
       described.partition_index = index;

@@ -3,6 +3,7 @@
 #include "base/canary.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 #include "protocol/recompress.h"
 
 namespace drave::broker {
@@ -25,21 +26,31 @@ ProduceOperation::ProduceOperation(Request request, const protocol::ProduceReque
 }
 
 io::Task<void> ProduceOperation::start(Request request, protocol::ProduceRequest message) {
+  Access access(request);
   auto* operation = new ProduceOperation(std::move(request), message);
-  co_await operation->judge(message);
+  co_await operation->judge(message, std::move(access));
   operation->dispatch();
 }
 
-io::Task<void> ProduceOperation::judge(const protocol::ProduceRequest& message) {
+namespace {
+
+// Who may not write to a topic is not told whether there is one of that name.
+ErrorCode topic_error_of(const ServedTopic* served, std::string_view name, bool by_id,
+                         const Access& access) {
+  if (by_id && served == nullptr) return ErrorCode::unknown_topic_id;
+  if (!access.may_topic(protocol::AclOperation::write, by_id ? served->topic->name : name))
+    return ErrorCode::topic_authorization_failed;
+  if (served == nullptr) return ErrorCode::unknown_topic_or_partition;
+  return served->is_internal ? ErrorCode::invalid_topic_exception : ErrorCode::none;
+}
+
+}  // namespace
+
+io::Task<void> ProduceOperation::judge(const protocol::ProduceRequest& message, Access access) {
   for (const auto& topic : message.topic_data) {
     const ServedTopic* served =
         version_ >= 13 ? shard_.image().find(topic.topic_id) : shard_.image().find(topic.name);
-    ErrorCode error = ErrorCode::none;
-    if (served == nullptr) {
-      error = version_ >= 13 ? ErrorCode::unknown_topic_id : ErrorCode::unknown_topic_or_partition;
-    } else if (served->is_internal) {
-      error = ErrorCode::invalid_topic_exception;
-    }
+    const ErrorCode error = topic_error_of(served, topic.name, version_ >= 13, access);
     topics_.push_back(
         {std::string(topic.name), topic.topic_id, appends_.size(), topic.partition_data.size()});
     // The image may be swapped while a large batch is judged: the entry is held, not borrowed.

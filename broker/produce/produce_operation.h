@@ -28,6 +28,7 @@
 
 namespace drave::broker {
 
+class Access;
 class ProduceOperation;
 class ProducePart;
 
@@ -115,7 +116,7 @@ class ProduceOperation {
   ProduceOperation(Request request, const protocol::ProduceRequest& message);
   ~ProduceOperation() = default;
 
-  io::Task<void> judge(const protocol::ProduceRequest& message);
+  io::Task<void> judge(const protocol::ProduceRequest& message, Access access);
   io::Task<void> judge_partition(const ServedTopic* topic, protocol::ErrorCode topic_error,
                                  std::optional<ByteView> records, PartitionAppend& append);
   io::Task<void> recompress(metadata::TopicConfig config, PartitionAppend& append);

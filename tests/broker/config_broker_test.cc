@@ -226,13 +226,36 @@ TEST(BrokerConfig, what_has_no_effect_warns_unless_it_is_kafkas_default) {
 }
 
 TEST(BrokerConfig, what_would_be_unsafe_to_ignore_is_refused) {
-  EXPECT_EQ(error_of("authorizer.class.name="), "");
-  EXPECT_NE(error_of("authorizer.class.name=a.B"), "");
   EXPECT_NE(error_of("remote.log.storage.system.enable=true"), "");
   EXPECT_EQ(error_of("remote.log.storage.system.enable=false"), "");
   EXPECT_NE(error_of("config.providers=file"), "");
   EXPECT_NE(error_of("delegation.token.secret.key=secret"), "");
   EXPECT_EQ(error_of("delegation.token.secret.key=secret").find("=secret"), std::string::npos);
+}
+
+TEST(BrokerConfig, access_control_is_open_until_somebody_asks_for_it) {
+  const std::string standard = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+  EXPECT_TRUE(loaded("").has_authorizer);
+  EXPECT_TRUE(loaded("").allow_everyone_if_no_acl_found);
+  EXPECT_FALSE(loaded("allow.everyone.if.no.acl.found=false").allow_everyone_if_no_acl_found);
+  const std::string asked = "authorizer.class.name=" + standard;
+  EXPECT_TRUE(loaded(asked).has_authorizer);
+  EXPECT_FALSE(loaded(asked).allow_everyone_if_no_acl_found);
+  EXPECT_TRUE(
+      loaded(asked + "\nallow.everyone.if.no.acl.found=true").allow_everyone_if_no_acl_found);
+  EXPECT_FALSE(loaded("authorizer.class.name=").has_authorizer);
+  EXPECT_EQ(error_of("authorizer.class.name=a.B"),
+            "f:1: authorizer.class.name=a.B cannot be loaded: it is a Java class; give " +
+                standard + ", whose rules Drave has built in, or nothing");
+}
+
+TEST(BrokerConfig, super_users_are_principals) {
+  EXPECT_EQ(loaded("super.users=User:a; User:CN=b,O=c;;").super_users,
+            (std::set<std::string, std::less<>>{"User:a", "User:CN=b,O=c"}));
+  EXPECT_TRUE(loaded("super.users=").super_users.empty());
+  EXPECT_EQ(error_of("super.users=admin"),
+            "f:1: expected a string in format principalType:principalName but got admin; several "
+            "are separated by ';'");
 }
 
 TEST(BrokerConfig, roles_are_both_or_not_given) {

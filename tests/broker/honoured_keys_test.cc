@@ -33,6 +33,9 @@ constexpr Reader kTopicDefault{"metadata/config/topic_config.cc", "resolve_topic
 constexpr Reader kCheckedAtStart{"broker/config/listeners.cc", "settings_.error"};
 
 const Readers kOfNodes = {
+    {"allow.everyone.if.no.acl.found",
+     {"broker/serving_image.cc", "config.allow_everyone_if_no_acl_found"}},
+    {"authorizer.class.name", {"broker/serving_image.cc", "config.has_authorizer"}},
     {"advertised.listeners", {"broker/node.cc", "config_.advertised_listeners"}},
     {"auto.create.topics.enable", {"broker/handlers/metadata.cc", "auto_create_topics_enable"}},
     {"broker.id", {"broker/config/broker_config.cc", "\"broker.id\""}},
@@ -116,6 +119,7 @@ const Readers kOfNodes = {
     {"producer.id.expiration.ms", {"broker/node.cc", "config().producer_id_expiration_ms"}},
     {"queued.max.request.bytes", {"broker/node.cc", "config_.request_memory_bytes"}},
     {"security.inter.broker.protocol", kCheckedAtStart},
+    {"super.users", {"broker/serving_image.cc", "config.super_users"}},
     {"socket.listen.backlog.size", {"broker/node.cc", "config_.socket_listen_backlog_size"}},
     {"socket.receive.buffer.bytes", {"broker/node.cc", "config_.socket_receive_buffer_bytes"}},
     {"socket.request.max.bytes", {"broker/net/connection.cc", "socket_request_bytes_max"}},

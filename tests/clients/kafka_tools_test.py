@@ -154,6 +154,31 @@ class Tools(unittest.TestCase):
         self.assertRegex(text, r"Fetch\(1\): 4 to 18 \[usable: 18\]")
         self.assertNotIn("UNKNOWN", text)
 
+    def test_acls(self):
+        acls = ("kafka-acls", *SERVER)
+        topic = ("--topic", "tool-acl")
+        self.run_tool(*acls, "--add", "--allow-principal", "User:me", "--allow-host", "10.0.0.1",
+                      "--operation", "Read", "--operation", "Write", *topic)
+        self.run_tool(*acls, "--add", "--deny-principal", "User:*", "--operation", "All",
+                      "--resource-pattern-type", "prefixed", "--group", "tool-")
+        text = self.run_tool(*acls, "--list", *topic)
+        self.assertIn("ResourcePattern(resourceType=TOPIC, name=tool-acl, patternType=LITERAL)", text)
+        for operation in ("READ", "WRITE"):
+            self.assertIn(f"(principal=User:me, host=10.0.0.1, operation={operation}, "
+                          "permissionType=ALLOW)", text)
+        self.assertNotIn("GROUP", text)
+        text = self.run_tool(*acls, "--list", "--resource-pattern-type", "match", "--group", "tool-x")
+        self.assertIn("name=tool-, patternType=PREFIXED", text)
+        status, text = self.tools.call("kafka-console-producer", *SERVER, *topic, "--sync",
+                                       stdin="x\n")
+        self.assertEqual(status, 1)
+        self.assertIn("TopicAuthorizationException", text)
+        self.run_tool(*acls, "--remove", "--force", *topic)
+        self.run_tool(*acls, "--remove", "--force", "--resource-pattern-type", "prefixed", "--group",
+                      "tool-")
+        self.assertNotIn("ResourcePattern", self.run_tool(*acls, "--list"))
+        self.create("tool-acl")
+
     def test_producer_perf(self):
         self.create("tool-perf", 4)
         for more in (("acks=all", "enable.idempotence=true"), ("acks=1", "compression.type=lz4"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drave, genuine Kafka, Drave again on one data directory: all records are there each time; and
+"""Drave, genuine Kafka, Drave again on one data directory: all records and ACLs are there each time;
 after a SIGKILL of ours Kafka does not start on it until ours has recovered.
 NODE_KIND=kafka plays all parts with genuine Kafka, to see that the test itself is right."""
 import os
@@ -11,12 +11,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from confluent_kafka import Producer, TopicPartition  # noqa: E402
-from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
+from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation,  # noqa: E402
+                                   AclPermissionType, AdminClient, NewTopic, ResourcePatternType,
+                                   ResourceType)
 from harness.load import client_settings, read_all  # noqa: E402
 from harness.node import NodeFailed, make_node  # noqa: E402
 
 OURS = os.environ.get("NODE_KIND", "draved")
 SECONDS = 30
+# Kafka has access control as Drave has it without being asked.
+WITH_ACLS = {"authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+             "allow.everyone.if.no.acl.found": "true"}
+ANY_ACL = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, None, None,
+                           AclOperation.ANY, AclPermissionType.ANY)
+
+
+def acl_of(name, operation):
+    return AclBinding(ResourceType.TOPIC, name, ResourcePatternType.PREFIXED, "User:me", "10.0.0.1",
+                      operation, AclPermissionType.DENY)
 
 
 class Expected:
@@ -25,6 +37,7 @@ class Expected:
     def __init__(self):
         self.topics = {}
         self.starts = {}
+        self.acls = set()
         self.number = 0
 
     def live_through(self, node, codec):
@@ -35,6 +48,16 @@ class Expected:
             self.topics[topic] = {0: {}, 1: {}}
         for idempotent in (True, False):
             self.write(node, codec, idempotent)
+        acls = [acl_of(f"guarded-{codec}", operation)
+                for operation in (AclOperation.READ, AclOperation.ALTER)]
+        for made in admin.create_acls(acls).values():
+            made.result(SECONDS)
+        filtered = AclBindingFilter(ResourceType.TOPIC, f"guarded-{codec}-1",
+                                    ResourcePatternType.MATCH, None, None, AclOperation.ALTER,
+                                    AclPermissionType.ANY)
+        gone = admin.delete_acls([filtered])[filtered].result(SECONDS)
+        assert gone == acls[1:], gone
+        self.acls.add(acls[0])
         doomed = f"shortlived-{codec}"
         admin.delete_topics([doomed])[doomed].result(SECONDS)
         del self.topics[doomed]
@@ -68,11 +91,13 @@ class Expected:
     def check(self, test, node, who):
         admin = AdminClient(client_settings(node.bootstrap))
         end = time.monotonic() + SECONDS
-        while True:  # a topic deleted a moment ago may be listed by a cache
+        while True:  # what was changed a moment ago may be as before in a cache
             listed = {t for t in admin.list_topics(timeout=SECONDS).topics if not t.startswith("__")}
-            if listed == set(self.topics) or time.monotonic() > end:
+            acls = set(admin.describe_acls(ANY_ACL).result(SECONDS))
+            if (listed == set(self.topics) and acls == self.acls) or time.monotonic() > end:
                 break
         test.assertEqual(listed, set(self.topics), who)
+        test.assertEqual(acls, self.acls, who)
         for topic, partitions in self.topics.items():
             for partition, records in partitions.items():
                 start = self.starts.get((topic, partition), 0)
@@ -86,8 +111,10 @@ class Beside(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="drave-beside-")
         self.addCleanup(folder.cleanup)
         path = Path(folder.name)
-        self.ours = make_node(OURS, path / "ours", data=path / "data")
-        self.kafka = make_node("kafka", path / "kafka", data=path / "data", ports=self.ours.ports)
+        self.ours = make_node(OURS, path / "ours", data=path / "data",
+                              settings=WITH_ACLS if OURS == "kafka" else {})
+        self.kafka = make_node("kafka", path / "kafka", data=path / "data", ports=self.ours.ports,
+                               settings=WITH_ACLS)
         self.addCleanup(self.end)
 
     def end(self):

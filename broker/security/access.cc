@@ -1,0 +1,62 @@
+#include "broker/security/access.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "broker/net/connection.h"
+#include "broker/shard.h"
+#include "protocol/api_key.h"
+
+namespace drave::broker {
+
+using protocol::AclOperation;
+using protocol::ResourceType;
+
+namespace {
+
+// A name as its sender wrote it, fit for one line of the log.
+std::string printable(std::string_view name) {
+  constexpr std::size_t kShownMax = 256;
+  std::string shown(name.substr(0, kShownMax));
+  std::replace_if(shown.begin(), shown.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return shown;
+}
+
+}  // namespace
+
+Access::Access(const Request& request)
+    : authorizer_(request.shard.image().restrictions()),
+      shard_(&request.shard),
+      api_key_(request.api_key) {
+  if (!is_open()) host_ = metadata::canonical_host(request.connection.peer().host);
+}
+
+bool Access::decide(AclOperation operation, ResourceType type, std::string_view name,
+                    bool log) const {
+  const bool allowed = authorizer_->allows(requester(), operation, type, name);
+  if (!allowed && log && shard_->may_log_denial()) {
+    LOG_INFO("authorizer", "denied principal={} host={} operation={} resource={}:{} api={}",
+             kAnonymous, host_, protocol::name(operation), protocol::name(type), printable(name),
+             api_key_);
+  }
+  return allowed;
+}
+
+bool Access::may_some_topic(AclOperation operation) const {
+  return is_open() || authorizer_->allows_some(requester(), operation, ResourceType::topic);
+}
+
+std::int32_t Access::operations(ResourceType type, std::string_view name) const {
+  if (!is_open()) return authorizer_->allowed_operations(requester(), type, name);
+  std::int32_t bits = 0;
+  for (const AclOperation operation : protocol::supported_operations(type))
+    bits |= 1 << static_cast<int>(operation);
+  return bits;
+}
+
+std::int32_t Access::cluster_operations() const {
+  if (!may_cluster(AclOperation::describe)) return 0;
+  return operations(ResourceType::cluster, metadata::kClusterName);
+}
+
+}  // namespace drave::broker
