@@ -361,8 +361,22 @@ protocol::OwnedMessage<protocol::DescribeQuorumResponse> RaftLogImpl::describe_q
 
 // --- The end
 
-// What was appended is waited for before the leader goes, and then a successor.
+// The voter that has most of the log, but for this one; -1: there is no other.
+NodeId RaftLogImpl::best_successor() const {
+  NodeId best = -1;
+  Offset most = -2;
+  for (const ReplicaKey& voter : core_->voters()) {
+    if (voter.id == self_.id || core_->replicated(voter) <= most) continue;
+    best = voter.id;
+    most = core_->replicated(voter);
+  }
+  return best;
+}
+
+// What was appended is waited for before the leader goes, and then a successor. Nothing more is
+// appended meanwhile.
 io::Task<void> RaftLogImpl::hand_over() {
+  draining_ = true;
   const Instant deadline = loop_.now() + kStopWaitMax;
   while (core_->is_leader() && !failed_.has_value() && core_->high_watermark() < log_->end()) {
     if (!co_await changed_.wait_until(deadline)) break;
@@ -370,7 +384,9 @@ io::Task<void> RaftLogImpl::hand_over() {
   if (!core_->is_leader() || failed_.has_value()) co_return;
   const LeaderEpoch led = core_->epoch();
   farewells_ = history_.voters().size() - (core_->is_voter() ? 1 : 0);
-  step(Resign{});
+  // Who has everything is told first, and stands at once.
+  if (const NodeId successor = best_successor(); successor >= 0) step(TransferTo{successor});
+  if (core_->is_leader()) step(Resign{});
   while (!failed_.has_value()) {
     const bool has_successor = core_->epoch() > led && core_->leader() >= 0;
     if (has_successor || (farewells_ == 0 && !farewell_heard_)) co_return;

@@ -155,6 +155,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<Result<ElectionState>> read_state();
   LogView recovered_view() const;
   bool is_alone() const;
+  NodeId best_successor() const;
   io::Task<void> hand_over();
   Error gone() const {
     return failed_.value_or(Error{Errc::closed, 0, "this node does not lead the quorum"});
@@ -232,6 +233,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<ChangeVoterReply> change_voter(ChangeVoterRequest request, Voter voter);
   io::Task<Result<void>> ask_kraft_versions(Voter& voter, Instant deadline);
   io::Task<void> run_voter_upkeep();
+  void connect_voters();
+  static io::Task<void> connect(RpcClient& client);
   io::Task<void> update_own_voter(NodeId leader, io::SocketAddress address);
   io::Task<void> join_voters(NodeId leader, io::SocketAddress address);
   const Voter* find_voter(const ReplicaKey& key) const;
@@ -257,6 +260,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Scope scope_;
   io::WaitQueue changed_;  // high watermark, role, durable end; or the end of all of them
   std::optional<Error> failed_;
+  bool draining_ = false;  // about to stop: nothing more is appended
   bool stopping_ = false;
 
   std::optional<SaveState> to_save_;  // the newest that is not durable

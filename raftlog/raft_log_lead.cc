@@ -146,7 +146,7 @@ io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
     co_return failure(Errc::too_large,
                       fmt::format("{} bytes of metadata records", batch.size_bytes()));
   std::vector<std::uint8_t> bytes = std::move(batch).finish();
-  while (leading_ && core_->epoch() == epoch && core_->may_append()) {
+  while (leading_ && !draining_ && core_->epoch() == epoch && core_->may_append()) {
     Result<Offset> end = append_batch(bytes);
     if (end || end.error().code != Errc::busy) co_return end;
     co_await log_->room().wait();
@@ -192,9 +192,9 @@ void RaftLogImpl::propose(Proposal& proposal) {
 }
 
 void RaftLogImpl::append_proposed() {
-  if (proposals_wait_ && !stopping_) return;
+  if (proposals_wait_ && !draining_) return;
   while (!proposed_.empty()) {
-    if (stopping_ || !leading_ || !core_->may_append()) {
+    if (draining_ || !leading_ || !core_->may_append()) {
       const Error error = gone();
       end_proposals(proposed_, INT64_MAX, &error);
       return;

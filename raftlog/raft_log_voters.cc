@@ -155,8 +155,10 @@ io::Task<OwnedMessage<protocol::UpdateRaftVoterResponse>> RaftLogImpl::update_ra
 
 // Now and then it looks at what the voter set says of it, and asks the leader to set that right.
 io::Task<void> RaftLogImpl::run_voter_upkeep() {
+  connect_voters();
   while (!co_await scope_.stopping().wait_until(loop_.now() + options_.timers.fetch_timeout)) {
     if (failed_.has_value()) break;
+    connect_voters();
     const NodeId leader = core_->leader();
     if (!options_.voter_role || core_->role() != Role::follower || kraft_version() < 1) continue;
     const std::optional<io::SocketAddress> address = address_of(leader);
@@ -167,6 +169,22 @@ io::Task<void> RaftLogImpl::run_voter_upkeep() {
     else if (own == nullptr && options_.auto_join)
       co_await join_voters(leader, *address);
   }
+}
+
+// An election finds its connections made.
+void RaftLogImpl::connect_voters() {
+  if (stopping_ || !core_->is_voter()) return;
+  for (const Voter& voter : history_.voters()) {
+    const std::optional<io::SocketAddress> address = address_of(voter.id);
+    if (voter.id == self_.id || !address.has_value()) continue;
+    RpcClient& client = links_.to(voter.id, *address, Lane::other);
+    if (!client.is_connected() && client.call_count() == 0) scope_.spawn(connect(client));
+  }
+}
+
+io::Task<void> RaftLogImpl::connect(RpcClient& client) {
+  // Who is not there now is asked again later.
+  [[maybe_unused]] const auto spoken = co_await client.version_of(protocol::ApiKey::vote);
 }
 
 io::Task<void> RaftLogImpl::update_own_voter(NodeId leader, io::SocketAddress address) {

@@ -125,6 +125,7 @@ TEST(RaftLogSim, a_leader_that_stops_hands_over) {
   ASSERT_TRUE(cluster.commit("before", seconds(5)));
   ASSERT_TRUE(cluster.await_agreement(seconds(5)));
   const LeaderEpoch epoch = leader->log().epoch();
+  for (int i = 0; i < 100; ++i) leader->propose(fmt::format("late {}", i));
   leader->node().stop();
   const Instant asked = cluster.world().now();
   ASSERT_TRUE(cluster.run_until(
@@ -136,6 +137,8 @@ TEST(RaftLogSim, a_leader_that_stops_hands_over) {
   EXPECT_LT((cluster.world().now() - asked).ns, milliseconds(50).ns);
   ASSERT_TRUE(cluster.run_until([&] { return !leader->node().is_running(); }, seconds(5)));
   ASSERT_TRUE(cluster.commit("after", seconds(5)));
+  // What was proposed before was committed by the old leader.
+  EXPECT_EQ(cluster.ledger().acknowledged(), 102u);
   leader->start();
   EXPECT_TRUE(cluster.await_agreement(seconds(10)));
   expect_no_violation(cluster);
