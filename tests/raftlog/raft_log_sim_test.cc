@@ -211,7 +211,15 @@ TEST(RaftLogSim, a_static_quorum_keeps_its_voters) {
                                   cluster.peer(3).node().host(), added));
   ASSERT_TRUE(cluster.run_until([&] { return added.error.has_value(); }, seconds(5)));
   EXPECT_EQ(*added.error, static_cast<std::int16_t>(raft::ErrorCode::unsupported_version));
-  for (std::size_t i = 0; i < 4; ++i) cluster.peer(i).node().power_cut();
+  // A static quorum knows no directories; the successor knows that it is meant.
+  leader->node().stop();
+  const Instant asked = cluster.world().now();
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return cluster.leader() != nullptr && cluster.leader() != leader; }, seconds(10)));
+  EXPECT_LT((cluster.world().now() - asked).ns, milliseconds(50).ns);
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (cluster.peer(i).node().is_running()) cluster.peer(i).node().power_cut();
+  }
   cluster.start_all();
   ASSERT_TRUE(cluster.commit("second", seconds(20)));
   EXPECT_TRUE(cluster.await_agreement(seconds(5)));
