@@ -406,10 +406,11 @@ void Network::close(Connection& connection, int side_number) {
     ++world_.counters().zombies;
     const Duration late = options_.zombie_delay.draw(random_);
     for (Segment& segment : side.wire) {
-      segment.arrival = segment.arrival + late;
+      // What was held up by a block has been due for long.
+      segment.arrival = std::max(segment.arrival, world_.now()) + late;
       schedule_wire(connection, side_number, segment.arrival);
     }
-    side.last_arrival = side.last_arrival + late;
+    side.last_arrival = std::max(side.last_arrival, world_.now()) + late;
   }
   forget_if_over(connection.id);
 }

@@ -175,6 +175,56 @@ TEST(RaftLogSim, one_that_was_away_loads_the_leaders_snapshot) {
   expect_no_violation(cluster);
 }
 
+TEST(RaftLogSim, a_damaged_snapshot_is_not_loaded) {
+  raft::RaftOptions options;
+  options.retention_bytes = 0;
+  RaftCluster cluster(13, 3, 0, options);
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  away.node().kill();
+  auto snapshot = [&](std::string_view text) {
+    ASSERT_TRUE(cluster.commit(std::string(text), seconds(10)));
+    cluster.world().run_for(seconds(1));
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (cluster.peer(i).is_running()) cluster.peer(i).snapshot();
+    }
+    cluster.world().run_for(seconds(1));
+  };
+  for (const char* text : {"one", "two", "three"}) snapshot(text);
+  leader = cluster.leader();
+  ASSERT_GT(leader->log().log_start(), 0);
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (!cluster.peer(i).is_running()) continue;
+    const std::string path = fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic,
+                                         raft::snapshot_name(leader->log().latest_snapshot()));
+    cluster.peer(i).node().disk().flip(path, 70);
+  }
+  away.start();
+  cluster.world().run_for(seconds(5));
+  EXPECT_EQ(away.snapshots_loaded(), 0u);
+  EXPECT_FALSE(away.failed().has_value());
+  snapshot("four");
+  ASSERT_TRUE(cluster.run_until([&] { return away.snapshots_loaded() > 0; }, seconds(10)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  expect_no_violation(cluster);
+}
+
+// The journal holds one MiB: whoever appends has to wait for the segments.
+TEST(RaftLogSim, a_full_journal_is_waited_for) {
+  RaftCluster cluster(14, 3, 0, defaults());
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  for (int i = 0; i < 15; ++i) leader->propose(fmt::format("{} {}", i, std::string(100'000, 'x')));
+  ASSERT_TRUE(
+      cluster.run_until([&] { return cluster.ledger().acknowledged() >= 15; }, seconds(60)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(20)));
+  EXPECT_EQ(leader->proposals_lost(), 0u);
+  expect_no_violation(cluster);
+}
+
 TEST(RaftLogSim, leadership_is_handed_to_whom_it_is_meant_for) {
   RaftCluster cluster(9, 3, 0, defaults());
   cluster.start_all();
