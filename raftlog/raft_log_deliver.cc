@@ -28,15 +28,20 @@ io::Task<void> RaftLogImpl::run_deliveries() {
 io::Task<Result<bool>> RaftLogImpl::deliver_some() {
   if (snapshot_to_deliver_.has_value()) {
     const OffsetAndEpoch id = *std::exchange(snapshot_to_deliver_, std::nullopt);
-    CO_TRY(const std::vector<std::uint8_t> bytes, co_await snapshots_.read(id));
-    if (snapshot_to_deliver_.has_value()) co_return true;  // a newer one has come
-    CO_TRY_VOID(listener_.on_snapshot(bytes, id));
+    const Result<std::vector<std::uint8_t>> bytes = co_await snapshots_.read(id);
+    // A newer one has come, and this one may be gone.
+    if (loading_ || snapshot_to_deliver_.has_value()) {
+      if (!snapshot_to_deliver_.has_value()) snapshot_to_deliver_ = id;
+      co_return !loading_;
+    }
+    if (!bytes) co_return std::unexpected(bytes.error());
+    CO_TRY_VOID(listener_.on_snapshot(*bytes, id));
     delivered_ = id.offset;
     listener_.on_high_watermark(delivered_);
     co_return true;
   }
   const Offset end = std::min(core_->high_watermark(), log_->end());
-  if (leading_ || delivered_ >= end) {
+  if (leading_ || loading_ || delivered_ >= end) {
     lead_if_ready();
     co_return false;
   }

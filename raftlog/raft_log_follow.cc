@@ -30,12 +30,16 @@ io::Task<void> RaftLogImpl::store_chunk(SnapshotChunk chunk, std::vector<std::ui
                                         bool is_last) {
   Result<void> stored = co_await snapshots_.store_chunk(chunk.id, chunk.position, std::move(bytes));
   if (stored && is_last) {
-    stored = co_await take_snapshot(chunk.id);
-    if (!stored && stored.error().code == Errc::corrupt) {
-      LOG_WARN("raft", "the leader's snapshot is damaged error={}", stored.error().message());
+    const auto whole = co_await snapshots_.finish_download(chunk.id);
+    if (!whole && whole.error().code == Errc::corrupt) {
+      LOG_WARN("raft", "the leader's snapshot is damaged error={}", whole.error().message());
       step(SnapshotRefused{});
       co_return;
     }
+    if (whole)
+      stored = co_await take_snapshot(chunk.id, *whole);
+    else
+      stored = std::unexpected(whole.error());
   }
   if (!stored)
     fail(stored.error());
@@ -45,8 +49,7 @@ io::Task<void> RaftLogImpl::store_chunk(SnapshotChunk chunk, std::vector<std::ui
 
 // The log begins anew where the snapshot ends. A crash in between leaves the snapshot and the old
 // log, and open() goes on from there.
-io::Task<Result<void>> RaftLogImpl::take_snapshot(OffsetAndEpoch id) {
-  CO_TRY(const std::vector<std::uint8_t> bytes, co_await snapshots_.finish_download(id));
+io::Task<Result<void>> RaftLogImpl::take_snapshot(OffsetAndEpoch id, ByteView bytes) {
   loading_ = true;
   co_await writer_.drain();
   CO_TRY_VOID(co_await log_->truncate_fully_to(id.offset));

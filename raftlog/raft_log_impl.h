@@ -188,7 +188,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void append_received(std::size_t count, const Received& received);
   void take_chunk(const SnapshotChunk& chunk, const Received& received, bool is_last);
   io::Task<void> store_chunk(SnapshotChunk chunk, std::vector<std::uint8_t> bytes, bool is_last);
-  io::Task<Result<void>> take_snapshot(OffsetAndEpoch id);
+  io::Task<Result<void>> take_snapshot(OffsetAndEpoch id, ByteView bytes);
 
   // raft_log_lead.cc
   void append_control();
@@ -285,7 +285,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
 
   // Leading
   bool leading_ = false;                 // as the listener knows
-  LeaderEpoch led_epoch_ = -1;           //
+  LeaderEpoch led_epoch_ = -1;           // the last one in which it knew so
+  Offset led_end_ = -1;                  // what was committed when that ended
   Offset epoch_begun_end_ = -1;          // of the epoch's first batch; -1: not appended
   std::optional<ControlBatch> control_;  // to be appended
   bool control_waits_ = false;           // for room in the journal

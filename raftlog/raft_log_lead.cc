@@ -157,11 +157,13 @@ io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
 io::Task<Result<void>> RaftLogImpl::committed(Offset end) {
   const Serving serving(*this);
   const LeaderEpoch epoch = led_epoch_;
-  while (core_->high_watermark() < end) {
-    if (failed_.has_value() || !leading_ || led_epoch_ != epoch) co_return std::unexpected(gone());
+  while (leading_ && led_epoch_ == epoch) {
+    if (core_->high_watermark() >= end) co_return Result<void>{};
     co_await changed_.wait();
   }
-  co_return Result<void>{};
+  // What is committed there since then may be another leader's.
+  if (led_epoch_ == epoch && led_end_ >= end) co_return Result<void>{};
+  co_return std::unexpected(gone());
 }
 
 io::Task<Result<void>> RaftLogImpl::transfer(NodeId voter) {

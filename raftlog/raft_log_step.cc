@@ -102,7 +102,7 @@ void RaftLogImpl::note_high_watermark() {
 void RaftLogImpl::resign() {
   if (!leading_) return;
   leading_ = false;
-  delivered_ = core_->high_watermark();
+  delivered_ = led_end_ = core_->high_watermark();
   end_proposals(uncommitted_, delivered_, nullptr);
   const Error error = gone();
   end_proposals(uncommitted_, INT64_MAX, &error);
