@@ -237,9 +237,9 @@ EpochReply Core::end_epoch(const EndEpochRequest& request) {
   if (role_ != Role::follower) return epoch_reply(ErrorCode::none);
   leader_left_ = true;
   const auto& list = request.successors;
-  const auto found =
-      std::find_if(list.begin(), list.end(),
-                   [this](const ReplicaKey& each) { return each.matches(options_.self); });
+  const auto found = std::find_if(list.begin(), list.end(), [this](const ReplicaKey& each) {
+    return each.matches(options_.self);
+  });
   const std::int64_t most = options_.election_backoff_max.ns;
   if (found == list.begin() && !list.empty() && may_campaign()) {
     become_candidate();  // the leader has chosen: nobody need be asked first
