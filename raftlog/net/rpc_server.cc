@@ -115,6 +115,8 @@ io::Task<void> RpcServer::read_loop(Connection& connection) {
     Result<std::vector<std::uint8_t>> frame = co_await connection.frames.next();
     if (!frame && frame.error().code == Errc::closed) co_return;  // what was asked is answered
     if (!frame) co_return end_connection(connection);
+    // It ended meanwhile: whoever writes answers may have gone already.
+    if (connection.is_broken) co_return;
     Result<std::unique_ptr<RpcExchange>> exchange = open_frame(std::move(*frame));
     if (!exchange) {
       LOG_WARN("raft", "connection=refused reason={}", exchange.error().message());
