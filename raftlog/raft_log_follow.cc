@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/log.h"
 #include "raftlog/raft_log_impl.h"
 
@@ -19,6 +20,7 @@ void RaftLogImpl::append_received(std::size_t count, const Received& received) {
     if (control.offset < end) note_control(control);
   }
   writer_.append(received.records.first(batches.position()));
+  if (DRAVE_CANARY("fetches-before-flush")) events_.push_back(Flushed{generation_, end});
 }
 
 void RaftLogImpl::take_chunk(const SnapshotChunk& chunk, const Received& received, bool is_last) {

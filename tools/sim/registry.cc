@@ -1,5 +1,6 @@
 #include "tools/sim/node/node_scenario.h"
 #include "tools/sim/quorum/quorum_scenario.h"
+#include "tools/sim/raft/raft_scenario.h"
 #include "tools/sim/scenario.h"
 #include "tools/sim/wire/wire_scenario.h"
 
@@ -9,6 +10,7 @@ namespace {
 const Scenario kScenarios[] = {
     kNodeScenario,
     kQuorumScenario,
+    kRaftScenario,
     kWireScenario,
 };
 
@@ -30,6 +32,7 @@ constexpr Canary kCanaries[] = {
     {"early-voter-change", "quorum", "voter-change-early"},
     {"stale-acks-counted", "quorum", "commit-without-majority"},
     {"flush-retried", "quorum", "unflushed-acknowledged"},
+    {"fetches-before-flush", "raft", "node-failed"},
 };
 
 }  // namespace

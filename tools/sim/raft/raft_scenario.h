@@ -1,0 +1,50 @@
+#pragma once
+// Scenario `raft`: three to five nodes that run the whole replicated log (raftlog/raft_log.h) with
+// its journal, files and sockets, and one that may join, on simulated machines: crashes and power
+// cuts, disks that fail, stall and fill up, links that break in one or both directions, pauses,
+// clocks that jump, snapshots, changes of voters, hand-overs, all drawn from the seed. Then a
+// majority is healed for good and must get on, the rest stays as it is; then all are healed and
+// must agree.
+//
+// The scenario `quorum` looks into the same consensus core at every step, and is faster; this one
+// shows that what surrounds the core keeps its promises.
+//
+// Invariants: states-differ, acknowledged-entry-lost, node-failed, stop-hangs, no-progress,
+// no-agreement.
+
+#include "tools/sim/scenario.h"
+
+namespace drave::simulation {
+
+RunReport run_raft_scenario(std::uint64_t seed);
+
+inline constexpr Floor kRaftFloors[] = {
+    {"acknowledged", 20'000},
+    {"elections", 300},
+    {"kills", 200},
+    {"power_cuts", 200},
+    {"lost_sectors", 100},
+    {"torn_writes", 20},
+    {"write_errors", 5},
+    {"failed_syncs", 5},
+    {"no_space", 5},
+    {"stalls", 50},
+    {"pauses", 200},
+    {"wall_jumps", 100},
+    {"cuts", 100},
+    {"fragments", 1000},
+    {"blocked_links", 300},
+    {"clean_stops", 100},
+    {"snapshots_written", 200},
+    {"snapshots_loaded", 50},
+    {"voters_added", 20},
+    {"voters_removed", 10},
+    {"wiped_disks", 20},
+    {"hand_overs", 20},
+};
+
+inline constexpr Scenario kRaftScenario{
+    "raft", "the replicated log as it runs: disks, sockets, crashes, changes of voters",
+    run_raft_scenario, kRaftFloors, 20'000};
+
+}  // namespace drave::simulation
