@@ -13,8 +13,10 @@ constexpr int kSyncers = 4;
 // How often the flusher looks around while there is something to do. 10 ms of the fastest disk are
 // a small part of the tails' memory.
 constexpr Duration kActiveTick = milliseconds(10);
+// A log that is appended to all the time waits no longer than this with a small piece.
+constexpr std::int64_t kWriteAgeFactor = 4;     // times idle_write_ms
 constexpr std::int64_t kSyncBytes = 16 * kMiB;  // unsynced bytes of one log that are enough
-constexpr Duration kSyncAge = seconds(1);
+constexpr Duration kSyncAge = seconds(5);
 constexpr std::int64_t kPauseFactor = 3;
 constexpr Duration kPauseMax = milliseconds(250);
 constexpr Duration kSpaceRetry = seconds(1);
@@ -89,7 +91,10 @@ bool LogFlusher::is_memory_scarce() const {
 
 bool LogFlusher::is_aged(const OpenLog& log, Instant now) const {
   const auto since = log.log->unwritten_since();
-  return since.has_value() && now - *since >= milliseconds(options_.idle_write_ms / 2);
+  if (!since.has_value()) return false;
+  const Duration idle = now - std::max(log.appended_at, *since);
+  return idle >= milliseconds(options_.idle_write_ms / 2) ||
+         now - *since >= milliseconds(options_.idle_write_ms * kWriteAgeFactor);
 }
 
 bool LogFlusher::wants_write(const OpenLog& log, Instant now) const {
@@ -111,7 +116,9 @@ void LogFlusher::collect_dirty() {
   was_active_ = !touched_.empty();
   for (JournalClient* client : touched_) {
     OpenLog* log = owner_.log_of(*client);
-    if (log != nullptr && !log->is_retired && !is_on<DirtyTag>(*log)) dirty_.push_back(*log);
+    if (log == nullptr || log->is_retired) continue;
+    log->appended_at = loop_.now();
+    if (!is_on<DirtyTag>(*log)) dirty_.push_back(*log);
   }
   touched_.clear();
 }

@@ -3,10 +3,14 @@
 // files can be recycled: in the background, without getting in the journal's way.
 //
 // Writing: pieces of a size that the disk likes, as soon as a log has one; what is smaller waits
-// until it is idle_write_ms / 2 old, or until memory gets scarce.
-// Syncing: one log at a time, with a pause after each that is three times what the sync took and
-// shrinks as the journal fills; when the journal is half full (or too many files wait for their
-// sync) several at once without pause, the logs of the oldest journal file first.
+// until nothing was appended for idle_write_ms / 2, until it is idle_write_ms * 4 old, or until
+// memory gets scarce: where a thousand logs get a little all the time, what counts is the number of
+// writes.
+//
+// Syncing: one log at a time, some seconds after it was first written, with a pause after each that
+// is three times what the sync took and shrinks as the journal fills; when the journal is half full
+// (or too many files wait for their sync) several at once without pause, the logs of the oldest
+// journal file first. Until then the journal has it.
 //
 // A full disk is no fault: writing is tried again every second. Any other error fences the log, and
 // through LogServices::on_fault the directory.
@@ -31,6 +35,7 @@ struct OpenLog : ListLink<struct DirtyTag>, ListLink<struct WriteTag>, ListLink<
   bool is_urgent = false;   // the oldest journal file waits for it
   bool is_retired = false;  // being removed: nothing new is begun
   std::optional<Instant> unsynced_since;
+  Instant appended_at;  // not long before something was appended
 };
 
 // Whom the flusher asks and tells: the shard.

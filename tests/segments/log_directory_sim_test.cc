@@ -5,6 +5,7 @@
 #include <map>
 
 #include "gtest/gtest.h"
+#include "io/file.h"
 #include "io/mailbox.h"
 #include "io/scope.h"
 #include "io/sim/world.h"
@@ -356,7 +357,69 @@ class Scenario {
   bool only_look_ = false;
 };
 
+// Appends a record every 5 ms for `span`, then waits for 200 ms. How often the segment's file grew,
+// while it was appended to and until the end.
+io::Task<void> grow_all_the_time(io::sim::Process& process, Duration span, int& growths,
+                                 int& growths_at_end) {
+  io::Loop& loop = process.loop();
+  LogDirectoryOptions options = small_directory();
+  options.journal = {.file_bytes = 8 * kMiB,
+                     .first_file_bytes = 8 * kMiB,
+                     .bytes_max = 32 * kMiB,
+                     .group_bytes_max = 16 * kKiB};
+  options.idle_write_ms = 100;
+  options.segment_piece_bytes = 256 * kKiB;
+  auto directory = co_await LogDirectory::open(loop, "/data", options);
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)
+                   ->start_shard(
+                       loop, [](const PartitionToOpen&) { return true; },
+                       [](const PartitionToOpen&) { return LogConfig{}; });
+  EXPECT_TRUE(shard.has_value());
+  auto log = co_await (*shard)->open_or_create({"t", {{1, 1}, 0}, LogConfig{}});
+  EXPECT_TRUE(log.has_value());
+  const Instant end = loop.now() + span;
+  std::uint64_t size = 0;
+  while (loop.now() < end + milliseconds(200)) {
+    if (loop.now() < end) {
+      auto batch = make_batch();
+      EXPECT_TRUE((*log)->append_as_leader(batch, 0, 1000).has_value());
+    }
+    co_await io::sleep_for(loop, milliseconds(5));
+    const auto status = co_await io::status(loop, "/data/t-0/00000000000000000000.log");
+    if (!status || status->size == size) continue;
+    size = status->size;
+    ++growths_at_end;
+    if (loop.now() < end) ++growths;
+  }
+  EXPECT_EQ(size, static_cast<std::uint64_t>((*log)->size_bytes())) << "idle data is written";
+  EXPECT_TRUE((co_await (*shard)->stop()).has_value());
+  (*shard).reset();
+  EXPECT_TRUE((co_await (*directory)->close(loop, 1, true)).has_value());
+}
+
 }  // namespace
+
+TEST(LogDirectoryInSimulator, a_log_that_grows_all_the_time_is_written_in_few_pieces) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  const std::string meta =
+      "#\nnode.id=1\nversion=1\ncluster.id=c\ndirectory.id=q4x9lwHTRwKFrQ69LT3_Sg\n";
+  node.disk().put("/data/meta.properties", as_bytes(meta));
+  int growths = 0;
+  int growths_at_end = 0;
+  node.start(
+      [&](io::sim::Process& process) {
+        return grow_all_the_time(process, seconds(2), growths, growths_at_end);
+      },
+      1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_FALSE(node.is_running());
+  // Four times idle_write_ms is the age at which they go: five in two seconds.
+  EXPECT_GE(growths, 3);
+  EXPECT_LE(growths, 6);
+  EXPECT_GT(growths_at_end, growths);
+}
 
 TEST(LogDirectoryInSimulator, nothing_acknowledged_is_lost_and_nothing_removed_comes_back) {
   const char* only = std::getenv("DRAVE_SEED");
