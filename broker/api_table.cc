@@ -5,8 +5,15 @@
 
 #include "broker/handlers/handlers.h"
 #include "protocol/error_code.h"
+#include "protocol/messages/add_raft_voter.h"
+#include "protocol/messages/allocate_producer_ids.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/api_versions.h"
+#include "protocol/messages/assign_replicas_to_dirs.h"
+#include "protocol/messages/begin_quorum_epoch.h"
+#include "protocol/messages/broker_heartbeat.h"
+#include "protocol/messages/broker_registration.h"
+#include "protocol/messages/controller_registration.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
@@ -20,7 +27,11 @@
 #include "protocol/messages/describe_producers.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/describe_topic_partitions.h"
+#include "protocol/messages/elect_leaders.h"
+#include "protocol/messages/end_quorum_epoch.h"
+#include "protocol/messages/envelope.h"
 #include "protocol/messages/fetch.h"
+#include "protocol/messages/fetch_snapshot.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
@@ -28,7 +39,11 @@
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
 #include "protocol/messages/produce.h"
+#include "protocol/messages/remove_raft_voter.h"
+#include "protocol/messages/unregister_broker.h"
 #include "protocol/messages/update_features.h"
+#include "protocol/messages/update_raft_voter.h"
+#include "protocol/messages/vote.h"
 
 namespace drave::broker {
 
@@ -51,6 +66,7 @@ constexpr std::uint8_t kBoth = kListenerBroker | kListenerController;
 const auto kTable = std::to_array<ApiEntry>({
     entry<protocol::ProduceRequest>(handle_produce),
     entry<protocol::FetchRequest>(handle_fetch),
+    entry<protocol::FetchRequest>(handle_metadata_fetch, kListenerController),
     entry<protocol::ListOffsetsRequest>(handle_list_offsets, kListenerBroker, 10),
     entry<protocol::MetadataRequest>(handle_metadata),
     entry<protocol::FindCoordinatorRequest>(handle_find_coordinator),
@@ -67,12 +83,29 @@ const auto kTable = std::to_array<ApiEntry>({
     entry<protocol::AlterConfigsRequest>(handle_alter_configs, kBoth),
     entry<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),
     entry<protocol::CreatePartitionsRequest>(handle_create_partitions, kBoth),
+    entry<protocol::ElectLeadersRequest>(handle_elect_leaders, kBoth),
     entry<protocol::IncrementalAlterConfigsRequest>(handle_incremental_alter_configs, kBoth),
+    entry<protocol::VoteRequest>(handle_vote, kListenerController),
+    entry<protocol::BeginQuorumEpochRequest>(handle_begin_quorum_epoch, kListenerController),
+    entry<protocol::EndQuorumEpochRequest>(handle_end_quorum_epoch, kListenerController),
     entry<protocol::DescribeQuorumRequest>(handle_describe_quorum, kBoth),
     entry<protocol::UpdateFeaturesRequest>(handle_update_features, kBoth),
+    entry<protocol::EnvelopeRequest>(handle_envelope, kListenerController),
+    entry<protocol::FetchSnapshotRequest>(handle_fetch_snapshot, kListenerController),
     entry<protocol::DescribeClusterRequest>(handle_describe_cluster, kBoth),
     entry<protocol::DescribeProducersRequest>(handle_describe_producers),
+    entry<protocol::BrokerRegistrationRequest>(handle_broker_registration, kListenerController),
+    entry<protocol::BrokerHeartbeatRequest>(handle_broker_heartbeat, kListenerController),
+    entry<protocol::UnregisterBrokerRequest>(handle_unregister_broker, kBoth),
+    entry<protocol::AllocateProducerIdsRequest>(handle_allocate_producer_ids, kListenerController),
+    entry<protocol::ControllerRegistrationRequest>(handle_controller_registration,
+                                                   kListenerController),
+    entry<protocol::AssignReplicasToDirsRequest>(handle_assign_replicas_to_dirs,
+                                                 kListenerController),
     entry<protocol::DescribeTopicPartitionsRequest>(handle_describe_topic_partitions),
+    entry<protocol::AddRaftVoterRequest>(handle_add_raft_voter, kBoth),
+    entry<protocol::RemoveRaftVoterRequest>(handle_remove_raft_voter, kBoth),
+    entry<protocol::UpdateRaftVoterRequest>(handle_update_raft_voter, kListenerController),
 });
 
 }  // namespace

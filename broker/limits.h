@@ -52,6 +52,9 @@ inline constexpr Duration kStopLingerMax = seconds(1);
 // How often a connection's deadlines are looked at.
 inline constexpr Duration kWatchPeriod = milliseconds(500);
 
+// How long a stopping broker waits for the controller to let it go.
+inline constexpr Duration kControlledShutdownMax = seconds(3);
+
 // How often a shard publishes its gauges for /metrics.
 inline constexpr Duration kGaugePeriod = seconds(1);
 

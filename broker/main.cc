@@ -35,6 +35,7 @@ constexpr int kExitConfig = 2;  // the command line or the configuration is wron
 
 struct Arguments {
   std::string file;
+  std::string profile;
   std::vector<std::string> overrides;
   bool check = false;
 };
@@ -48,6 +49,14 @@ Result<std::string> read_text(const std::string& path) {
 LoadedConfig load(const Arguments& arguments) {
   std::vector<Property> properties;
   LoadedConfig loaded;
+  if (!arguments.profile.empty()) {
+    std::optional<std::vector<Property>> named = profile(arguments.profile);
+    if (!named.has_value()) {
+      loaded.errors.push_back("there is no profile '" + arguments.profile + "'; there is lan");
+      return loaded;
+    }
+    properties = std::move(*named);
+  }
   if (!arguments.file.empty()) {
     const Result<std::string> text = read_text(arguments.file);
     if (!text) {
@@ -59,7 +68,8 @@ LoadedConfig load(const Arguments& arguments) {
       loaded.errors.push_back(parsed.error().context);
       return loaded;
     }
-    properties = std::move(*parsed);
+    properties.insert(properties.end(), std::make_move_iterator(parsed->begin()),
+                      std::make_move_iterator(parsed->end()));
   }
   for (const std::string& text : arguments.overrides) {
     Result<Property> given = parse_override(text);
@@ -91,7 +101,10 @@ class Runner {
     threads_.post(0, [this] {
       if (stop_asked_) return node_->hurry();
       stop_asked_ = true;
-      if (started_) threads_.loop(0).start(stop());
+      if (started_)
+        threads_.loop(0).start(stop());
+      else
+        node_->cancel_start();
     });
   }
   int exit_code() const { return exit_code_; }
@@ -101,7 +114,9 @@ class Runner {
   io::Task<void> run() {
     const Result<void> started = co_await node_->start();
     started_ = true;
-    if (!started) {
+    if (!started && stop_asked_ && exit_code_ == kExitOk) {
+      co_await stop();
+    } else if (!started) {
       LOG_ERROR("broker", "the node cannot start: {}", started.error().message());
       exit_code_ = kExitStart;
       stop_asked_ = true;
@@ -173,6 +188,9 @@ int run(int argc, char** argv) {
   Arguments arguments;
   app.add_option("file", arguments.file,
                  "server.properties; without it: one node on 127.0.0.1:9092");
+  app.add_option("--profile", arguments.profile,
+                 "defaults that go together; lan: nodes in one room, a lost leader is replaced "
+                 "within 400 ms");
   app.add_option("--override", arguments.overrides, "key=value, as in the file; may be repeated");
   app.add_flag("--check", arguments.check,
                "read the configuration, say what is wrong with it, and exit");

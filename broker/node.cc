@@ -59,17 +59,10 @@ io::Task<Result<void>> Node::start() {
   state_ = NodeState::recovering;
   CO_TRY_VOID(co_await open_directories());
   CO_TRY_VOID(co_await open_controller());
-  CO_TRY_VOID(co_await start_shards());
   CO_TRY_VOID(co_await listen());
-  controller_->set_advertised_listeners(advertised_);
-  CO_TRY_VOID(co_await controller_->activate());
-  for (const auto& acceptor : acceptors_) {
-    Shard* shard = acceptor->shard;
-    Acceptor* accepting = acceptor.get();
-    co_await io::call_on(*loops_.front(), shard->number(), [this, shard, accepting] {
-      shard->scope().spawn(accept_loop(*shard, *accepting));
-    });
-  }
+  co_await begin_accepting(true);
+  start_controller();
+  if (config_.has_broker_role) CO_TRY_VOID(co_await start_broker());
   scope_.spawn(
       repeat(milliseconds(config_.log_retention_check_interval_ms), &Node::enforce_retention));
   scope_.spawn(repeat(milliseconds(config_.producer_id_expiration_check_interval_ms),
@@ -92,6 +85,14 @@ io::Task<Result<void>> Node::format_if_empty() {
       co_return std::unexpected(meta.error());
   }
   if (any) co_return Result<void>{};
+  // Who is one of several must be told which cluster it is one of.
+  if (!config_.is_alone) {
+    co_return failure(
+        Errc::not_found,
+        fmt::format("{}: not formatted. Give all nodes of the cluster the same id: `drave "
+                    "random-uuid` makes one, `drave format -t ID -c FILE` writes it",
+                    fmt::join(all, ",")));
+  }
   raft::FormatOptions options;
   options.node_id = config_.node_id;
   options.directories = all;
@@ -176,34 +177,13 @@ void Node::directory_failed(std::size_t index, const Error& error) {
       error.message()));
 }
 
-io::Task<Result<void>> Node::open_controller() {
-  ControllerOptions options;
-  options.config = &config_;
-  options.cluster_id = cluster_id_;
-  options.metadata_directory_id = directories_[metadata_directory_]->meta().directory_id;
-  for (const auto& directory : directories_) {
-    const bool holds_data = std::find(config_.log_dirs.begin(), config_.log_dirs.end(),
-                                      directory->path()) != config_.log_dirs.end();
-    if (holds_data) options.log_directory_ids.push_back(directory->meta().directory_id);
-  }
-  options.advertised_listeners = config_.advertised_listeners;
-  CO_TRY(controller_, co_await QuorumController::open(
-                          *loops_.front(), *directories_[metadata_directory_], options, *this));
-  co_return Result<void>{};
-}
-
-ServingImagePtr Node::build_serving_image(metadata::ImagePtr image) {
-  return ServingImage::build(std::move(image), config_, *serving_);
-}
-
-io::Task<void> Node::start_shard(Shard& shard, std::string* problem) {
-  const ServingImagePtr image = serving_;
+io::Task<void> Node::start_shard(Shard& shard, ServingImagePtr image, std::string* problem) {
   const std::uint32_t count = shard_count();
   for (std::size_t index = 0; index < data_directory_count(); ++index) {
     const auto& directory = directories_[index];
     auto is_mine = [&shard, count, image](const segments::PartitionToOpen& found) {
       const ServedTopic* topic = image->find(found.id.topic_id);
-      return topic != nullptr && topic->topic->partitions.contains(found.id.partition) &&
+      return topic != nullptr && is_here(*topic, found.id.partition, shard.config().node_id) &&
              shard_of(found.id, count) == shard.number();
     };
     auto config_of = [image](const segments::PartitionToOpen& found) {
@@ -224,18 +204,34 @@ io::Task<void> Node::start_shard(Shard& shard, std::string* problem) {
       shard.add_replica(**started, *log, partition->second.leader_epoch);
     }
     shard.directories().push_back(std::move(*started));
+    shard.directory_ids().push_back(directory->meta().directory_id);
   }
   co_await reconcile(shard, image, true);
   shard.start();
 }
 
+io::Task<void> Node::begin_accepting(bool controllers) {
+  for (const auto& acceptor : acceptors_) {
+    if (acceptor->info->is_controller != controllers) continue;
+    Shard* shard = acceptor->shard;
+    Acceptor* accepting = acceptor.get();
+    co_await io::call_on(*loops_.front(), shard->number(), [this, shard, accepting] {
+      shard->scope().spawn(accept_loop(*shard, *accepting));
+    });
+  }
+}
+
+// Images that are published meanwhile are caught up with at the end.
 io::Task<Result<void>> Node::start_shards() {
-  // Partitions that no metadata knows are set aside, not served and not deleted.
+  shards_state_ = ShardsState::starting;
+  ServingImagePtr image = serving_;
+  // Partitions that no metadata knows, or that are others' now, are set aside, not served and not
+  // deleted.
   for (const auto& directory : directories_) {
     for (const segments::PartitionToOpen& found : directory->found()) {
       if (found.id.topic_id == kMetadataTopicId) continue;  // the controller's
-      const ServedTopic* topic = serving_->find(found.id.topic_id);
-      if (topic != nullptr && topic->topic->partitions.contains(found.id.partition)) continue;
+      const ServedTopic* topic = image->find(found.id.topic_id);
+      if (topic != nullptr && is_here(*topic, found.id.partition, config_.node_id)) continue;
       LOG_WARN("broker", "stray partition set aside directory={} topic={} partition={}",
                directory->path(), found.topic, found.id.partition);
       CO_TRY_VOID(co_await directory->set_stray(*loops_.front(), found.id));
@@ -245,11 +241,20 @@ io::Task<Result<void>> Node::start_shards() {
     std::string problem;
     std::string* said = &problem;
     Shard* starting = shard.get();
-    co_await io::call_on(*loops_.front(), shard->number(),
-                         [this, starting, said] { return start_shard(*starting, said); });
+    co_await io::call_on(*loops_.front(), shard->number(), [this, starting, image, said] {
+      return start_shard(*starting, image, said);
+    });
     if (!problem.empty()) co_return failure(Errc::io, problem);
   }
-  shards_started_ = true;
+  while (image != serving_) {
+    image = serving_;
+    for (const auto& shard : shards_) {
+      Shard* there = shard.get();
+      co_await io::call_on(*loops_.front(), shard->number(),
+                           [there, image] { return reconcile(*there, image, true); });
+    }
+  }
+  shards_state_ = ShardsState::started;
   co_return Result<void>{};
 }
 
@@ -263,6 +268,8 @@ io::Task<Result<void>> Node::listen() {
         std::make_unique<ListenerInfo>(ListenerInfo{endpoint.listener, is_controller}));
     const ListenerInfo* info = listener_infos_.back().get();
     for (const auto& shard : shards_) {
+      // What controllers ask each other is answered by shard 0.
+      if (is_controller && shard != shards_.front()) continue;
       // The first shard may be given any port; the others take the same.
       const io::SocketAddress address{endpoint.host, endpoint.port};
       Shard* there = shard.get();
@@ -298,9 +305,14 @@ io::Task<void> Node::accept_loop(Shard& shard, Acceptor& acceptor) {
       co_await io::sleep_for(shard.loop(), kAcceptPause);
       continue;
     }
-    if (!admit_connection(accepted->peer.host, shard.image().config())) {
+    const bool controllers = acceptor.info->is_controller;
+    if (!admit_connection(accepted->peer.host, shard.image().config(), controllers)) {
       Shard::bump(shard.metrics().connections_refused);
       shard.loop().close_detached(accepted->handle);
+      continue;
+    }
+    if (controllers) {
+      shard.serve(accepted->handle, std::move(accepted->peer), *acceptor.info);
       continue;
     }
     Shard& home = quietest_shard(shard);
@@ -320,16 +332,16 @@ Shard& Node::quietest_shard(Shard& accepting) {
   return *quietest;
 }
 
-bool Node::admit_connection(const std::string& host, const BrokerConfig& limits) {
+bool Node::admit_connection(const std::string& host, const BrokerConfig& limits, bool always) {
   const std::lock_guard hold(connections_mutex_);
   std::int32_t per_host = limits.connections_max_per_ip;
   if (const auto own = limits.connections_max_per_ip_overrides.find(host);
       own != limits.connections_max_per_ip_overrides.end())
     per_host = own->second;
-  if (connection_count_ >= std::min(limits.connections_max, limits.connections_possible))
+  if (!always && connection_count_ >= std::min(limits.connections_max, limits.connections_possible))
     return false;
   std::int32_t& of_host = connections_by_host_[host];
-  if (of_host >= per_host) return false;
+  if (!always && of_host >= per_host) return false;
   ++of_host;
   ++connection_count_;
   return true;
@@ -345,46 +357,6 @@ const Endpoint* Node::advertised(std::string_view name) const {
   for (const Endpoint& endpoint : advertised_)
     if (endpoint.listener == name) return &endpoint;
   return advertised_.empty() ? nullptr : &advertised_.front();
-}
-
-// --- Metadata
-
-io::Task<void> Node::publish(metadata::ImagePtr image) {
-  ServingImagePtr next = build_serving_image(std::move(image));
-  serving_ = next;
-  if (!shards_started_) {
-    // Before the shards have their logs there is nothing to reconcile; start_shard does it.
-    for (const auto& shard : shards_) {
-      Shard* there = shard.get();
-      co_await io::call_on(*loops_.front(), shard->number(),
-                           [there, next] { there->set_image(next); });
-    }
-    co_return;
-  }
-  // Together: what is created and removed waits for the same disks.
-  co_await io::for_each(
-      *loops_.front(), shards_.size(), shards_.size(), [&](std::size_t i) -> io::Task<void> {
-        Shard* there = shards_[i].get();
-        co_await io::call_on(*loops_.front(), there->number(),
-                             [there, next] { return reconcile(*there, next, false); });
-      });
-}
-
-io::Task<Result<ProducerId>> Node::next_producer_id() {
-  while (producer_ids_.count == 0) {
-    if (allocating_ids_) {
-      co_await ids_ready_.wait();
-      continue;
-    }
-    allocating_ids_ = true;
-    Result<ProducerIdBlock> block = co_await controller_->allocate_producer_ids();
-    allocating_ids_ = false;
-    ids_ready_.wake_all();
-    if (!block) co_return std::unexpected(block.error());
-    producer_ids_ = *block;
-  }
-  --producer_ids_.count;
-  co_return producer_ids_.first++;
 }
 
 // --- Upkeep
@@ -426,6 +398,7 @@ io::Task<void> Node::enforce_retention(Shard& shard) {
 
 void Node::hurry() {
   hurry_ = true;
+  if (lifecycle_ != nullptr) lifecycle_->hurry();
   stopping_.wake_all();
 }
 
@@ -442,6 +415,19 @@ io::Task<void> Node::on_all_shards(io::Task<void> (Node::*work)(Shard&)) {
 
 io::Task<void> Node::drain_shard(Shard& shard) {
   return shard.drain();
+}
+
+io::Task<void> Node::drain_controllers(Shard& shard) {
+  return shard.drain_controllers();
+}
+
+io::Task<void> Node::stop_accepting(bool controllers) {
+  for (const auto& acceptor : acceptors_) {
+    if (acceptor->info->is_controller != controllers) continue;
+    Acceptor* closing = acceptor.get();
+    co_await io::call_on(*loops_.front(), acceptor->shard->number(),
+                         [closing] { return closing->listener.close(); });
+  }
 }
 
 io::Task<void> Node::cut_shard(Shard& shard) {
@@ -489,22 +475,21 @@ io::Task<void> Node::stop() {
   state_ = NodeState::stopping;
   stop_requested_ = true;
   stopping_.wake_all();
-  for (const auto& acceptor : acceptors_) {
-    Acceptor* closing = acceptor.get();
-    co_await io::call_on(*loops_.front(), acceptor->shard->number(),
-                         [closing] { return closing->listener.close(); });
-  }
+  co_await leave_cluster();
+  co_await stop_accepting(false);
   co_await drain();
+  // Other controllers are served until this one has handed over. It publishes no image to shards
+  // whose logs are gone.
+  const std::int64_t epoch = lifecycle_ == nullptr ? -1 : lifecycle_->epoch();
+  co_await stop_controller();
+  co_await stop_accepting(true);
+  co_await on_shard(*shards_.front(), &Node::drain_controllers);
   co_await scope_.join();
   co_await on_all_shards(&Node::end_shard);
-  // It publishes no image to shards whose logs are gone.
-  const std::int64_t epoch = controller_ == nullptr ? -1 : controller_->broker_epoch();
-  if (controller_ != nullptr) co_await controller_->stop();
-  controller_.reset();
   co_await on_all_shards(&Node::stop_logs);
+  const bool clean = shards_state_ == ShardsState::started || !config_.has_broker_role;
   for (const auto& directory : directories_) {
-    if (const Result<void> closed =
-            co_await directory->close(*loops_.front(), epoch, shards_started_);
+    if (const Result<void> closed = co_await directory->close(*loops_.front(), epoch, clean);
         !closed)
       LOG_ERROR("broker", "directory did not close cleanly path={} error={}", directory->path(),
                 closed.error().message());

@@ -17,7 +17,11 @@
 
 #include "base/result.h"
 #include "broker/config/broker_config.h"
+#include "broker/controller/controller_channel.h"
+#include "broker/controller/forwarder.h"
 #include "broker/controller/quorum_controller.h"
+#include "broker/lifecycle/broker_lifecycle.h"
+#include "broker/lifecycle/controller_registration.h"
 #include "broker/memory_budget.h"
 #include "broker/net/connection.h"
 #include "broker/shard.h"
@@ -38,12 +42,16 @@ class Node final : public Publisher {
   Node(std::vector<io::Loop*> loops, BrokerConfig config);
   ~Node();
 
-  // On shard 0. Formats what is empty (a node alone), recovers, elects, listens; clients are served
-  // when it returns. Errors end the start; call stop() all the same.
+  // On shard 0. Formats what is empty (a node alone), recovers, takes part in the quorum, registers
+  // with the active controller, listens; clients are served when it returns. Without a majority of
+  // the voters that takes as long as initial.broker.registration.timeout.ms. Errors end the start;
+  // call stop() all the same.
   io::Task<Result<void>> start();
-  // On shard 0. Stops listening, answers what was read, on all shards before anything of any ends;
-  // then ends the controller, writes out, leaves the clean marker. Peers that do not take their
-  // answers are cut off after kStopDrainMax.
+  // On shard 0. start() returns soon, with an error unless it is done.
+  void cancel_start();
+  // On shard 0. Leaves the cluster, stops listening, answers what was read, on all shards before
+  // anything of any ends; then hands over the quorum's leadership, writes out, leaves the clean
+  // marker. Peers that do not take their answers are cut off after kStopDrainMax.
   io::Task<void> stop();
   // On shard 0, before stop() or meanwhile (a second signal): connections are cut at once. What was
   // appended goes to the disk all the same.
@@ -73,25 +81,42 @@ class Node final : public Publisher {
   std::vector<std::unique_ptr<segments::LogDirectory>>& directories() { return directories_; }
   bool has_failed(std::size_t directory) const { return failed_directories_.contains(directory); }
   std::size_t data_directory_count() const { return config_.log_dirs.size(); }
-  // The next producer id; takes a new block from the controller when the last is used up.
+  Forwarder& forwarder() { return *forwarder_; }
+  // Null without the broker role, and before the node has a controller.
+  BrokerLifecycle* lifecycle() { return lifecycle_.get(); }
+  // The next producer id; takes a new block from the active controller when the last is used up.
   io::Task<Result<ProducerId>> next_producer_id();
+  // Has the active controller create topics for a client, and waits for a moment until they are
+  // known here.
+  io::Task<Result<ControllerReply<protocol::CreateTopicsResponse>>> create_topics(
+      const protocol::CreateTopicsRequest& request, Caller caller);
   io::Task<void> publish(metadata::ImagePtr image) override;
 
   // --- Any shard
-  // Counts a new connection of `host`; false: a limit of `limits` is reached.
-  bool admit_connection(const std::string& host, const BrokerConfig& limits);
+  // Counts a new connection of `host`; false: a limit of `limits` is reached. `always`: limits are
+  // for clients, not for other controllers.
+  bool admit_connection(const std::string& host, const BrokerConfig& limits, bool always);
   void connection_closed(const std::string& host);
 
  private:
   struct Acceptor;
+  enum class ShardsState : std::uint8_t { idle, starting, started };
 
   io::Task<Result<void>> open_directories();
   io::Task<Result<void>> format_if_empty();
   void directory_failed(std::size_t index, const Error& error);
   io::Task<Result<void>> open_controller();
+  void start_controller();
+  io::Task<Result<void>> start_broker();
+  void metadata_failed(const Error& error);
+  io::Task<void> leave_cluster();
+  io::Task<void> stop_controller();
+  io::Task<Result<protocol::AllocateProducerIdsResponse>> take_producer_ids();
+  io::Task<void> wait_for_topics(const protocol::CreateTopicsResponse& created);
   io::Task<Result<void>> start_shards();
   io::Task<Result<void>> listen();
-  io::Task<void> start_shard(Shard& shard, std::string* problem);
+  io::Task<void> begin_accepting(bool controllers);
+  io::Task<void> start_shard(Shard& shard, ServingImagePtr image, std::string* problem);
   io::Task<void> accept_loop(Shard& shard, Acceptor& acceptor);
   Shard& quietest_shard(Shard& accepting);
   // Runs `work` on every shard, one after the other, at this interval until the node stops.
@@ -104,6 +129,8 @@ class Node final : public Publisher {
   io::Task<void> drain();
   io::Task<void> drain_shard(Shard& shard);
   io::Task<void> cut_stragglers();
+  io::Task<void> drain_controllers(Shard& shard);
+  io::Task<void> stop_accepting(bool controllers);
   io::Task<void> cut_shard(Shard& shard);
   io::Task<void> end_shard(Shard& shard);
   io::Task<void> stop_logs(Shard& shard);
@@ -120,8 +147,16 @@ class Node final : public Publisher {
   std::size_t metadata_directory_ = 0;  // index in directories_
   std::set<std::size_t> failed_directories_;
   std::function<void(const std::string&)> failed_handler_;
+  std::optional<Error> failure_;  // of the metadata log
+  Uuid incarnation_id_;
+  // In the order in which they need each other.
   std::unique_ptr<QuorumController> controller_;
-  bool shards_started_ = false;
+  std::unique_ptr<ControllerChannel> channel_;          // of the node itself
+  std::unique_ptr<ControllerChannel> forward_channel_;  // of its clients
+  std::unique_ptr<Forwarder> forwarder_;
+  std::unique_ptr<ControllerRegistration> controller_registration_;
+  std::unique_ptr<BrokerLifecycle> lifecycle_;
+  ShardsState shards_state_ = ShardsState::idle;
   ServingImagePtr serving_;
   std::vector<Endpoint> advertised_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
@@ -132,7 +167,8 @@ class Node final : public Publisher {
   bool hurry_ = false;
   bool drained_ = false;
 
-  ProducerIdBlock producer_ids_;
+  ProducerId producer_id_next_ = 0;
+  std::int32_t producer_ids_left_ = 0;
   bool allocating_ids_ = false;
   io::WaitQueue ids_ready_;
 

@@ -1,6 +1,7 @@
 #include "broker/reconcile.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "broker/node.h"
 #include "broker/shard.h"
 #include "io/each.h"
+#include "io/mailbox.h"
 
 namespace drave::broker {
 namespace {
@@ -17,7 +19,7 @@ namespace {
 constexpr std::size_t kAtOnce = 32;
 
 struct NewPartition {
-  segments::LogShard* directory;
+  std::size_t directory;  // of the shard's
   segments::PartitionToOpen partition;
   LeaderEpoch leader_epoch;
 };
@@ -28,58 +30,97 @@ struct GonePartition {
   std::string topic;
 };
 
-// Chooses the directory with the fewest partitions of this shard, as Kafka does, of those that take
-// any.
+// Chooses the directory that the metadata says, else the one with the fewest partitions of this
+// shard, as Kafka does, of those that take any.
 class DirectoryChoice {
  public:
-  explicit DirectoryChoice(Shard& shard) {
-    for (const auto& directory : shard.directories())
-      counts_.emplace_back(directory.get(), directory->logs().size());
+  explicit DirectoryChoice(Shard& shard) : shard_(shard) {
+    for (const auto& directory : shard.directories()) counts_.push_back(directory->logs().size());
   }
-  segments::LogShard* next() {
-    const auto best = std::min_element(counts_.begin(), counts_.end(), [](auto& a, auto& b) {
-      return std::pair(!a.first->accepts_writes(), a.second) <
-             std::pair(!b.first->accepts_writes(), b.second);
-    });
-    if (best == counts_.end()) return nullptr;
-    ++best->second;
-    return best->first;
+  // Nothing: there is no directory at all.
+  std::optional<std::size_t> next(const Uuid& assigned) {
+    std::optional<std::size_t> best;
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      if (shard_.directory_ids()[i] == assigned) best = i;
+      if (best == i) break;
+      if (!best.has_value() || weight(i) < weight(*best)) best = i;
+    }
+    if (best.has_value()) ++counts_[*best];
+    return best;
   }
 
  private:
-  std::vector<std::pair<segments::LogShard*, std::size_t>> counts_;
+  std::pair<bool, std::size_t> weight(std::size_t i) const {
+    return {!shard_.directories()[i]->accepts_writes(), counts_[i]};
+  }
+
+  Shard& shard_;
+  std::vector<std::size_t> counts_;
 };
+
+// The directory in which the metadata has this node's replica; zero: it does not say.
+Uuid assigned_directory(const metadata::PartitionImage& partition, NodeId node) {
+  for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
+    if (partition.replicas[i] == node) return partition.directories[i];
+  return {};
+}
+
+// Tells the controller where replicas are of which the metadata says otherwise. `before`: its
+// topics that have not changed need not be looked at.
+io::Task<void> report_places(Shard& shard, const ServingImage& image, const ServingImage* before) {
+  if (shard.directory_ids().size() < 2) co_return;
+  std::vector<std::pair<TopicIdPartition, Uuid>> places;
+  for (const auto& [name, topic] : image.metadata().topics().by_name()) {
+    if (before != nullptr && before->find(topic->id) == image.find(topic->id)) continue;
+    for (const auto& [index, partition] : topic->partitions) {
+      Replica* replica = shard.replica({topic->id, index});
+      if (replica == nullptr) continue;
+      for (std::size_t i = 0; i < shard.directories().size(); ++i) {
+        if (shard.directories()[i].get() != &replica->directory()) continue;
+        const Uuid actual = shard.directory_ids()[i];
+        if (actual != assigned_directory(partition, shard.config().node_id))
+          places.emplace_back(TopicIdPartition{topic->id, index}, actual);
+      }
+    }
+  }
+  if (places.empty()) co_return;
+  Node* node = &shard.node();
+  const auto* told = &places;
+  co_await io::call_on(shard.loop(), 0, [node, told] {
+    if (node->lifecycle() == nullptr) return;
+    for (const auto& [id, directory] : *told) node->lifecycle()->placed(id, directory);
+  });
+}
 
 // Brings what stays up to date; returns what is to be created.
 std::vector<NewPartition> update_topic(Shard& shard, const ServedTopic& topic,
                                        DirectoryChoice& directories) {
   std::vector<NewPartition> created;
-  const auto node_id = shard.config().node_id;
   for (const auto& [index, partition] : topic.topic->partitions) {
     const TopicIdPartition id{topic.topic->id, index};
     if (shard_of(id, shard.count()) != shard.number()) continue;
-    if (std::find(partition.replicas.begin(), partition.replicas.end(), node_id) ==
-        partition.replicas.end())
-      continue;
+    if (!has_replica(partition, shard.config().node_id)) continue;
     if (Replica* replica = shard.replica(id); replica != nullptr) {
       replica->log().set_config(topic.log_config);
       replica->set_leader_epoch(partition.leader_epoch);
-    } else if (segments::LogShard* directory = directories.next(); directory != nullptr) {
+    } else if (const auto directory =
+                   directories.next(assigned_directory(partition, shard.config().node_id))) {
       created.push_back(
-          {directory, {topic.topic->name, id, topic.log_config}, partition.leader_epoch});
+          {*directory, {topic.topic->name, id, topic.log_config}, partition.leader_epoch});
     }
   }
   return created;
 }
 
 io::Task<void> create(Shard& shard, NewPartition wanted) {
-  Result<segments::PartitionLog*> log = co_await wanted.directory->open_or_create(wanted.partition);
+  segments::LogShard& directory = *shard.directories()[wanted.directory];
+  Result<segments::PartitionLog*> log = co_await directory.open_or_create(wanted.partition);
   if (!log) {
     LOG_ERROR("broker", "log cannot be created topic={} partition={} error={}",
               wanted.partition.topic, wanted.partition.id.partition, log.error().message());
     co_return;
   }
-  shard.add_replica(*wanted.directory, **log, wanted.leader_epoch);
+  shard.add_replica(directory, **log, wanted.leader_epoch);
 }
 
 // Takes what is gone out of service at once.
@@ -87,8 +128,10 @@ std::vector<GonePartition> retire(Shard& shard, const ServingImage& before,
                                   const ServingImage& after) {
   std::vector<GonePartition> gone;
   for (const auto& [name, topic] : before.metadata().topics().by_name()) {
-    if (after.find(topic->id) != nullptr) continue;
+    const ServedTopic* still = after.find(topic->id);
+    if (still != nullptr && still == before.find(topic->id)) continue;
     for (const auto& [index, partition] : topic->partitions) {
+      if (still != nullptr && is_here(*still, index, shard.config().node_id)) continue;
       const TopicIdPartition id{topic->id, index};
       Replica* replica = shard.replica(id);
       if (replica == nullptr) continue;
@@ -120,6 +163,7 @@ io::Task<void> reconcile(Shard& shard, ServingImagePtr image, bool everything) {
   co_await io::for_each(shard.loop(), created.size(), kAtOnce,
                         [&](std::size_t i) { return create(shard, created[i]); });
   shard.set_image(image);
+  co_await report_places(shard, *image, everything ? nullptr : before.get());
   const std::vector<GonePartition> gone = retire(shard, *before, *image);
   co_await io::for_each(shard.loop(), gone.size(), kAtOnce,
                         [&](std::size_t i) { return remove(gone[i]); });

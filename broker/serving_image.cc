@@ -110,6 +110,16 @@ segments::LogConfig log_config_of(const metadata::TopicConfig& config) {
   return log;
 }
 
+bool has_replica(const metadata::PartitionImage& partition, NodeId node) {
+  return std::find(partition.replicas.begin(), partition.replicas.end(), node) !=
+         partition.replicas.end();
+}
+
+bool is_here(const ServedTopic& topic, PartitionIndex partition, NodeId node) {
+  const auto found = topic.topic->partitions.find(partition);
+  return found != topic.topic->partitions.end() && has_replica(found->second, node);
+}
+
 std::uint32_t shard_of(const TopicIdPartition& id, std::uint32_t shard_count) {
   if (shard_count == 1) return 0;
   // Neighbouring partitions of a topic go to neighbouring shards: a topic of as many partitions as

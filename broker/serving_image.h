@@ -63,6 +63,10 @@ using ServingImagePtr = std::shared_ptr<const ServingImage>;
 
 segments::LogConfig log_config_of(const metadata::TopicConfig& config);
 
+// Whether this node has a replica of the partition.
+bool has_replica(const metadata::PartitionImage& partition, NodeId node);
+bool is_here(const ServedTopic& topic, PartitionIndex partition, NodeId node);
+
 // The shard that has this partition: the same for all shards and starts of a process with as many
 // shards.
 std::uint32_t shard_of(const TopicIdPartition& id, std::uint32_t shard_count);

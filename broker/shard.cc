@@ -114,10 +114,11 @@ void Shard::give_back_memory(MemoryBudget& budget, std::int64_t bytes, const voi
 }
 
 void Shard::serve(io::Handle handle, io::SocketAddress peer, const ListenerInfo& listener) {
-  if (draining_) {
+  if (listener.is_controller) ++controller_connections_;
+  if (is_draining(listener)) {
     loop_.close_detached(handle);
     node_.connection_closed(peer.host);
-    return connection_gone();
+    return connection_gone(listener);
   }
   scope_.spawn(serve_connection(*this, handle, std::move(peer), listener));
 }
@@ -132,19 +133,34 @@ void Shard::remove_connection(Connection& connection) {
   std::erase(connections_, &connection);
   metrics_.connections.store(connections_.size(), std::memory_order_relaxed);
   node_.connection_closed(connection.peer().host);
-  connection_gone();
+  connection_gone(connection.listener());
 }
 
-void Shard::connection_gone() {
-  expected_connections_.fetch_sub(1, std::memory_order_relaxed);
+bool Shard::is_draining(const ListenerInfo& listener) const {
+  return listener.is_controller ? draining_controllers_ : draining_;
+}
+
+void Shard::connection_gone(const ListenerInfo& listener) {
+  if (listener.is_controller)
+    --controller_connections_;
+  else
+    expected_connections_.fetch_sub(1, std::memory_order_relaxed);
   connection_ended_.wake_all();
 }
 
 io::Task<void> Shard::drain() {
   draining_ = true;
   const std::vector<Connection*> all = connections_;
-  for (Connection* connection : all) connection->drain();
+  for (Connection* connection : all)
+    if (!connection->listener().is_controller) connection->drain();
   while (expected_connections() > 0) co_await connection_ended_.wait();
+}
+
+io::Task<void> Shard::drain_controllers() {
+  draining_controllers_ = true;
+  const std::vector<Connection*> all = connections_;
+  for (Connection* connection : all) connection->drain();
+  while (controller_connections_ > 0) co_await connection_ended_.wait();
 }
 
 void Shard::cut_connections() {

@@ -93,6 +93,7 @@ class Shard {
 
   // --- Logs and replicas
   std::vector<std::unique_ptr<segments::LogShard>>& directories() { return directories_; }
+  std::vector<Uuid>& directory_ids() { return directory_ids_; }  // of directories()
   // Null: this shard has no such replica.
   Replica* replica(const TopicIdPartition& id);
   Replica& add_replica(segments::LogShard& directory, segments::PartitionLog& log,
@@ -118,7 +119,7 @@ class Shard {
   void give_back_memory(MemoryBudget& budget, std::int64_t bytes, const void* who, bool all);
 
   // --- Connections
-  // Any shard may call these two: connections that are served here or on their way.
+  // Any shard may call these two: connections of clients that are served here or on their way.
   void expect_connection() { expected_connections_.fetch_add(1, std::memory_order_relaxed); }
   std::int64_t expected_connections() const {
     return expected_connections_.load(std::memory_order_relaxed);
@@ -131,6 +132,9 @@ class Shard {
   // answered. Returns when none is left, on its way neither; nobody accepts any more.
   io::Task<void> drain();
   bool is_draining() const { return draining_; }
+  bool is_draining(const ListenerInfo& listener) const;
+  // The same for connections of other controllers, which drain() leaves alone.
+  io::Task<void> drain_controllers();
   // Ends what drain() waits for: connections end without regard for their peers.
   void cut_connections();
   std::size_t connection_count() const { return connections_.size(); }
@@ -155,7 +159,7 @@ class Shard {
   struct NewsHook : io::PassEndHook {
     Shard* shard = nullptr;
   };
-  void connection_gone();
+  void connection_gone(const ListenerInfo& listener);
   io::Task<void> retry_blocked();
   void wake_readers();
   io::Task<void> gauge_loop();
@@ -168,6 +172,7 @@ class Shard {
   io::Scope scope_;
   ServingImagePtr image_;
   std::vector<std::unique_ptr<segments::LogShard>> directories_;
+  std::vector<Uuid> directory_ids_;
   std::unordered_map<TopicIdPartition, std::unique_ptr<Replica>, TopicIdPartitionHash> replicas_;
   IntrusiveList<Replica, ReplicaNewsTag> news_;
   NewsHook news_hook_;
@@ -180,6 +185,8 @@ class Shard {
   io::WaitQueue stopping_;
   std::vector<Connection*> connections_;
   bool draining_ = false;
+  bool draining_controllers_ = false;
+  std::size_t controller_connections_ = 0;
   io::WaitQueue connection_ended_;
   Instant denial_logged_;
   ShardMetrics metrics_;

@@ -29,8 +29,13 @@ class Loader {
   const ImagePtr& image() const { return image_; }
   // Begun by the log, not ended by what was applied so far.
   bool in_transaction() const { return working_ != nullptr; }
-  // Replaces the image by one that was made elsewhere (by the leader, from the same records).
-  void set_image(ImagePtr image) { image_ = std::move(image); }
+  // With the records of the open transaction; null: there is none.
+  const ImagePtr& working() const { return working_; }
+  // Replaces both by what was made elsewhere (by the leader, from the same records).
+  void set_images(ImagePtr image, ImagePtr working) {
+    image_ = std::move(image);
+    working_ = std::move(working);
+  }
 
  private:
   Result<void> apply_data(const protocol::BatchView& batch);

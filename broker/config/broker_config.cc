@@ -17,6 +17,8 @@ using metadata::list_of;
 
 constexpr std::int64_t kJournalFilesMin = 4;
 constexpr std::int64_t kJournalAlignment = 4096;
+// A timer of the loop is not finer; and a quorum whose timeouts end at once never has a leader.
+constexpr std::int64_t kQuorumTimeoutMsMin = 10;
 // "For ever", as people write it, is longer than clocks of nanoseconds can count.
 constexpr std::int64_t kWaitMsMax = 100LL * 365 * 24 * 3600 * 1000;
 
@@ -35,11 +37,50 @@ void read_identity(Settings& settings, BrokerConfig& config) {
   }
   if (settings.given("broker.rack")) config.rack = settings.text("broker.rack");
   const std::vector<std::string> roles = list_of(settings.text("process.roles"));
-  if (roles.size() != 2) {
-    settings.error("process.roles",
-                   fmt::format("process.roles={} is not served yet: a node has both roles; give "
-                               "process.roles=broker,controller",
-                               settings.text("process.roles")));
+  const auto has = [&roles](std::string_view role) {
+    return std::find(roles.begin(), roles.end(), role) != roles.end();
+  };
+  config.has_broker_role = has("broker");
+  config.has_controller_role = has("controller");
+}
+
+void read_cluster(Settings& settings, BrokerConfig& config) {
+  constexpr std::string_view kAutoJoin = "controller.quorum.auto.join.enable";
+  config.quorum_auto_join_enable = settings.boolean(kAutoJoin);
+  if (config.quorum_auto_join_enable && !config.quorum_voters.empty()) {
+    settings.error(kAutoJoin, fmt::format("{} is only supported when controller.quorum.voters is "
+                                          "not set, for a static quorum cannot be joined",
+                                          kAutoJoin));
+  } else if (config.quorum_auto_join_enable && !config.has_controller_role) {
+    settings.error(kAutoJoin,
+                   fmt::format("{} is only for nodes with the controller role", kAutoJoin));
+  }
+  config.quorum_election_timeout_ms = small(settings, "controller.quorum.election.timeout.ms");
+  config.quorum_fetch_timeout_ms = small(settings, "controller.quorum.fetch.timeout.ms");
+  config.quorum_election_backoff_ms_max =
+      small(settings, "controller.quorum.election.backoff.max.ms");
+  config.quorum_request_timeout_ms = small(settings, "controller.quorum.request.timeout.ms");
+  config.quorum_retry_backoff_ms = small(settings, "controller.quorum.retry.backoff.ms");
+  for (const std::string_view key :
+       {"controller.quorum.election.timeout.ms", "controller.quorum.fetch.timeout.ms",
+        "controller.quorum.request.timeout.ms"}) {
+    if (settings.integer(key) < kQuorumTimeoutMsMin)
+      settings.error(key, fmt::format("{} must be at least {}", key, kQuorumTimeoutMsMin));
+  }
+  config.broker_session_timeout_ms = small(settings, "broker.session.timeout.ms");
+  config.broker_heartbeat_interval_ms = small(settings, "broker.heartbeat.interval.ms");
+  config.initial_broker_registration_timeout_ms =
+      small(settings, "initial.broker.registration.timeout.ms");
+  config.controlled_shutdown_enable = settings.boolean("controlled.shutdown.enable");
+  config.metadata_idle_interval_ms_max = small(settings, "metadata.max.idle.interval.ms");
+  for (const std::string_view key : {"broker.session.timeout.ms", "broker.heartbeat.interval.ms",
+                                     "initial.broker.registration.timeout.ms"}) {
+    if (settings.integer(key) < 1) settings.error(key, fmt::format("{} must be at least 1", key));
+  }
+  if (config.broker_heartbeat_interval_ms >= config.broker_session_timeout_ms) {
+    settings.error("broker.heartbeat.interval.ms",
+                   "broker.heartbeat.interval.ms must be less than broker.session.timeout.ms, or "
+                   "the broker is fenced between two heartbeats");
   }
 }
 
@@ -236,11 +277,22 @@ std::int64_t BrokerConfig::integer(std::string_view key) const {
   return metadata::integer_of(*value);
 }
 
+std::optional<std::vector<Property>> profile(std::string_view name) {
+  if (name != "lan") return std::nullopt;
+  const std::string where(Settings::kProfile);
+  return std::vector<Property>{{"controller.quorum.fetch.timeout.ms", "100", where},
+                               {"controller.quorum.election.timeout.ms", "100", where},
+                               {"controller.quorum.election.backoff.max.ms", "50", where},
+                               {"controller.quorum.request.timeout.ms", "150", where},
+                               {"controller.quorum.retry.backoff.ms", "10", where}};
+}
+
 LoadedConfig load_broker_config(const std::vector<Property>& properties, const Machine& machine) {
   Settings settings(properties);
   BrokerConfig config;
   read_identity(settings, config);
   read_listeners(settings, machine, config);
+  read_cluster(settings, config);
   read_directories(settings, config);
   read_sockets(settings, config);
   read_topics(settings, config);

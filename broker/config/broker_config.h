@@ -38,6 +38,14 @@ struct QuorumVoter {
   std::uint16_t port = 0;
 };
 
+// A server that may know who leads the quorum.
+struct QuorumServer {
+  std::string host;
+  std::uint16_t port = 0;
+
+  bool operator==(const QuorumServer&) const = default;
+};
+
 // Where metrics and health are served; no value: nowhere.
 struct HttpListener {
   std::string host;
@@ -48,19 +56,36 @@ struct HttpListener {
 struct BrokerConfig {
   // Who and where.
   std::int32_t node_id = 1;
+  bool has_broker_role = true;      // one of the two at least
+  bool has_controller_role = true;  // may vote and lead; without: an observer of the quorum
   std::optional<std::string> rack;
-  std::vector<Endpoint> listeners;  // to bind, for clients; never empty, names and ports differ
+  std::vector<Endpoint> listeners;  // to bind, for clients; empty without the broker role only
   std::vector<Endpoint> advertised_listeners;  // told to clients; every name is one of `listeners`
-  std::string inter_broker_listener_name;
-  // The controller. Its listener is bound only if `listeners` names it: a node alone needs none,
-  // for its broker talks to its controller in the same process, and a port less cannot be taken or
-  // attacked. The advertised endpoint goes into the quorum's records either way.
+  std::string inter_broker_listener_name;      // empty without the broker role
+  // The controller. A node alone may leave its listener out of `listeners`: its broker talks to its
+  // controller in the same process, and a port less cannot be taken or attacked. The advertised
+  // endpoint goes into the quorum's records either way.
   std::string controller_listener_name = "CONTROLLER";
-  std::optional<Endpoint> controller_listener;
+  std::optional<Endpoint> controller_listener;  // always there in a quorum of several
   Endpoint advertised_controller_listener;
   std::vector<QuorumVoter>
-      quorum_voters;  // empty, or just this node: a static quorum (kraft.version 0)
-  std::vector<std::string> quorum_bootstrap_servers;  // "host:port"; at most one
+      quorum_voters;  // a static quorum (kraft.version 0); empty: a dynamic one
+  std::vector<QuorumServer> quorum_bootstrap_servers;
+  // Both roles, and no other node is named: it may format itself and be a quorum of one.
+  bool is_alone = true;
+  bool quorum_auto_join_enable = false;
+  std::int32_t quorum_election_timeout_ms = 1'000;
+  std::int32_t quorum_fetch_timeout_ms = 2'000;
+  std::int32_t quorum_election_backoff_ms_max = 1'000;
+  std::int32_t quorum_request_timeout_ms = 2'000;
+  std::int32_t quorum_retry_backoff_ms = 20;
+
+  // The cluster.
+  std::int32_t broker_session_timeout_ms = 9'000;
+  std::int32_t broker_heartbeat_interval_ms = 2'000;
+  std::int32_t initial_broker_registration_timeout_ms = 60'000;
+  bool controlled_shutdown_enable = true;
+  std::int32_t metadata_idle_interval_ms_max = 500;  // 0: no NoOp records
 
   // Directories, without doubles; the metadata log's is one of them or another.
   std::vector<std::string> log_dirs;
@@ -135,9 +160,14 @@ struct Machine {
   std::string host_name = "localhost";
 };
 
-// `properties` in the order of their weight: the file's, then overrides; the last of a key counts,
-// a double within the file gives a warning. With no setting at all the result is a single node,
-// listening on 127.0.0.1:9092 with its data in ./drave-data.
+// Settings that go together, by name, for the command line's --profile; they weigh less than what
+// is given. "lan": timers for nodes in one room, whose messages take less than a millisecond: a
+// lost leader is replaced within 400 ms. Nullopt: no such profile.
+std::optional<std::vector<Property>> profile(std::string_view name);
+
+// `properties` in the order of their weight: a profile's, the file's, then overrides; the last of a
+// key counts, a double within the file gives a warning. With no setting at all the result is a
+// single node, listening on 127.0.0.1:9092 with its data in ./drave-data.
 LoadedConfig load_broker_config(const std::vector<Property>& properties, const Machine& machine);
 
 // The configuration after dynamic changes: fields whose keys change while a node runs

@@ -89,8 +89,12 @@ class ListenerReader {
       advertised = read_endpoints("advertised.listeners");
     check_distinct(listeners);
     take_controller(listeners, advertised);
-    take_advertised(listeners, advertised);
-    take_inter_broker();
+    if (config_.has_broker_role) {
+      take_brokers(listeners, advertised);
+      take_inter_broker();
+    } else {
+      check_controller_only(listeners, advertised);
+    }
     take_quorum();
   }
 
@@ -201,6 +205,39 @@ class ListenerReader {
       shown = *told;
       if (shown.host.empty()) shown.host = machine_.host_name;
     }
+    if (!config_.has_controller_role) {
+      shown = {};
+      if (config_.controller_listener.has_value()) {
+        settings_.error("controller.listener.names",
+                        "The controller.listener.names config must not contain a value appearing "
+                        "in the 'listeners' configuration when running KRaft with just the broker "
+                        "role");
+        config_.controller_listener.reset();
+      }
+    }
+  }
+
+  // A node that is no broker has no listeners but its controller's.
+  void check_controller_only(const std::vector<Endpoint>& listeners,
+                             const std::vector<Endpoint>& advertised) {
+    const auto only_controllers = [this](const std::vector<Endpoint>& endpoints) {
+      return std::all_of(endpoints.begin(), endpoints.end(), [this](const Endpoint& endpoint) {
+        return is_controller(endpoint.listener);
+      });
+    };
+    if (!only_controllers(listeners)) {
+      settings_.error("listeners",
+                      "The listeners config must only contain KRaft controller listeners from "
+                      "controller.listener.names when process.roles=controller");
+    }
+    if (!only_controllers(advertised)) {
+      settings_.error("advertised.listeners",
+                      "The advertised.listeners config must only contain KRaft controller "
+                      "listeners from controller.listener.names when process.roles=controller");
+    }
+  }
+
+  void take_brokers(std::vector<Endpoint>& listeners, std::vector<Endpoint>& advertised) {
     const auto controllers = [this](const Endpoint& endpoint) {
       return is_controller(endpoint.listener);
     };
@@ -212,6 +249,7 @@ class ListenerReader {
                       "appear in controller.listener.names?");
     }
     config_.listeners = listeners;
+    take_advertised(listeners, advertised);
   }
 
   void take_advertised(const std::vector<Endpoint>& listeners, std::vector<Endpoint>& advertised) {
@@ -289,23 +327,61 @@ class ListenerReader {
       voter.port = address->port;
       config_.quorum_voters.push_back(std::move(voter));
     }
-    if (voters.size() > 1) {
+    const auto self =
+        std::find_if(config_.quorum_voters.begin(), config_.quorum_voters.end(),
+                     [this](const QuorumVoter& one) { return one.id == config_.node_id; });
+    const bool named = self != config_.quorum_voters.end();
+    if (config_.has_controller_role && !voters.empty() && !named) {
       settings_.error(kVoters,
-                      "a quorum of several controllers is not served yet; name only this node");
-    } else if (config_.quorum_voters.size() == 1) {
-      const QuorumVoter& self = config_.quorum_voters.front();
-      if (self.id != config_.node_id) {
-        settings_.error(kVoters,
-                        fmt::format("If process.roles contains the 'controller' role, the node "
-                                    "id {} must be included in the set of voters {}",
-                                    config_.node_id, self.id));
-      }
-      if (!settings_.given("advertised.listeners")) {
-        config_.advertised_controller_listener.host = self.host;
-        config_.advertised_controller_listener.port = self.port;
-      }
+                      fmt::format("If process.roles contains the 'controller' role, the node "
+                                  "id {} must be included in the set of voters {}",
+                                  config_.node_id, ids_of(config_.quorum_voters)));
+    } else if (!config_.has_controller_role && named) {
+      settings_.error(kVoters,
+                      fmt::format("If process.roles contains just the 'broker' role, the node id "
+                                  "{} must not be included in the set of voters {}",
+                                  config_.node_id, ids_of(config_.quorum_voters)));
+    } else if (named && !settings_.given("advertised.listeners")) {
+      config_.advertised_controller_listener.host = self->host;
+      config_.advertised_controller_listener.port = self->port;
     }
+    check_distinct_voters();
     take_bootstrap_servers();
+    check_others();
+  }
+
+  static std::string ids_of(const std::vector<QuorumVoter>& voters) {
+    std::vector<std::int32_t> ids;
+    for (const QuorumVoter& voter : voters) ids.push_back(voter.id);
+    return fmt::format("{}", fmt::join(ids, ","));
+  }
+
+  void check_distinct_voters() {
+    std::set<std::int32_t> ids;
+    for (const QuorumVoter& voter : config_.quorum_voters)
+      if (!ids.insert(voter.id).second)
+        settings_.error("controller.quorum.voters",
+                        fmt::format("the node id {} is there twice", voter.id));
+  }
+
+  // What a node needs that is not the whole quorum by itself.
+  void check_others() {
+    bool others = config_.quorum_voters.size() > 1;
+    for (const QuorumServer& server : config_.quorum_bootstrap_servers)
+      others = others || !is_this_node({server.host, server.port});
+    config_.is_alone = config_.has_broker_role && config_.has_controller_role && !others;
+    if (config_.is_alone) return;
+    if (config_.quorum_voters.empty() && config_.quorum_bootstrap_servers.empty()) {
+      settings_.error("process.roles",
+                      "If using process.roles, either controller.quorum.bootstrap.servers must "
+                      "contain the set of bootstrap controllers or controller.quorum.voters must "
+                      "contain a parseable set of controllers");
+    }
+    if (config_.has_controller_role && !config_.controller_listener.has_value()) {
+      settings_.error("controller.listener.names",
+                      "controller.listener.names must contain at least one value appearing in the "
+                      "'listeners' configuration when running the KRaft controller role");
+    }
   }
 
   bool is_this_node(const Address& address) const {
@@ -322,20 +398,15 @@ class ListenerReader {
 
   void take_bootstrap_servers() {
     constexpr std::string_view kKey = "controller.quorum.bootstrap.servers";
-    config_.quorum_bootstrap_servers = list_of(settings_.text(kKey));
-    if (config_.quorum_bootstrap_servers.size() > 1) {
-      settings_.error(kKey,
-                      "a quorum of several controllers is not served yet; name only this node");
-      return;
-    }
-    for (const std::string& text : config_.quorum_bootstrap_servers) {
-      const auto address = parse_address(text);
-      if (address && is_this_node(*address)) continue;
-      settings_.error(kKey,
-                      fmt::format("{} is not known to be this node, and joining a quorum elsewhere "
-                                  "is not served yet; name this node's controller listener ({}:{})",
-                                  text, config_.advertised_controller_listener.host,
-                                  config_.advertised_controller_listener.port));
+    for (const std::string& text : list_of(settings_.text(kKey))) {
+      auto address = parse_address(text);
+      if (!address) {
+        settings_.error(kKey, address.error().context);
+        continue;
+      }
+      if (is_every_address(address->host))
+        settings_.error(kKey, fmt::format("Host string ({}) is not routeable", address->host));
+      config_.quorum_bootstrap_servers.push_back({std::move(address->host), address->port});
     }
   }
 

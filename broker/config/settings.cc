@@ -43,7 +43,7 @@ Settings::Settings(const std::vector<Property>& properties) {
   std::map<std::string_view, const Property*> last;
   for (const Property& property : properties) {
     const Property*& known = last[property.key];
-    if (known != nullptr && !property.where.starts_with("--")) {
+    if (known != nullptr && known->where != kProfile && !property.where.starts_with("--")) {
       warnings_.push_back(fmt::format("{}: {} is given again; the value of {} does not count",
                                       property.where, property.key, known->where));
     }

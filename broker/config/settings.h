@@ -15,6 +15,9 @@ namespace drave::broker {
 // The keys that are given with values that follow their rules, and what was wrong with the others.
 class Settings {
  public:
+  // The `where` of a profile's properties: what the file says instead is no double.
+  static constexpr std::string_view kProfile = "--profile";
+
   explicit Settings(const std::vector<Property>& properties);
 
   bool given(std::string_view key) const { return values_.contains(key); }

@@ -1,12 +1,16 @@
 #pragma once
-// The controller of this node: takes administrative requests, lets metadata/ decide what they mean,
-// has the records committed by the quorum, applies them to the image, has the image published, and
-// answers.
+// The metadata of this node: replays what the quorum commits into images and has them published;
+// and, while this node leads the quorum, is the active controller: takes requests, lets metadata/
+// decide what they mean, has the records committed, and answers.
 //
-// Lives on shard 0. While it is the active controller it makes one decision at a time, against an
-// image that includes what was appended and is not yet committed, so that requests may be
-// pipelined; an answer leaves only when its records are committed (durable) and every local shard
-// has an image that includes them (Publisher::publish has returned).
+// Every node has one. One without the controller role observes the quorum and never leads it.
+//
+// Lives on shard 0. While it is active it makes one decision at a time, against an image that
+// includes what was appended and is not yet committed, so that requests may be pipelined; an answer
+// leaves only when its records are committed (durable on a majority) and every local shard has an
+// image that includes them (Publisher::publish has returned). When it is deposed, what was in
+// flight and is not known to be committed is answered with NOT_CONTROLLER, and the image goes back
+// to what is committed. Requests are answered with NOT_CONTROLLER while it is not active.
 //
 // Requests are taken by reference: the caller keeps them, and the frame that their text points
 // into, until the task has ended. Answers own or borrow (from the request) their text.
@@ -14,24 +18,33 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "broker/config/broker_config.h"
 #include "io/loop.h"
+#include "io/sync.h"
 #include "io/task.h"
 #include "metadata/image.h"
+#include "protocol/messages/allocate_producer_ids.h"
 #include "protocol/messages/alter_configs.h"
+#include "protocol/messages/assign_replicas_to_dirs.h"
+#include "protocol/messages/broker_heartbeat.h"
+#include "protocol/messages/broker_registration.h"
+#include "protocol/messages/controller_registration.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_acls.h"
 #include "protocol/messages/delete_topics.h"
-#include "protocol/messages/describe_quorum.h"
+#include "protocol/messages/elect_leaders.h"
 #include "protocol/messages/incremental_alter_configs.h"
+#include "protocol/messages/unregister_broker.h"
 #include "protocol/messages/update_features.h"
 #include "protocol/owned_message.h"
+#include "raftlog/raft_log.h"
 #include "segments/log_directory.h"
 
 namespace drave::broker {
@@ -50,64 +63,73 @@ struct ControllerOptions {
   const BrokerConfig* config = nullptr;  // outlives the controller
   std::string cluster_id;
   Uuid metadata_directory_id;
-  std::vector<Uuid> log_directory_ids;         // of the broker's directories, for its registration
-  std::vector<Endpoint> advertised_listeners;  // with the ports that were bound
-};
-
-// Producer ids [first, first + count).
-struct ProducerIdBlock {
-  std::int64_t first = 0;
-  std::int32_t count = 0;
+  Uuid incarnation_id;  // of this process: its registrations carry it
+  // Called once, when the metadata log is of no use any more: the node is to be stopped.
+  std::function<void(const Error& error)> on_failed;
 };
 
 class QuorumController {
  public:
   virtual ~QuorumController() = default;
 
-  // Opens the metadata log in `directory` (segments and checkpoints), replays it, and returns when
-  // the image contains all that was committed; the image has been published once. The node does not
-  // lead yet.
+  // Opens the metadata log in `directory` (segments and checkpoints) and publishes the image of the
+  // newest snapshot; a quorum of one: of all that was committed.
   static io::Task<Result<std::unique_ptr<QuorumController>>> open(io::Loop& loop,
                                                                   segments::LogDirectory& directory,
                                                                   ControllerOptions options,
                                                                   Publisher& publisher);
-  // Wins the election (alone: its own vote), writes the bootstrap records on an empty log,
-  // registers this node as controller and broker, unfences it. Returns when all that is committed
-  // and published.
-  virtual io::Task<Result<void>> activate() = 0;
-  // The listeners' ports are known only after binding.
-  virtual void set_advertised_listeners(std::vector<Endpoint> listeners) = 0;
+  // Elections, replication and publishing begin.
+  virtual void start() = 0;
 
-  virtual metadata::ImagePtr image() const = 0;  // as published last
-  virtual bool is_active() const = 0;
-  virtual std::int64_t broker_epoch() const = 0;  // offset of our registration; -1 before
-  virtual Offset high_watermark() const = 0;
-  virtual LeaderEpoch leader_epoch() const = 0;
+  virtual metadata::ImagePtr image() const = 0;           // as published last
+  virtual Offset published_end() const = 0;               // of the log: all before it is in image()
+  virtual bool is_active() const = 0;                     // takes requests
+  virtual raft::RaftLog& raft() = 0;                      // for the quorum's own requests
+  virtual bool has_stopped() const = 0;                   // raft() is asked nothing any more
+  virtual std::optional<raft::Voter> leader() const = 0;  // whom to ask; nothing: nobody is known
+  virtual bool is_here(NodeId node) const = 0;            // it is this node
+  // Woken when is_active(), leader(), image() or published_end() has changed, and when it stops.
+  virtual io::WaitQueue& changed() = 0;
 
-  virtual io::Task<protocol::OwnedMessage<protocol::CreateTopicsResponse>> create_topics(
+  // --- Decisions, of brokers and clients
+  template <class Response>
+  using Answer = io::Task<protocol::OwnedMessage<Response>>;
+
+  virtual Answer<protocol::CreateTopicsResponse> create_topics(
       const protocol::CreateTopicsRequest& request, std::int16_t version) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::DeleteTopicsResponse>> delete_topics(
+  virtual Answer<protocol::DeleteTopicsResponse> delete_topics(
       const protocol::DeleteTopicsRequest& request, std::int16_t version) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::CreatePartitionsResponse>> create_partitions(
+  virtual Answer<protocol::CreatePartitionsResponse> create_partitions(
       const protocol::CreatePartitionsRequest& request, std::int16_t version) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::IncrementalAlterConfigsResponse>>
-  incremental_alter_configs(const protocol::IncrementalAlterConfigsRequest& request,
-                            std::int16_t version) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::AlterConfigsResponse>> alter_configs(
+  virtual Answer<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
+      const protocol::IncrementalAlterConfigsRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::AlterConfigsResponse> alter_configs(
       const protocol::AlterConfigsRequest& request, std::int16_t version) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::UpdateFeaturesResponse>> update_features(
+  virtual Answer<protocol::UpdateFeaturesResponse> update_features(
       const protocol::UpdateFeaturesRequest& request, std::int16_t version) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::CreateAclsResponse>> create_acls(
-      const protocol::CreateAclsRequest& request) = 0;
-  virtual io::Task<protocol::OwnedMessage<protocol::DeleteAclsResponse>> delete_acls(
-      const protocol::DeleteAclsRequest& request) = 0;
-  virtual io::Task<Result<ProducerIdBlock>> allocate_producer_ids() = 0;
-  // Answers from the consensus core's state; no I/O.
-  virtual protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
-      const protocol::DescribeQuorumRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::CreateAclsResponse> create_acls(
+      const protocol::CreateAclsRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::DeleteAclsResponse> delete_acls(
+      const protocol::DeleteAclsRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::ElectLeadersResponse> elect_leaders(
+      const protocol::ElectLeadersRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::UnregisterBrokerResponse> unregister_broker(
+      const protocol::UnregisterBrokerRequest& request, std::int16_t version) = 0;
 
-  // Resigns, finishes what was appended, writes nothing more. The metadata log is closed with its
-  // directory.
+  // --- Decisions, of brokers and other controllers
+  virtual Answer<protocol::BrokerRegistrationResponse> broker_registration(
+      const protocol::BrokerRegistrationRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::BrokerHeartbeatResponse> broker_heartbeat(
+      const protocol::BrokerHeartbeatRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::ControllerRegistrationResponse> controller_registration(
+      const protocol::ControllerRegistrationRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::AllocateProducerIdsResponse> allocate_producer_ids(
+      const protocol::AllocateProducerIdsRequest& request, std::int16_t version) = 0;
+  virtual Answer<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
+      const protocol::AssignReplicasToDirsRequest& request, std::int16_t version) = 0;
+
+  // Finishes what was appended, hands leadership over, writes nothing more. The metadata log is
+  // closed with its directory.
   virtual io::Task<void> stop() = 0;
 };
 

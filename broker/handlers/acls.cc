@@ -5,6 +5,8 @@
 
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
+#include "broker/net/connection.h"
+#include "broker/node.h"
 #include "broker/security/access.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/delete_acls.h"
@@ -85,9 +87,13 @@ io::Task<void> handle_create_acls(Request request) {
   }
   Node* node = &request.shard.node();
   const protocol::CreateAclsRequest* asked = &message;
-  const auto answer = co_await io::call_on(
-      request.shard.loop(), 0, [node, asked] { return node->controller().create_acls(*asked); });
-  request.response.send(answer.message);
+  const std::int16_t version = request.version;
+  const Caller caller{.address = request.connection.peer().host};
+  const auto reply = co_await io::call_on(request.shard.loop(), 0, [node, asked, version, caller] {
+    return node->forwarder().ask<protocol::CreateAclsResponse>(*asked, version, caller);
+  });
+  if (!reply) co_return request.refuse(reply.error());
+  request.response.send(reply->message);
 }
 
 io::Task<void> handle_delete_acls(Request request) {
@@ -103,9 +109,13 @@ io::Task<void> handle_delete_acls(Request request) {
   }
   Node* node = &request.shard.node();
   const protocol::DeleteAclsRequest* asked = &message;
-  const auto answer = co_await io::call_on(
-      request.shard.loop(), 0, [node, asked] { return node->controller().delete_acls(*asked); });
-  request.response.send(answer.message);
+  const std::int16_t version = request.version;
+  const Caller caller{.address = request.connection.peer().host};
+  const auto reply = co_await io::call_on(request.shard.loop(), 0, [node, asked, version, caller] {
+    return node->forwarder().ask<protocol::DeleteAclsResponse>(*asked, version, caller);
+  });
+  if (!reply) co_return request.refuse(reply.error());
+  request.response.send(reply->message);
 }
 
 }  // namespace drave::broker

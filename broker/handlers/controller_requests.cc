@@ -1,22 +1,28 @@
-// Requests that the controller decides: CreateTopics, DeleteTopics, CreatePartitions, the configs,
-// the features, and DescribeQuorum. The frame is kept until the answer is made, for both point into
-// it.
+// Requests that the active controller decides, wherever it is (broker/controller/forwarder.h). On
+// its own listener a controller answers by itself, also that it is not the active one. The frame is
+// kept until the answer is made, for what is asked points into it.
 //
-// What the sender may not do is taken out of the request here, and its refusals are added to the
-// controller's answer.
+// What the sender may not do is taken out of the request here, by the node that it asked, and its
+// refusals are added to the controller's answer.
 
 #include <algorithm>
 
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
+#include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
+#include "protocol/messages/add_raft_voter.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_quorum.h"
+#include "protocol/messages/elect_leaders.h"
+#include "protocol/messages/envelope.h"
 #include "protocol/messages/incremental_alter_configs.h"
+#include "protocol/messages/remove_raft_voter.h"
+#include "protocol/messages/unregister_broker.h"
 #include "protocol/messages/update_features.h"
 
 namespace drave::broker {
@@ -129,12 +135,23 @@ bool withhold(const Access& access, const ServingImage&, RequestMessage& asked,
   return true;
 }
 
-bool withhold(const Access& access, const ServingImage&, protocol::UpdateFeaturesRequest&,
-              protocol::UpdateFeaturesResponse& refused) {
-  if (access.may_cluster(AclOperation::alter)) return true;
+// Of requests that the right to alter the cluster decides as a whole.
+template <class ResponseMessage>
+bool withhold_cluster(const Access& access, AclOperation operation, ResponseMessage& refused) {
+  if (access.may_cluster(operation)) return true;
   refused.error_code = code_of(ErrorCode::cluster_authorization_failed);
-  refused.error_message = protocol::message(ErrorCode::cluster_authorization_failed);
+  if constexpr (requires { refused.error_message; })
+    refused.error_message = protocol::message(ErrorCode::cluster_authorization_failed);
   return false;
+}
+
+template <class RequestMessage, class ResponseMessage>
+bool withhold(const Access& access, const ServingImage&, RequestMessage&, ResponseMessage& refused)
+  requires requires { refused.error_code; }
+{
+  constexpr bool kOnlyLooks = std::is_same_v<RequestMessage, protocol::DescribeQuorumRequest>;
+  return withhold_cluster(access, kOnlyLooks ? AclOperation::describe : AclOperation::alter,
+                          refused);
 }
 
 // --- complete: adds the refusals to what the controller answered.
@@ -163,81 +180,117 @@ void complete(const Access&, protocol::CreatePartitionsResponse& answer,
   append(answer.results, refused.results);
 }
 
-void complete(const Access&, protocol::UpdateFeaturesResponse&, protocol::UpdateFeaturesResponse&) {
-}
-
 template <class ResponseMessage>
 void complete(const Access&, ResponseMessage& answer, ResponseMessage& refused) {
-  append(answer.responses, refused.responses);
+  if constexpr (requires { answer.responses.front(); }) append(answer.responses, refused.responses);
 }
 
-// Decodes, asks the controller on shard 0, answers.
-template <class RequestMessage, class ResponseMessage>
-io::Task<void> forward(Request request,
-                       io::Task<protocol::OwnedMessage<ResponseMessage>> (
-                           QuorumController::*decide)(const RequestMessage&, std::int16_t)) {
-  RequestMessage message;
+// Decodes, has it decided, answers.
+template <class Asked, class Answered>
+io::Task<void> forward(Request request) {
+  Asked message;
   if (!request.read(message)) co_return;
   const Access access(request);
   const ServingImagePtr image = request.shard.image_ptr();  // refusals borrow from it
-  ResponseMessage refused;
+  Answered refused;
   if (!access.is_open() && !withhold(access, *image, message, refused)) {
     request.response.send(refused);
     co_return;
   }
   Node* node = &request.shard.node();
-  const RequestMessage* asked = &message;
+  const Asked* asked = &message;
   const std::int16_t version = request.version;
-  protocol::OwnedMessage<ResponseMessage> answer = co_await io::call_on(
-      request.shard.loop(), 0,
-      [node, asked, version, decide] { return (node->controller().*decide)(*asked, version); });
-  if (!access.is_open()) complete(access, answer.message, refused);
-  request.response.send(answer.message);
+  const Caller caller{.address = request.connection.peer().host};
+  const bool here = request.from_controller_listener;
+  auto reply = co_await io::call_on(request.shard.loop(), 0, [node, asked, version, caller, here] {
+    return here ? node->forwarder().ask_here<Answered>(*asked, version, caller)
+                : node->forwarder().ask<Answered>(*asked, version, caller);
+  });
+  if (!reply) {
+    request.refuse(reply.error());
+    co_return;
+  }
+  if (!access.is_open()) complete(access, reply->message, refused);
+  request.response.send(reply->message);
+}
+
+// Envelopes of one connection are decided side by side.
+io::Task<void> unwrap(Request request) {
+  protocol::EnvelopeRequest message;
+  if (request.read(message)) {
+    Node* node = &request.shard.node();
+    const protocol::EnvelopeRequest* asked = &message;
+    auto unwrapped = std::make_shared<Forwarder::Unwrapped>(
+        co_await io::call_on(request.shard.loop(), 0, [node, asked] {
+          return node->forwarder().unwrap(asked->request_data, asked->request_principal,
+                                          asked->client_host_address);
+        }));
+    protocol::EnvelopeResponse answer;
+    answer.error_code = static_cast<std::int16_t>(unwrapped->error);
+    if (unwrapped->error == ErrorCode::none) answer.response_data = ByteView(unwrapped->response);
+    request.response.keep(unwrapped);
+    request.response.send(answer);
+  }
+  request.connection.operation_ended();
 }
 
 }  // namespace
 
 io::Task<void> handle_create_topics(Request request) {
-  return forward(std::move(request), &QuorumController::create_topics);
+  return forward<protocol::CreateTopicsRequest, protocol::CreateTopicsResponse>(std::move(request));
 }
 
 io::Task<void> handle_delete_topics(Request request) {
-  return forward(std::move(request), &QuorumController::delete_topics);
+  return forward<protocol::DeleteTopicsRequest, protocol::DeleteTopicsResponse>(std::move(request));
 }
 
 io::Task<void> handle_create_partitions(Request request) {
-  return forward(std::move(request), &QuorumController::create_partitions);
+  return forward<protocol::CreatePartitionsRequest, protocol::CreatePartitionsResponse>(
+      std::move(request));
+}
+
+io::Task<void> handle_elect_leaders(Request request) {
+  return forward<protocol::ElectLeadersRequest, protocol::ElectLeadersResponse>(std::move(request));
 }
 
 io::Task<void> handle_incremental_alter_configs(Request request) {
-  return forward(std::move(request), &QuorumController::incremental_alter_configs);
+  return forward<protocol::IncrementalAlterConfigsRequest,
+                 protocol::IncrementalAlterConfigsResponse>(std::move(request));
 }
 
 io::Task<void> handle_alter_configs(Request request) {
-  return forward(std::move(request), &QuorumController::alter_configs);
+  return forward<protocol::AlterConfigsRequest, protocol::AlterConfigsResponse>(std::move(request));
 }
 
 io::Task<void> handle_update_features(Request request) {
-  return forward(std::move(request), &QuorumController::update_features);
+  return forward<protocol::UpdateFeaturesRequest, protocol::UpdateFeaturesResponse>(
+      std::move(request));
+}
+
+io::Task<void> handle_unregister_broker(Request request) {
+  return forward<protocol::UnregisterBrokerRequest, protocol::UnregisterBrokerResponse>(
+      std::move(request));
 }
 
 io::Task<void> handle_describe_quorum(Request request) {
-  protocol::DescribeQuorumRequest message;
-  if (!request.read(message)) co_return;
-  if (!Access(request).may_cluster(AclOperation::describe)) {
-    protocol::DescribeQuorumResponse refused;
-    refused.error_code = code_of(ErrorCode::cluster_authorization_failed);
-    refused.error_message = protocol::message(ErrorCode::cluster_authorization_failed);
-    request.response.send(refused);
-    co_return;
-  }
-  Node* node = &request.shard.node();
-  const protocol::DescribeQuorumRequest* asked = &message;
-  const std::int16_t version = request.version;
-  const protocol::OwnedMessage<protocol::DescribeQuorumResponse> answer = co_await io::call_on(
-      request.shard.loop(), 0,
-      [node, asked, version] { return node->controller().describe_quorum(*asked, version); });
-  request.response.send(answer.message);
+  return forward<protocol::DescribeQuorumRequest, protocol::DescribeQuorumResponse>(
+      std::move(request));
+}
+
+io::Task<void> handle_add_raft_voter(Request request) {
+  return forward<protocol::AddRaftVoterRequest, protocol::AddRaftVoterResponse>(std::move(request));
+}
+
+io::Task<void> handle_remove_raft_voter(Request request) {
+  return forward<protocol::RemoveRaftVoterRequest, protocol::RemoveRaftVoterResponse>(
+      std::move(request));
+}
+
+io::Task<void> handle_envelope(Request request) {
+  request.connection.operation_begun();
+  Shard& shard = request.shard;
+  shard.scope().spawn(unwrap(std::move(request)));
+  co_return;
 }
 
 }  // namespace drave::broker

@@ -1,6 +1,7 @@
 #include "protocol/messages/describe_cluster.h"
 
 #include "broker/handlers/handlers.h"
+#include "broker/handlers/leader_hint.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
@@ -38,7 +39,7 @@ io::Task<void> handle_describe_cluster(Request request) {
   protocol::DescribeClusterResponse answer;
   answer.cluster_id = shard.node().cluster_id();
   answer.endpoint_type = message.endpoint_type;
-  answer.controller_id = shard.config().node_id;
+  answer.controller_id = any_alive_broker(image, shard.config().node_id);
   const Access access(request);
   // On a controller it takes more than on a broker, as in Kafka.
   const bool is_refused =

@@ -5,8 +5,10 @@
 
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
+#include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
+#include "metadata/cluster_view.h"
 #include "metadata/topic_name.h"
 
 namespace drave::broker {
@@ -26,9 +28,12 @@ void refuse(Answer& answer, std::string_view name, ErrorCode error) {
   out.error_code = code_of(error);
 }
 
+// As Metadata's newest.
+constexpr std::int16_t kMetadataVersion = 12;
+
 // Adds partitions from `first` on while `left` allows. False: stopped early, at *next.
-bool describe(Answer& answer, const metadata::TopicImage& topic, PartitionIndex first,
-              std::int32_t& left, PartitionIndex* next) {
+bool describe(Answer& answer, const metadata::TopicImage& topic, const metadata::ListenerView& view,
+              PartitionIndex first, std::int32_t& left, PartitionIndex* next) {
   auto& out = answer.topics.emplace_back();
   out.name = topic.name;
   out.topic_id = topic.id;
@@ -42,13 +47,15 @@ bool describe(Answer& answer, const metadata::TopicImage& topic, PartitionIndex 
     const metadata::PartitionImage& partition = at->second;
     auto& described = out.partitions.emplace_back();
     described.partition_index = at->first;
-    described.leader_id = partition.leader;
+    metadata::PartitionView seen = view.describe(partition, kMetadataVersion);
+    described.leader_id = seen.leader;
     described.leader_epoch = partition.leader_epoch;
-    described.replica_nodes = partition.replicas;
-    described.isr_nodes = partition.isr;
+    described.replica_nodes = std::move(seen.replicas);
+    described.isr_nodes = std::move(seen.isr);
     described.eligible_leader_replicas = partition.eligible_leader_replicas;
     described.last_known_elr = partition.last_known_elr;
-    if (partition.leader < 0) described.error_code = code_of(ErrorCode::leader_not_available);
+    described.offline_replicas = std::move(seen.offline);
+    described.error_code = code_of(seen.error);
   }
   return true;
 }
@@ -61,6 +68,7 @@ io::Task<void> handle_describe_topic_partitions(Request request) {
   const ServingImagePtr image = request.shard.image_ptr();
   const Access access(request);
   const bool all = message.topics.empty();
+  const metadata::ListenerView view(image->metadata(), request.connection.listener().name);
   Answer answer;
   // Topics in the order of their names; a cursor says where an earlier answer stopped.
   std::set<std::string_view> names;
@@ -100,8 +108,8 @@ io::Task<void> handle_describe_topic_partitions(Request request) {
     }
     const bool resumed = message.cursor.has_value() && name == message.cursor->topic_name;
     PartitionIndex next = 0;
-    const bool whole =
-        describe(answer, *topic->topic, resumed ? message.cursor->partition_index : 0, left, &next);
+    const bool whole = describe(answer, *topic->topic, view,
+                                resumed ? message.cursor->partition_index : 0, left, &next);
     answer.topics.back().topic_authorized_operations = access.operations(ResourceType::topic, name);
     if (!whole) {
       answer.next_cursor.emplace();

@@ -3,6 +3,7 @@
 
 #include "broker/fetch/fetch_operation.h"
 #include "broker/handlers/handlers.h"
+#include "broker/handlers/leader_hint.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
 
@@ -77,6 +78,13 @@ void answer(FetchOperation& operation, const FetchOperation::Limits& limits,
     }
     add_partition(message.responses[place->second], item, outcome, records_of(outcome, response),
                   limits);
+    if (limits.version >= 16 && (outcome.error == ErrorCode::not_leader_or_follower ||
+                                 outcome.error == ErrorCode::fenced_leader_epoch)) {
+      Connection& connection = response.connection();
+      hint_leader(connection.shard().image(), item.id, connection.listener().name,
+                  message.responses[place->second].partitions.back().current_leader,
+                  message.node_endpoints);
+    }
   }
   response.send(message);
 }

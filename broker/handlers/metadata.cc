@@ -4,6 +4,7 @@
 #include <set>
 
 #include "broker/handlers/handlers.h"
+#include "broker/handlers/leader_hint.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
@@ -20,8 +21,10 @@ using protocol::ResourceType;
 namespace {
 
 using MetadataTopic = protocol::MetadataRequest::MetadataRequestTopic;
+const std::vector<protocol::CreateTopicsResponse::CreatableTopicResult> kNoTopics;
 
-void describe(protocol::MetadataResponse& answer, const metadata::TopicImage& topic) {
+void describe(protocol::MetadataResponse& answer, const metadata::TopicImage& topic,
+              const metadata::ListenerView& view, std::int16_t version) {
   auto& out = answer.topics.emplace_back();
   out.name = topic.name;
   out.topic_id = topic.id;
@@ -30,11 +33,13 @@ void describe(protocol::MetadataResponse& answer, const metadata::TopicImage& to
   for (const auto& [index, partition] : topic.partitions) {
     auto& described = out.partitions.emplace_back();
     described.partition_index = index;
-    described.leader_id = partition.leader;
+    metadata::PartitionView seen = view.describe(partition, version);
+    described.leader_id = seen.leader;
     described.leader_epoch = partition.leader_epoch;
-    described.replica_nodes = partition.replicas;
-    described.isr_nodes = partition.isr;
-    if (partition.leader < 0) described.error_code = code_of(ErrorCode::leader_not_available);
+    described.replica_nodes = std::move(seen.replicas);
+    described.isr_nodes = std::move(seen.isr);
+    described.offline_replicas = std::move(seen.offline);
+    described.error_code = code_of(seen.error);
   }
 }
 
@@ -46,9 +51,10 @@ void add_error(protocol::MetadataResponse& answer, std::optional<std::string_vie
   out.error_code = code_of(error);
 }
 
-// Creates the topics with the broker's defaults; the outcome of each by its error.
-io::Task<protocol::OwnedMessage<protocol::CreateTopicsResponse>> auto_create(
-    Shard& shard, std::vector<std::string_view> names) {
+// Creates the topics with the broker's defaults; the outcome of each by its error. What was created
+// is known here when this returns, if it comes to be known in time.
+io::Task<Result<ControllerReply<protocol::CreateTopicsResponse>>> auto_create(
+    Request& asker, std::vector<std::string_view> names) {
   protocol::CreateTopicsRequest request;
   request.timeout_ms = 30'000;
   for (const std::string_view name : names) {
@@ -57,10 +63,11 @@ io::Task<protocol::OwnedMessage<protocol::CreateTopicsResponse>> auto_create(
     topic.num_partitions = -1;
     topic.replication_factor = -1;
   }
-  Node* node = &shard.node();
+  Node* node = &asker.shard.node();
   const protocol::CreateTopicsRequest* wanted = &request;
-  co_return co_await io::call_on(shard.loop(), 0, [node, wanted] {
-    return node->controller().create_topics(*wanted, protocol::CreateTopicsRequest::kVersionMax);
+  const Caller caller{.address = asker.connection.peer().host};
+  co_return co_await io::call_on(asker.shard.loop(), 0, [node, wanted, caller] {
+    return node->create_topics(*wanted, caller);
   });
 }
 
@@ -77,6 +84,7 @@ void add_brokers(Shard& shard, const ListenerInfo& listener, protocol::MetadataR
       if (broker.rack.has_value()) out.rack = *broker.rack;
     }
   }
+  answer.controller_id = any_alive_broker(image, shard.config().node_id);
 }
 
 // The names among `wanted` that are to be created: there is no such topic, the name may be, and so
@@ -103,19 +111,24 @@ std::vector<std::string_view> creatable(const ServingImage& image, const Access&
 // Fills the topics of an answer.
 class Describer {
  public:
-  Describer(const ServingImage& image, const Access& access, bool tell_operations,
-            protocol::MetadataResponse& answer)
-      : image_(image), access_(access), tell_operations_(tell_operations), answer_(answer) {}
+  Describer(const ServingImage& image, const metadata::ListenerView& view, const Request& request,
+            bool tell_operations, const Access& access, protocol::MetadataResponse& answer)
+      : image_(image),
+        view_(view),
+        version_(request.version),
+        access_(access),
+        tell_operations_(tell_operations),
+        answer_(answer) {}
 
   // What the sender may not see is left out.
   void all() {
     for (const auto& [name, topic] : image_.metadata().topics().by_name())
       if (access_.may_quietly(AclOperation::describe, ResourceType::topic, name)) add(*topic);
   }
-  void by_id(const Uuid& id, std::int16_t version) {
+  void by_id(const Uuid& id) {
     // The name is null where that may be said.
     std::optional<std::string_view> no_name;
-    if (version < 12) no_name = "";
+    if (version_ < 12) no_name = "";
     const ServedTopic* topic = image_.find(id);
     if (topic == nullptr)
       add_error(answer_, no_name, id, ErrorCode::unknown_topic_id);
@@ -137,7 +150,7 @@ class Describer {
 
  private:
   void add(const metadata::TopicImage& topic) {
-    describe(answer_, topic);
+    describe(answer_, topic, view_, version_);
     if (tell_operations_) {
       answer_.topics.back().topic_authorized_operations =
           access_.operations(ResourceType::topic, topic.name);
@@ -145,6 +158,8 @@ class Describer {
   }
 
   const ServingImage& image_;
+  const metadata::ListenerView& view_;
+  std::int16_t version_;
   const Access& access_;
   bool tell_operations_;
   protocol::MetadataResponse& answer_;
@@ -165,8 +180,8 @@ io::Task<void> handle_metadata(Request request) {
   if (may_create && message.topics.has_value())
     missing = creatable(shard.image(), access, *message.topics, not_creatable);
   if (!missing.empty()) {
-    const auto created = co_await auto_create(shard, missing);
-    for (const auto& topic : created.message.topics) {
+    const auto created = co_await auto_create(request, missing);
+    for (const auto& topic : created ? created->message.topics : kNoTopics) {
       const auto error = static_cast<ErrorCode>(topic.error_code);
       if (error == ErrorCode::invalid_topic_exception || error == ErrorCode::policy_violation)
         invalid.insert(*std::find(missing.begin(), missing.end(), topic.name));
@@ -176,18 +191,19 @@ io::Task<void> handle_metadata(Request request) {
   protocol::MetadataResponse answer;
   add_brokers(shard, request.connection.listener(), answer);
   answer.cluster_id = shard.node().cluster_id();
-  answer.controller_id = shard.config().node_id;
   if (message.include_cluster_authorized_operations)
     answer.cluster_authorized_operations = access.cluster_operations();
-  Describer describer(*image, access, message.include_topic_authorized_operations, answer);
   // Before version 1 an empty list asks for all topics; after it null does.
+  const metadata::ListenerView view(image->metadata(), request.connection.listener().name);
   const bool all = !message.topics.has_value() || (request.version == 0 && message.topics->empty());
+  Describer describer(*image, view, request, message.include_topic_authorized_operations, access,
+                      answer);
   static const std::vector<MetadataTopic> kNone;
   if (all) describer.all();
   for (const MetadataTopic& wanted : all ? kNone : *message.topics) {
     const std::string_view name = wanted.name.value_or("");
     if (!wanted.topic_id.is_zero())
-      describer.by_id(wanted.topic_id, request.version);
+      describer.by_id(wanted.topic_id);
     else if (not_creatable.contains(name))
       describer.by_name(name, ErrorCode::topic_authorization_failed);
     else if (!metadata::is_valid_topic_name(name) || invalid.contains(name))

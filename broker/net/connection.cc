@@ -485,7 +485,7 @@ io::Task<void> serve_connection(Shard& shard, io::Handle handle, io::SocketAddre
                                 const ListenerInfo& listener) {
   Connection connection(shard, io::Socket(shard.loop(), handle), std::move(peer), listener);
   shard.add_connection(connection);
-  if (shard.is_draining()) connection.drain();
+  if (shard.is_draining(listener)) connection.drain();
   co_await connection.run();
   shard.remove_connection(connection);
 }

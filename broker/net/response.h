@@ -51,6 +51,10 @@ class Response : public ListLink<> {
   void close_connection();
 
   void keep(segments::LogPiece piece) { pieces_.push_back(std::move(piece)); }
+  // Keeps whatever long fields of the message point to.
+  void keep(std::shared_ptr<const void> owner) {
+    pieces_.emplace_back(std::move(owner), ByteView());
+  }
   // Bytes charged to the shard's budget for answers, returned when this is sent.
   void charge(std::int64_t bytes) { charged_ += bytes; }
 

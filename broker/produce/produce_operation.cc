@@ -1,6 +1,7 @@
 #include "broker/produce/produce_operation.h"
 
 #include "base/canary.h"
+#include "broker/handlers/leader_hint.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
@@ -231,6 +232,10 @@ void ProduceOperation::answer() {
       if (!append.message.empty()) partition.error_message = append.message;
       for (const protocol::RecordFailure& failure : append.record_failures)
         partition.record_errors.push_back({failure.batch_index, failure.message});
+      if (append.error == ErrorCode::not_leader_or_follower && version_ >= 10) {
+        hint_leader(shard_.image(), append.id, connection_.listener().name,
+                    partition.current_leader, response.node_endpoints);
+      }
     }
   }
   response_->send(response);

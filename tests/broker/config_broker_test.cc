@@ -103,6 +103,21 @@ TEST(BrokerConfig, the_defaults_of_the_fields_are_those_of_the_keys) {
   EXPECT_EQ(from_keys.metadata_segment_ms, fresh.metadata_segment_ms);
   EXPECT_EQ(from_keys.metadata_retention_bytes, fresh.metadata_retention_bytes);
   EXPECT_EQ(from_keys.metadata_retention_ms, fresh.metadata_retention_ms);
+  EXPECT_EQ(from_keys.has_broker_role, fresh.has_broker_role);
+  EXPECT_EQ(from_keys.has_controller_role, fresh.has_controller_role);
+  EXPECT_EQ(from_keys.is_alone, fresh.is_alone);
+  EXPECT_EQ(from_keys.quorum_auto_join_enable, fresh.quorum_auto_join_enable);
+  EXPECT_EQ(from_keys.quorum_election_timeout_ms, fresh.quorum_election_timeout_ms);
+  EXPECT_EQ(from_keys.quorum_fetch_timeout_ms, fresh.quorum_fetch_timeout_ms);
+  EXPECT_EQ(from_keys.quorum_election_backoff_ms_max, fresh.quorum_election_backoff_ms_max);
+  EXPECT_EQ(from_keys.quorum_request_timeout_ms, fresh.quorum_request_timeout_ms);
+  EXPECT_EQ(from_keys.quorum_retry_backoff_ms, fresh.quorum_retry_backoff_ms);
+  EXPECT_EQ(from_keys.broker_session_timeout_ms, fresh.broker_session_timeout_ms);
+  EXPECT_EQ(from_keys.broker_heartbeat_interval_ms, fresh.broker_heartbeat_interval_ms);
+  EXPECT_EQ(from_keys.initial_broker_registration_timeout_ms,
+            fresh.initial_broker_registration_timeout_ms);
+  EXPECT_EQ(from_keys.controlled_shutdown_enable, fresh.controlled_shutdown_enable);
+  EXPECT_EQ(from_keys.metadata_idle_interval_ms_max, fresh.metadata_idle_interval_ms_max);
   EXPECT_EQ(from_keys.shards, fresh.shards);
   EXPECT_EQ(from_keys.journal_bytes, fresh.journal_bytes);
   EXPECT_EQ(from_keys.journal_file_bytes, fresh.journal_file_bytes);
@@ -258,12 +273,75 @@ TEST(BrokerConfig, super_users_are_principals) {
             "are separated by ';'");
 }
 
-TEST(BrokerConfig, roles_are_both_or_not_given) {
+TEST(BrokerConfig, roles_are_both_or_one) {
   EXPECT_EQ(error_of("process.roles=controller,broker"), "");
+  EXPECT_NE(error_of("process.roles="), "");
   EXPECT_EQ(error_of("process.roles=broker"),
-            "f:1: process.roles=broker is not served yet: a node has both roles; give "
-            "process.roles=broker,controller");
-  EXPECT_NE(error_of("process.roles=controller"), "");
+            "f:1: If using process.roles, either controller.quorum.bootstrap.servers must contain "
+            "the set of bootstrap controllers or controller.quorum.voters must contain a parseable "
+            "set of controllers");
+  const BrokerConfig broker = loaded(R"(
+process.roles=broker
+node.id=4
+controller.quorum.bootstrap.servers=c1:9093
+)");
+  EXPECT_TRUE(broker.has_broker_role);
+  EXPECT_FALSE(broker.has_controller_role);
+  EXPECT_FALSE(broker.is_alone);
+  EXPECT_FALSE(broker.controller_listener.has_value());
+  EXPECT_EQ(broker.listeners.size(), 1U);
+  const BrokerConfig controller = loaded(R"(
+process.roles=controller
+node.id=1
+controller.quorum.bootstrap.servers=localhost:9093
+listeners=CONTROLLER://:9093
+)");
+  EXPECT_FALSE(controller.has_broker_role);
+  EXPECT_TRUE(controller.has_controller_role);
+  EXPECT_FALSE(controller.is_alone);
+  EXPECT_TRUE(controller.listeners.empty());
+  EXPECT_TRUE(controller.advertised_listeners.empty());
+  EXPECT_EQ(controller.advertised_controller_listener.host, "my.host");
+}
+
+TEST(BrokerConfig, listeners_fit_the_roles) {
+  EXPECT_EQ(error_of("process.roles=broker\ncontroller.quorum.voters=2@c:9093\n"
+                     "listeners=PLAINTEXT://:9092,CONTROLLER://:9093"),
+            "The controller.listener.names config must not contain a value appearing in the "
+            "'listeners' configuration when running KRaft with just the broker role");
+  EXPECT_EQ(error_of("process.roles=controller\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\n"
+                     "controller.quorum.bootstrap.servers=a:1"),
+            "f:2: The listeners config must only contain KRaft controller listeners from "
+            "controller.listener.names when process.roles=controller");
+  EXPECT_EQ(error_of("controller.quorum.voters=1@a:9093,2@b:9093"),
+            "controller.listener.names must contain at least one value appearing in the "
+            "'listeners' configuration when running the KRaft controller role");
+}
+
+TEST(BrokerConfig, a_profile_weighs_less_than_what_is_given) {
+  EXPECT_FALSE(profile("wan").has_value());
+  std::vector<Property> properties = *profile("lan");
+  LoadedConfig result = load_broker_config(properties, {});
+  ASSERT_TRUE(result.config.has_value());
+  EXPECT_EQ(result.config->quorum_fetch_timeout_ms, 100);
+  EXPECT_EQ(result.config->quorum_election_timeout_ms, 100);
+  properties.push_back({"controller.quorum.fetch.timeout.ms", "300", "f:1"});
+  result = load_broker_config(properties, {});
+  ASSERT_TRUE(result.config.has_value());
+  EXPECT_TRUE(result.warnings.empty());
+  EXPECT_EQ(result.config->quorum_fetch_timeout_ms, 300);
+  EXPECT_EQ(result.config->quorum_election_timeout_ms, 100);
+}
+
+TEST(BrokerConfig, timers_of_the_cluster_fit_each_other) {
+  EXPECT_NE(error_of("broker.heartbeat.interval.ms=9000"), "");
+  EXPECT_EQ(error_of("broker.heartbeat.interval.ms=8999"), "");
+  EXPECT_NE(error_of("broker.session.timeout.ms=0"), "");
+  EXPECT_EQ(error_of("controller.quorum.fetch.timeout.ms=0"),
+            "f:1: controller.quorum.fetch.timeout.ms must be at least 10");
+  EXPECT_NE(error_of("controller.quorum.auto.join.enable=true\ncontroller.quorum.voters=1@a:9093"),
+            "");
+  EXPECT_EQ(error_of("controller.quorum.auto.join.enable=true"), "");
 }
 
 TEST(BrokerConfig, node_id_has_an_older_name) {
@@ -339,19 +417,39 @@ TEST(BrokerListeners, the_inter_broker_listener_is_one_of_the_advertised) {
       "set.");
 }
 
-TEST(BrokerQuorum, names_only_this_node) {
-  EXPECT_NE(error_of("controller.quorum.voters=1@a:9093,2@b:9093"), "");
+// A combined node with a bound controller listener, and `more`.
+std::string bound(std::string_view more) {
+  return "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n" + std::string(more);
+}
+
+TEST(BrokerQuorum, several_voters_are_named_with_this_node_among_them) {
+  const BrokerConfig config =
+      loaded(bound("controller.quorum.voters=1@a:9093,2@b:9094,3@c:9095\n"));
+  ASSERT_EQ(config.quorum_voters.size(), 3U);
+  EXPECT_EQ(config.quorum_voters[2].host, "c");
+  EXPECT_EQ(config.advertised_controller_listener.host, "a");
+  EXPECT_FALSE(config.is_alone);
   EXPECT_EQ(
       error_of("controller.quorum.voters=2@localhost:9093"),
       "f:1: If process.roles contains the 'controller' role, the node id 1 must be included in the "
       "set of voters 2");
+  EXPECT_EQ(error_of("process.roles=broker\ncontroller.quorum.voters=1@a:9093"),
+            "f:2: If process.roles contains just the 'broker' role, the node id 1 must not be "
+            "included in the set of voters 1");
+  EXPECT_EQ(error_of(bound("controller.quorum.voters=1@a:9093,1@b:9093")),
+            "f:2: the node id 1 is there twice");
   EXPECT_EQ(error_of("controller.quorum.voters=1@0.0.0.0:9093"),
             "f:1: Host string (0.0.0.0) is not routeable");
-  EXPECT_NE(error_of("controller.quorum.bootstrap.servers=a:9093,b:9093"), "");
+}
+
+TEST(BrokerQuorum, bootstrap_servers_say_whether_a_node_is_alone) {
+  EXPECT_FALSE(loaded(bound("controller.quorum.bootstrap.servers=a:9093,b:9093")).is_alone);
+  EXPECT_FALSE(loaded(bound("controller.quorum.bootstrap.servers=localhost:9094")).is_alone);
   EXPECT_NE(error_of("controller.quorum.bootstrap.servers=elsewhere:9093"), "");
-  EXPECT_NE(error_of("controller.quorum.bootstrap.servers=localhost:9094"), "");
-  EXPECT_EQ(error_of("controller.quorum.bootstrap.servers=my.host:9093"), "");
-  EXPECT_EQ(error_of("controller.quorum.bootstrap.servers=127.0.0.1:9093"), "");
+  EXPECT_NE(error_of("controller.quorum.bootstrap.servers=0.0.0.0:9093"), "");
+  EXPECT_TRUE(loaded("controller.quorum.bootstrap.servers=my.host:9093").is_alone);
+  EXPECT_TRUE(loaded("controller.quorum.bootstrap.servers=127.0.0.1:9093").is_alone);
+  EXPECT_TRUE(loaded("controller.quorum.voters=1@a:9093").is_alone);
 }
 
 TEST(BrokerLimits, of_requests_and_connections_agree) {

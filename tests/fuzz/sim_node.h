@@ -48,7 +48,10 @@ class FuzzNode {
     broker::Node node({&process.loop(0)}, config());
     node_ = &node;
     io::Gate stop(process.loop(0));
-    process.on_stop([&stop] { stop.open(); });
+    process.on_stop([&stop, &node] {
+      node.cancel_start();
+      stop.open();
+    });
     const Result<void> started = co_await node.start();
     if (started) {
       ready_ = true;

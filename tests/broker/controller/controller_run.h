@@ -9,6 +9,7 @@
 #include "broker/controller/quorum_controller.h"
 #include "gtest/gtest.h"
 #include "io/sim/world.h"
+#include "metadata/features.h"
 #include "raftlog/format.h"
 #include "segments/log_directory.h"
 
@@ -30,7 +31,49 @@ struct Life {
   segments::LogDirectory& directory;
   QuorumController& controller;
   Recorder& published;
+  std::int64_t broker_epoch = -1;
 };
+
+// What a node's broker and controller ask of the active controller when they start; the epoch of
+// the broker.
+inline io::Task<Result<std::int64_t>> join_cluster(QuorumController& controller,
+                                                   const BrokerConfig& config,
+                                                   std::string cluster_id, Uuid directory_id,
+                                                   Uuid incarnation_id) {
+  while (controller.published_end() < controller.raft().end()) co_await controller.changed().wait();
+  protocol::ControllerRegistrationRequest self;
+  self.controller_id = config.node_id;
+  self.incarnation_id = incarnation_id;
+  self.listeners.push_back({"CONTROLLER", "localhost", 19193, 0});
+  for (const auto& feature : metadata::supported_features())
+    self.features.push_back({feature.name, feature.min, feature.max});
+  if (controller.image()->feature("metadata.version") >= 15)
+    co_await controller.controller_registration(self, 0);
+  protocol::BrokerRegistrationRequest broker;
+  broker.broker_id = config.node_id;
+  broker.cluster_id = cluster_id;
+  broker.incarnation_id = incarnation_id;
+  broker.listeners.push_back({"PLAINTEXT", "localhost", 9092, 0});
+  for (const auto& feature : metadata::supported_features())
+    broker.features.push_back({feature.name, feature.min, feature.max});
+  broker.rack.reset();
+  broker.log_dirs = {directory_id};
+  const metadata::RegistrationImage* before = controller.image()->broker(config.node_id);
+  if (before != nullptr) broker.previous_broker_epoch = before->epoch;
+  const auto registered = co_await controller.broker_registration(broker, 4);
+  if (registered.message.error_code != 0) {
+    co_return failure(Errc::invalid,
+                      "not registered: " + std::to_string(registered.message.error_code));
+  }
+  protocol::BrokerHeartbeatRequest heartbeat;
+  heartbeat.broker_id = config.node_id;
+  heartbeat.broker_epoch = registered.message.broker_epoch;
+  heartbeat.current_metadata_offset = controller.published_end() - 1;
+  const auto answer = co_await controller.broker_heartbeat(heartbeat, 1);
+  if (answer.message.error_code != 0 || answer.message.is_fenced)
+    co_return failure(Errc::invalid, "not in service");
+  co_return heartbeat.broker_epoch;
+}
 
 class ControllerRun {
  public:
@@ -99,17 +142,25 @@ class ControllerRun {
     controller_options.config = &config;
     controller_options.cluster_id = (*directory)->meta().cluster_id;
     controller_options.metadata_directory_id = (*directory)->meta().directory_id;
-    controller_options.log_directory_ids = {(*directory)->meta().directory_id};
-    controller_options.advertised_listeners = config.advertised_listeners;
+    controller_options.incarnation_id = Uuid::from_random(loop.backend().entropy(), 1);
+    controller_options.on_failed = [this, &process](const Error& failed) {
+      if (!process.is_dead()) error = failed.message();
+    };
     auto controller =
         co_await QuorumController::open(loop, **directory, controller_options, published);
     if (!controller) {
       error = controller.error().message();
     } else {
-      if (auto active = co_await (*controller)->activate(); !active)
-        error = active.error().message();
+      (*controller)->start();
+      while (!(*controller)->is_active() && error.empty() && !process.is_dead())
+        co_await (*controller)->changed().wait();
+      const auto epoch = co_await join_cluster(**controller, config, controller_options.cluster_id,
+                                               controller_options.metadata_directory_id,
+                                               controller_options.incarnation_id);
+      if (!epoch)
+        error = epoch.error().message();
       else
-        co_await body(Life{process, **directory, **controller, published});
+        co_await body(Life{process, **directory, **controller, published, *epoch});
       co_await (*controller)->stop();
       controller->reset();
     }

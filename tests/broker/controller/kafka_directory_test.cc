@@ -24,7 +24,7 @@ TEST(KafkaDirectoryVector, a_directory_that_kafka_left_opens_and_goes_on) {
   run.live([](Life life) -> io::Task<void> {
     const metadata::Image& image = *life.controller.image();
     EXPECT_EQ(image.topics().by_name().size(), 16u);
-    EXPECT_EQ(life.controller.leader_epoch(), 2);
+    EXPECT_EQ(life.controller.raft().epoch(), 2);
     const metadata::TopicImage* plain = image.topics().find(std::string_view("plain"));
     if (plain == nullptr) {
       ADD_FAILURE() << "plain is gone";
@@ -41,8 +41,9 @@ TEST(KafkaDirectoryVector, a_directory_that_kafka_left_opens_and_goes_on) {
     EXPECT_EQ(image.kept().size(), 6u);  // 3 quotas, 3 SCRAM credentials
     EXPECT_EQ(image.acls()->size(), 4u);
     EXPECT_EQ(image.configs({metadata::ConfigResourceType::broker, "1"}).at("num.io.threads"), "9");
-    const Result<ProducerIdBlock> block = co_await life.controller.allocate_producer_ids();
-    EXPECT_EQ(block->first, 1000);
+    const protocol::AllocateProducerIdsRequest request{1, life.broker_epoch};
+    const auto block = co_await life.controller.allocate_producer_ids(request, 0);
+    EXPECT_EQ(block.message.producer_id_start, 1000);
   });
   run.live([](Life life) -> io::Task<void> {
     EXPECT_EQ(life.controller.image()->topics().by_name().size(), 16u);
@@ -70,7 +71,7 @@ TEST_P(FormattedVector, a_directory_that_kafka_formatted_starts) {
     co_return;
   });
   run.live([](Life life) -> io::Task<void> {
-    EXPECT_EQ(life.controller.leader_epoch(), 2);
+    EXPECT_EQ(life.controller.raft().epoch(), 2);
     co_return;
   });
 }

@@ -43,11 +43,11 @@ TEST(QuorumController, begins_with_the_bootstrap_records_and_registers) {
       co_return;
     }
     EXPECT_FALSE(broker->fenced);
-    EXPECT_EQ(broker->epoch, life.controller.broker_epoch());
+    EXPECT_EQ(broker->epoch, life.broker_epoch);
     EXPECT_EQ(image.controllers().size(), 1u);
-    EXPECT_EQ(life.controller.leader_epoch(), 1);
+    EXPECT_EQ(life.controller.raft().epoch(), 1);
     EXPECT_TRUE(life.controller.is_active());
-    EXPECT_EQ(life.controller.high_watermark(), image.last_contained().offset + 1);
+    EXPECT_EQ(life.controller.raft().high_watermark(), image.last_contained().offset + 1);
   });
 }
 
@@ -79,7 +79,7 @@ TEST(QuorumController, topics_are_there_after_a_restart_and_the_epoch_grows) {
                   ->configs({metadata::ConfigResourceType::topic, "events"})
                   .at("retention.ms"),
               "1000");
-    EXPECT_EQ(life.controller.leader_epoch(), 2);
+    EXPECT_EQ(life.controller.raft().epoch(), 2);
     EXPECT_EQ(co_await create(life, "events"),
               static_cast<std::int16_t>(ErrorCode::topic_already_exists));
     EXPECT_EQ(co_await create(life, "more"), 0);
@@ -109,10 +109,11 @@ TEST(QuorumController, producer_ids_never_repeat) {
   for (int life_number = 0; life_number < 4; ++life_number) {
     run.live_until_power_cut([seen](Life life) -> io::Task<void> {
       for (int i = 0; i < 3; ++i) {
-        const Result<ProducerIdBlock> block = co_await life.controller.allocate_producer_ids();
-        EXPECT_TRUE(block.has_value());
-        EXPECT_EQ(block->count, 1000);
-        EXPECT_TRUE(seen->insert(block->first).second);
+        const protocol::AllocateProducerIdsRequest request{1, life.broker_epoch};
+        const auto block = co_await life.controller.allocate_producer_ids(request, 0);
+        EXPECT_EQ(block.message.error_code, 0);
+        EXPECT_EQ(block.message.producer_id_len, 1000);
+        EXPECT_TRUE(seen->insert(block.message.producer_id_start).second);
       }
     });
   }
@@ -164,10 +165,10 @@ TEST(QuorumController, validate_only_changes_nothing) {
     CreateTopicsRequest request;
     request.topics.push_back(topic("dry"));
     request.validate_only = true;
-    const Offset before = life.controller.high_watermark();
+    const Offset before = life.controller.raft().high_watermark();
     const auto answer = co_await life.controller.create_topics(request, 7);
     EXPECT_EQ(answer.message.topics.at(0).error_code, 0);
-    EXPECT_EQ(life.controller.high_watermark(), before);
+    EXPECT_EQ(life.controller.raft().high_watermark(), before);
     EXPECT_TRUE(life.controller.image()->topics().by_name().empty());
   });
 }
@@ -178,11 +179,11 @@ TEST(QuorumController, describes_its_quorum) {
     protocol::DescribeQuorumRequest request;
     request.topics.push_back({"__cluster_metadata", {{0}}});
     request.topics.push_back({"other", {{0}}});
-    const auto answer = life.controller.describe_quorum(request, 2);
+    const auto answer = life.controller.raft().describe_quorum(request, 2);
     const auto& partition = answer.message.topics.at(0).partitions.at(0);
     EXPECT_EQ(partition.leader_id, 1);
     EXPECT_EQ(partition.leader_epoch, 1);
-    EXPECT_EQ(partition.high_watermark, life.controller.high_watermark());
+    EXPECT_EQ(partition.high_watermark, life.controller.raft().high_watermark());
     EXPECT_EQ(partition.current_voters.size(), 1u);
     EXPECT_EQ(partition.current_voters.at(0).log_end_offset, partition.high_watermark);
     EXPECT_EQ(answer.message.topics.at(1).partitions.at(0).error_code, 3);

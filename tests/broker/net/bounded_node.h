@@ -132,7 +132,10 @@ class BoundedNodeTest : public testing::Test {
   io::Task<void> serve(io::sim::Process& process) {
     broker::Node node({&process.loop(0)}, config_);
     io::Gate stop(process.loop(0));
-    process.on_stop([&stop] { stop.open(); });
+    process.on_stop([&stop, &node] {
+      node.cancel_start();
+      stop.open();
+    });
     const Result<void> started = co_await node.start();
     EXPECT_TRUE(started.has_value());
     node_ = &node;

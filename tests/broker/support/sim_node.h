@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "broker/config/broker_config.h"
 #include "broker/node.h"
 #include "io/sim/world.h"
+#include "raftlog/format.h"
 #include "tests/broker/support/kafka_client.h"
 
 namespace drave::test {
@@ -49,7 +51,11 @@ class SimNode {
     problem_.clear();
     machine_.start([this](io::sim::Process& process) { return run(process); }, shards);
   }
+  // Its directories are formatted so before each start, unless they are already.
+  void set_format(raft::FormatOptions options) { format_ = std::move(options); }
   bool is_ready() const { return ready_; }
+  // Null while it is not ready.
+  broker::Node* node() { return node_; }
   const std::string& problem() const { return problem_; }
   // Of each shard; nothing while the node does not run.
   std::vector<std::size_t> connections_of_shards() const {
@@ -67,12 +73,17 @@ class SimNode {
     io::Gate stop(process.loop(0));
     process.on_stop([&stop, &node] {
       if (stop.is_open()) node.hurry();
+      node.cancel_start();
       stop.open();
     });
     node.on_failed([this, &process, &stop](const std::string& why) {
       if (!process.is_dead()) problem_ = why;
       stop.open();
     });
+    if (format_.has_value()) {
+      if (const auto formatted = co_await raft::format(process.loop(0), *format_); !formatted)
+        problem_ = formatted.error().message();
+    }
     const Result<void> started = co_await node.start();
     if (started) {
       if (!process.is_dead()) ready_ = true;
@@ -88,6 +99,7 @@ class SimNode {
 
   io::sim::Node& machine_;
   broker::BrokerConfig config_;
+  std::optional<raft::FormatOptions> format_;
   bool ready_ = false;
   broker::Node* node_ = nullptr;
   std::string problem_;

@@ -73,12 +73,15 @@ class Driver {
     for (std::uint32_t i = 0; i < process.shard_count(); ++i) loops.push_back(&process.loop(i));
     broker::Node node(loops, config_);
     io::Gate stop(process.loop(0));
-    process.on_stop([&stop] { stop.open(); });
+    process.on_stop([&stop, &node] {
+      node.cancel_start();
+      stop.open();
+    });
     const Result<void> started = co_await node.start();
     if (started) {
       if (!process.is_dead()) is_ready_ = true;
       co_await stop.wait();
-    } else if (!process.is_dead()) {
+    } else if (!process.is_dead() && started.error().code != Errc::canceled) {
       producer_.violate("start-fails", started.error().message());
     }
     co_await node.stop();

@@ -1,0 +1,185 @@
+#pragma once
+// The one implementation of QuorumController. Private to broker/controller: quorum_controller.cc
+// has what it is and becomes, decisions.cc what it is asked.
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "broker/controller/quorum_controller.h"
+#include "io/scope.h"
+#include "metadata/controller/batching.h"
+#include "metadata/controller/context.h"
+#include "metadata/controller/heartbeat_tracker.h"
+#include "metadata/controller/no_op.h"
+#include "metadata/delta.h"
+#include "metadata/loader.h"
+#include "metadata/record_list.h"
+#include "protocol/error_code.h"
+
+namespace drave::broker {
+
+class Controller final : public QuorumController, public raft::RaftListener {
+ public:
+  Controller(io::Loop& loop, ControllerOptions options, Publisher& publisher);
+
+  io::Task<Result<void>> open_log(segments::LogDirectory& directory);
+
+  void start() override;
+  metadata::ImagePtr image() const override { return published_; }
+  Offset published_end() const override { return published_end_; }
+  bool is_active() const override { return active_; }
+  raft::RaftLog& raft() override { return *raft_; }
+  bool has_stopped() const override { return stopped_; }
+  std::optional<raft::Voter> leader() const override;
+  bool is_here(NodeId node) const override { return node == config_.node_id; }
+  io::WaitQueue& changed() override { return changed_; }
+
+  Answer<protocol::CreateTopicsResponse> create_topics(const protocol::CreateTopicsRequest& request,
+                                                       std::int16_t version) override;
+  Answer<protocol::DeleteTopicsResponse> delete_topics(const protocol::DeleteTopicsRequest& request,
+                                                       std::int16_t version) override;
+  Answer<protocol::CreatePartitionsResponse> create_partitions(
+      const protocol::CreatePartitionsRequest& request, std::int16_t version) override;
+  Answer<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
+      const protocol::IncrementalAlterConfigsRequest& request, std::int16_t version) override;
+  Answer<protocol::AlterConfigsResponse> alter_configs(const protocol::AlterConfigsRequest& request,
+                                                       std::int16_t version) override;
+  Answer<protocol::UpdateFeaturesResponse> update_features(
+      const protocol::UpdateFeaturesRequest& request, std::int16_t version) override;
+  Answer<protocol::CreateAclsResponse> create_acls(const protocol::CreateAclsRequest& request,
+                                                   std::int16_t version) override;
+  Answer<protocol::DeleteAclsResponse> delete_acls(const protocol::DeleteAclsRequest& request,
+                                                   std::int16_t version) override;
+  Answer<protocol::ElectLeadersResponse> elect_leaders(const protocol::ElectLeadersRequest& request,
+                                                       std::int16_t version) override;
+  Answer<protocol::UnregisterBrokerResponse> unregister_broker(
+      const protocol::UnregisterBrokerRequest& request, std::int16_t version) override;
+  Answer<protocol::BrokerRegistrationResponse> broker_registration(
+      const protocol::BrokerRegistrationRequest& request, std::int16_t version) override;
+  Answer<protocol::BrokerHeartbeatResponse> broker_heartbeat(
+      const protocol::BrokerHeartbeatRequest& request, std::int16_t version) override;
+  Answer<protocol::ControllerRegistrationResponse> controller_registration(
+      const protocol::ControllerRegistrationRequest& request, std::int16_t version) override;
+  Answer<protocol::AllocateProducerIdsResponse> allocate_producer_ids(
+      const protocol::AllocateProducerIdsRequest& request, std::int16_t version) override;
+  Answer<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
+      const protocol::AssignReplicasToDirsRequest& request, std::int16_t version) override;
+  io::Task<void> stop() override;
+
+  // --- raft::RaftListener
+  Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) override;
+  Result<void> on_batch(const protocol::BatchView& batch) override;
+  void on_high_watermark(Offset high_watermark) override;
+  void on_leading(LeaderEpoch epoch) override;
+  void on_resigned(Offset committed) override;
+  void on_leader_changed(NodeId leader, LeaderEpoch epoch) override;
+  void on_failed(const Error& error) override;
+
+ private:
+  // Appended by this node, not known to be committed.
+  struct Pending {
+    Offset end = 0;
+    metadata::ImagePtr visible;
+    metadata::ImagePtr working;  // with the records of an open transaction; null: there is none
+  };
+
+  struct Change {
+    std::string_view what;  // a literal
+    bool validate_only = false;
+    metadata::Atomicity atomicity = metadata::Atomicity::all;
+  };
+
+  metadata::ControllerContext context();
+  bool leads(LeaderEpoch epoch) const { return leads_ && raft_->epoch() == epoch; }
+  void note_committed(Offset high_watermark);
+
+  // --- Becoming active
+  io::Task<void> take_over(LeaderEpoch epoch);
+  io::Task<Result<void>> prepare();
+  io::Task<Result<metadata::RecordList>> read_bootstrap();
+  io::Task<void> tend(LeaderEpoch epoch);
+  io::Task<void> fence_silent(LeaderEpoch epoch);
+
+  // --- Changing
+  Result<metadata::Delta> apply(const metadata::RecordList& records) const;
+  // Appends records that were decided against ahead_, which then includes them. The caller holds
+  // deciding_.
+  io::Task<Result<void>> append(metadata::RecordList records, metadata::Atomicity atomicity,
+                                std::string_view what);
+  // One batch; `visible`: what is visible while it is part of a transaction that goes on, null:
+  // what it makes.
+  io::Task<Result<void>> append_batch(const metadata::RecordList& records,
+                                      metadata::ImagePtr visible);
+  // Returns when everything below `end` is committed and published.
+  io::Task<Result<void>> visible(Offset end);
+  io::Task<void> publish_loop();
+  bool wants_snapshot() const;
+  io::Task<void> write_snapshot(metadata::ImagePtr image);
+
+  // The way of every request: decide, append what was decided, wait until it is visible. `fail`
+  // turns an answer into a refusal.
+  template <class A, class Decide, class Fail>
+  io::Task<A> change(Change how, Decide decide, Fail fail) {
+    co_await deciding_.acquire();
+    metadata::RecordList records;
+    A answer = decide(context(), records);
+    Result<void> done;
+    if (!active_)
+      done = failure(Errc::closed, "this node is not the active controller");
+    else if (!how.validate_only && !records.empty())
+      done = co_await append(std::move(records), how.atomicity, how.what);
+    // Also what only looked must not tell of changes that could still be lost.
+    const Offset end = ahead_end_;
+    deciding_.release();
+    if (done) done = co_await visible(end);
+    if (!done) fail(answer, done.error());
+    co_return answer;
+  }
+  // The same for brokers' requests, whose answers have one code. Nothing is decided while this node
+  // is not active.
+  template <class Response, class Decide>
+  Answer<Response> broker_change(std::string_view what, Decide decide);
+
+  io::Loop& loop_;
+  ControllerOptions options_;
+  const BrokerConfig& config_;
+  Publisher& publisher_;
+  Random random_;
+  std::string directory_path_;
+  std::unique_ptr<raft::RaftLog> raft_;
+
+  metadata::Loader loader_;   // what is committed
+  Offset committed_end_ = 0;  // loader_ has all below it
+  std::deque<Pending> pending_;
+  metadata::ImagePtr ahead_;  // with everything appended
+  Offset ahead_end_ = 0;
+  metadata::ImagePtr published_;
+  Offset published_end_ = 0;
+
+  bool leads_ = false;   // the quorum
+  bool active_ = false;  // leads and has put things in order
+  metadata::HeartbeatTracker tracker_;
+  metadata::NoOpClock no_ops_;
+  io::Semaphore deciding_;  // one decision at a time
+  io::WaitQueue commit_;    // something to publish, or the end
+  io::WaitQueue changed_;
+  io::WaitQueue tending_;  // wakes tend() to end
+  bool publishing_ = false;
+  TimestampMs snapshot_ms_ = 0;  // when the last one was written or the log opened
+  bool snapshot_running_ = false;
+  bool stopping_ = false;
+  bool stopped_ = false;
+  io::Scope scope_;
+};
+
+// What is told when the quorum did not take a decision.
+inline std::int16_t refusal_of(const Error& error) {
+  return static_cast<std::int16_t>(error.code == Errc::too_large
+                                       ? protocol::ErrorCode::policy_violation
+                                       : protocol::ErrorCode::not_controller);
+}
+
+}  // namespace drave::broker

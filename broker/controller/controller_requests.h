@@ -1,0 +1,45 @@
+#pragma once
+// Requests of clients that the active controller decides, as bytes: they come from a connection of
+// this node or out of an Envelope that another node forwarded, and their answers leave the same
+// way.
+//
+// Lives on shard 0. Pure but for the QuorumController that is asked.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "broker/controller/quorum_controller.h"
+#include "protocol/api_key.h"
+
+namespace drave::broker {
+
+// Who asks, as the controller judges it.
+struct Caller {
+  std::string principal_type = "User";
+  std::string principal_name = "ANONYMOUS";
+  bool token_authenticated = false;
+  std::string address;  // of the client: "10.0.0.1"
+};
+
+// An answer's body, encoded in the version of its request.
+struct Decision {
+  std::vector<std::uint8_t> body;
+  // Something in it was refused because this node is not the active controller (any more).
+  bool not_controller = false;
+};
+
+struct ControllerRequest {
+  protocol::ApiKey key;
+  // Decodes `body`, asks `controller`, encodes what it answers. Errors: those of decode() and
+  // encode(). `body` outlives the task.
+  io::Task<Result<Decision>> (*decide)(QuorumController& controller, ByteView body,
+                                       std::int16_t version, Caller caller);
+  // How long the client waits for a decision.
+  Result<Duration> (*timeout)(ByteView body, std::int16_t version);
+};
+
+// Null: such requests are not for the controller, or not from clients.
+const ControllerRequest* find_controller_request(protocol::ApiKey key);
+
+}  // namespace drave::broker

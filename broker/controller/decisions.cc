@@ -1,0 +1,260 @@
+// What the controller is asked: each request with the function of metadata/ that decides it, and
+// what its answer looks like when the quorum did not take the decision.
+
+#include "base/log.h"
+#include "broker/controller/controller_impl.h"
+#include "metadata/controller/acls.h"
+#include "metadata/controller/brokers.h"
+#include "metadata/controller/configs.h"
+#include "metadata/controller/features_update.h"
+#include "metadata/controller/leadership.h"
+#include "metadata/controller/topics.h"
+
+namespace drave::broker {
+
+using metadata::ControllerContext;
+using metadata::RecordList;
+using protocol::OwnedMessage;
+
+// --- Topics
+
+QuorumController::Answer<protocol::CreateTopicsResponse> Controller::create_topics(
+    const protocol::CreateTopicsRequest& request, std::int16_t version) {
+  using A = OwnedMessage<protocol::CreateTopicsResponse>;
+  return change<A>(
+      {.what = "CreateTopics", .validate_only = request.validate_only},
+      [&request, version](const ControllerContext& context, RecordList& records) {
+        return metadata::create_topics(context, request, version, records);
+      },
+      [](A& answer, const Error& error) {
+        for (auto& topic : answer.message.topics) {
+          if (topic.error_code != 0) continue;
+          const std::string_view name = topic.name;
+          topic = {};
+          topic.name = name;
+          topic.error_code = refusal_of(error);
+          topic.error_message = answer.keep(error.context);
+        }
+      });
+}
+
+QuorumController::Answer<protocol::DeleteTopicsResponse> Controller::delete_topics(
+    const protocol::DeleteTopicsRequest& request, std::int16_t version) {
+  using A = OwnedMessage<protocol::DeleteTopicsResponse>;
+  return change<A>(
+      {.what = "DeleteTopics"},
+      [&request, version](const ControllerContext& context, RecordList& records) {
+        return metadata::delete_topics(context, request, version, records);
+      },
+      [](A& answer, const Error& error) {
+        for (auto& topic : answer.message.responses) {
+          if (topic.error_code != 0) continue;
+          topic.error_code = refusal_of(error);
+          topic.error_message = answer.keep(error.context);
+        }
+      });
+}
+
+QuorumController::Answer<protocol::CreatePartitionsResponse> Controller::create_partitions(
+    const protocol::CreatePartitionsRequest& request, std::int16_t) {
+  using A = OwnedMessage<protocol::CreatePartitionsResponse>;
+  return change<A>(
+      {.what = "CreatePartitions", .validate_only = request.validate_only},
+      [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::create_partitions(context, request, records);
+      },
+      [](A& answer, const Error& error) {
+        for (auto& topic : answer.message.results) {
+          if (topic.error_code != 0) continue;
+          topic.error_code = refusal_of(error);
+          topic.error_message = answer.keep(error.context);
+        }
+      });
+}
+
+QuorumController::Answer<protocol::ElectLeadersResponse> Controller::elect_leaders(
+    const protocol::ElectLeadersRequest& request, std::int16_t) {
+  using A = OwnedMessage<protocol::ElectLeadersResponse>;
+  return change<A>(
+      {.what = "ElectLeaders"},
+      [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::elect_leaders(context, request, records);
+      },
+      [](A& answer, const Error& error) {
+        if (answer.message.error_code != 0) return;
+        answer.message.error_code = refusal_of(error);
+        answer.message.replica_election_results.clear();
+      });
+}
+
+// --- Configs and features
+
+namespace {
+
+template <class A>
+void fail_resources(A& answer, const Error& error) {
+  for (auto& resource : answer.message.responses) {
+    if (resource.error_code != 0) continue;
+    resource.error_code = refusal_of(error);
+    resource.error_message = answer.keep(error.context);
+  }
+}
+
+}  // namespace
+
+QuorumController::Answer<protocol::IncrementalAlterConfigsResponse>
+Controller::incremental_alter_configs(const protocol::IncrementalAlterConfigsRequest& request,
+                                      std::int16_t) {
+  using A = OwnedMessage<protocol::IncrementalAlterConfigsResponse>;
+  return change<A>(
+      {.what = "IncrementalAlterConfigs", .validate_only = request.validate_only},
+      [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::incremental_alter_configs(context, request, records);
+      },
+      fail_resources<A>);
+}
+
+QuorumController::Answer<protocol::AlterConfigsResponse> Controller::alter_configs(
+    const protocol::AlterConfigsRequest& request, std::int16_t) {
+  using A = OwnedMessage<protocol::AlterConfigsResponse>;
+  return change<A>(
+      {.what = "AlterConfigs", .validate_only = request.validate_only},
+      [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::alter_configs(context, request, records);
+      },
+      fail_resources<A>);
+}
+
+QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_features(
+    const protocol::UpdateFeaturesRequest& request, std::int16_t version) {
+  using A = OwnedMessage<protocol::UpdateFeaturesResponse>;
+  return change<A>(
+      {.what = "UpdateFeatures", .validate_only = request.validate_only},
+      [&request, version](const ControllerContext& context, RecordList& records) {
+        return metadata::update_features(context, request, version, records);
+      },
+      [](A& answer, const Error& error) {
+        if (answer.message.error_code != 0) return;
+        answer.message.error_code = refusal_of(error);
+        answer.message.error_message = answer.keep(error.context);
+        answer.message.results.clear();
+      });
+}
+
+// --- Access control
+
+QuorumController::Answer<protocol::CreateAclsResponse> Controller::create_acls(
+    const protocol::CreateAclsRequest& request, std::int16_t) {
+  using A = OwnedMessage<protocol::CreateAclsResponse>;
+  return change<A>(
+      {.what = "CreateAcls"},
+      [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::create_acls(context, request, records);
+      },
+      [](A& answer, const Error& error) {
+        for (auto& result : answer.message.results) {
+          if (result.error_code != 0) continue;
+          result.error_code = refusal_of(error);
+          result.error_message = answer.keep(error.context);
+        }
+      });
+}
+
+QuorumController::Answer<protocol::DeleteAclsResponse> Controller::delete_acls(
+    const protocol::DeleteAclsRequest& request, std::int16_t) {
+  using A = OwnedMessage<protocol::DeleteAclsResponse>;
+  return change<A>(
+      {.what = "DeleteAcls"},
+      [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::delete_acls(context, request, records);
+      },
+      [](A& answer, const Error& error) {
+        for (auto& result : answer.message.filter_results) {
+          if (result.error_code != 0) continue;
+          result = {};
+          result.error_code = refusal_of(error);
+          result.error_message = answer.keep(error.context);
+        }
+      });
+}
+
+// --- Brokers and controllers
+
+template <class Response, class Decide>
+QuorumController::Answer<Response> Controller::broker_change(std::string_view what, Decide decide) {
+  using A = OwnedMessage<Response>;
+  return change<A>(
+      {.what = what, .atomicity = metadata::Atomicity::each},
+      [this, decide](const ControllerContext& context, RecordList& records) -> A {
+        return active_ ? decide(context, records) : A{};
+      },
+      [](A& answer, const Error& error) {
+        if (answer.message.error_code != 0) return;
+        answer.message = {};
+        answer.message.error_code = refusal_of(error);
+      });
+}
+
+QuorumController::Answer<protocol::BrokerRegistrationResponse> Controller::broker_registration(
+    const protocol::BrokerRegistrationRequest& request, std::int16_t version) {
+  return broker_change<protocol::BrokerRegistrationResponse>(
+      "BrokerRegistration",
+      [this, &request, version](const ControllerContext& context, RecordList& records) {
+        auto answer = metadata::register_broker_request(context, request, version, tracker_,
+                                                        loop_.now(), raft_->end(), records);
+        if (answer.message.error_code == 0)
+          LOG_INFO("controller", "broker registers id={} epoch={}", request.broker_id,
+                   answer.message.broker_epoch);
+        else
+          LOG_WARN("controller", "broker refused id={} error={} reason={}", request.broker_id,
+                   answer.message.error_code, answer.texts.empty() ? "" : answer.texts.front());
+        return answer;
+      });
+}
+
+QuorumController::Answer<protocol::BrokerHeartbeatResponse> Controller::broker_heartbeat(
+    const protocol::BrokerHeartbeatRequest& request, std::int16_t) {
+  // It counts from its arrival, however long it waits for its decision.
+  if (active_) tracker_.heard({request.broker_id, request.broker_epoch}, loop_.now());
+  return broker_change<protocol::BrokerHeartbeatResponse>(
+      "BrokerHeartbeat", [this, &request](const ControllerContext& context, RecordList& records) {
+        return metadata::broker_heartbeat(context, request, tracker_, loop_.now(), raft_->end(),
+                                          records);
+      });
+}
+
+QuorumController::Answer<protocol::UnregisterBrokerResponse> Controller::unregister_broker(
+    const protocol::UnregisterBrokerRequest& request, std::int16_t) {
+  return broker_change<protocol::UnregisterBrokerResponse>(
+      "UnregisterBroker", [this, &request](const ControllerContext& context, RecordList& records) {
+        return metadata::unregister_broker(context, request, tracker_, records);
+      });
+}
+
+QuorumController::Answer<protocol::ControllerRegistrationResponse>
+Controller::controller_registration(const protocol::ControllerRegistrationRequest& request,
+                                    std::int16_t) {
+  return broker_change<protocol::ControllerRegistrationResponse>(
+      "ControllerRegistration", [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::register_controller_request(context, request, records);
+      });
+}
+
+QuorumController::Answer<protocol::AllocateProducerIdsResponse> Controller::allocate_producer_ids(
+    const protocol::AllocateProducerIdsRequest& request, std::int16_t) {
+  return broker_change<protocol::AllocateProducerIdsResponse>(
+      "AllocateProducerIds", [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::allocate_producer_ids(context, request, records);
+      });
+}
+
+QuorumController::Answer<protocol::AssignReplicasToDirsResponse>
+Controller::assign_replicas_to_dirs(const protocol::AssignReplicasToDirsRequest& request,
+                                    std::int16_t) {
+  return broker_change<protocol::AssignReplicasToDirsResponse>(
+      "AssignReplicasToDirs", [&request](const ControllerContext& context, RecordList& records) {
+        return metadata::assign_replicas_to_dirs(context, request, records);
+      });
+}
+
+}  // namespace drave::broker

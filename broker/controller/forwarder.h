@@ -1,0 +1,124 @@
+#pragma once
+// Has requests of clients decided by the active controller, wherever it is: here, or on another
+// node to which they go in an Envelope (KIP-590). While there is none, or it was deposed before it
+// answered, tries again until the client's time is up.
+//
+// A request may be decided twice: by a leader that lost the quorum after it had committed, and by
+// the next one. The second then says that the topic exists already, and the like.
+//
+// Lives on shard 0.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/assert.h"
+#include "broker/controller/controller_channel.h"
+#include "broker/controller/controller_requests.h"
+#include "protocol/header.h"
+#include "protocol/wire.h"
+
+namespace drave::broker {
+
+struct ForwardRequest {
+  const ControllerRequest* api = nullptr;
+  std::int16_t version = 0;
+  ByteView whole;  // header and body, as the client sent them; outlives the task
+  ByteView body;
+  Caller caller;
+};
+
+class Forwarder {
+ public:
+  Forwarder(io::Loop& loop, QuorumController& controller, ControllerChannel& channel);
+
+  // The body of the answer. When the time is up it says NOT_CONTROLLER. Errors: the request cannot
+  // be read.
+  io::Task<Result<std::vector<std::uint8_t>>> forward(ForwardRequest request);
+
+  // The same for a request that was read. An answer that cannot be read is an error, too.
+  template <class Response, class Request>
+  io::Task<Result<ControllerReply<Response>>> ask(const Request& request, std::int16_t version,
+                                                  Caller caller);
+
+  // Decides here whatever comes of it: on a controller's own listener.
+  template <class Response, class Request>
+  io::Task<Result<ControllerReply<Response>>> ask_here(const Request& request, std::int16_t version,
+                                                       Caller caller);
+
+  // The other end: what a request out of an Envelope is answered with. Error codes are the
+  // Envelope's own.
+  struct Unwrapped {
+    protocol::ErrorCode error = protocol::ErrorCode::none;
+    std::vector<std::uint8_t> response;  // header and body
+  };
+  io::Task<Unwrapped> unwrap(ByteView request_data, std::optional<ByteView> principal,
+                             ByteView client_address);
+
+ private:
+  // Nothing: nobody took it.
+  io::Task<std::optional<std::vector<std::uint8_t>>> send(const ForwardRequest& request,
+                                                          Duration timeout);
+
+  io::Loop& loop_;
+  QuorumController& controller_;
+  ControllerChannel& channel_;
+};
+
+// Header and body of a request as a client would send it; where the body begins.
+template <class Request>
+std::vector<std::uint8_t> encode_whole(const Request& request, std::int16_t version,
+                                       std::size_t& body_position) {
+  protocol::RequestHeader header;
+  header.request_api_key = Request::kApiKey;
+  header.request_api_version = version;
+  protocol::Writer out;
+  const Result<void> head = encode_request_header(out, header);
+  body_position = out.size();
+  const Result<void> body = encode(out, request, version);
+  ASSERT(head.has_value() && body.has_value());  // it was read in that version, or is our own
+  return {out.own().begin(), out.own().end()};
+}
+
+template <class Response, class Request>
+io::Task<Result<ControllerReply<Response>>> Forwarder::ask(const Request& request,
+                                                           std::int16_t version, Caller caller) {
+  std::size_t body_position = 0;
+  const std::vector<std::uint8_t> whole = encode_whole(request, version, body_position);
+  ForwardRequest forwarded;
+  forwarded.api = find_controller_request(protocol::ApiKey{Request::kApiKey});
+  forwarded.version = version;
+  forwarded.whole = whole;
+  forwarded.body = ByteView(whole).subspan(body_position);
+  forwarded.caller = std::move(caller);
+  ControllerReply<Response> reply;
+  CO_TRY(reply.bytes.frame, co_await forward(std::move(forwarded)));
+  protocol::Reader in(reply.bytes.body());
+  CO_TRY_VOID(decode(in, reply.message, version));
+  co_return reply;
+}
+
+template <class Response, class Request>
+io::Task<Result<ControllerReply<Response>>> Forwarder::ask_here(const Request& request,
+                                                                std::int16_t version,
+                                                                Caller caller) {
+  std::size_t body_position = 0;
+  const std::vector<std::uint8_t> whole = encode_whole(request, version, body_position);
+  const ControllerRequest* api = find_controller_request(protocol::ApiKey{Request::kApiKey});
+  CO_TRY(Decision decision,
+         co_await api->decide(controller_, ByteView(whole).subspan(body_position), version,
+                              std::move(caller)));
+  ControllerReply<Response> reply;
+  reply.bytes.frame = std::move(decision.body);
+  protocol::Reader in(reply.bytes.body());
+  CO_TRY_VOID(decode(in, reply.message, version));
+  co_return reply;
+}
+
+// A principal as Kafka's nodes send it to each other.
+std::vector<std::uint8_t> encode_principal(const Caller& caller);
+Result<Caller> decode_principal(ByteView bytes);
+// The four or sixteen bytes of a numeric address.
+std::vector<std::uint8_t> encode_address(const std::string& address);
+Result<std::string> decode_address(ByteView bytes);
+
+}  // namespace drave::broker

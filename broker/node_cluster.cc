@@ -1,0 +1,190 @@
+// The part of a node that makes it a member of a cluster: its controller, its way to the active
+// one, its registration, and what it asks the active one for.
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "broker/node.h"
+#include "broker/reconcile.h"
+#include "io/each.h"
+#include "io/mailbox.h"
+
+namespace drave::broker {
+
+namespace {
+
+// How long a client's request waits for a block of producer ids, and for a topic that was just made
+// elsewhere to be known here.
+constexpr Duration kProducerIdsWait = seconds(5);
+constexpr Duration kCreatedTopicsWait = seconds(1);
+
+}  // namespace
+
+io::Task<Result<void>> Node::open_controller() {
+  io::Backend& backend = loops_.front()->backend();
+  incarnation_id_ = Uuid::from_random(backend.entropy(), backend.entropy());
+  ControllerOptions options;
+  options.config = &config_;
+  options.cluster_id = cluster_id_;
+  options.metadata_directory_id = directories_[metadata_directory_]->meta().directory_id;
+  options.incarnation_id = incarnation_id_;
+  options.on_failed = [this](const Error& error) { metadata_failed(error); };
+  CO_TRY(controller_, co_await QuorumController::open(
+                          *loops_.front(), *directories_[metadata_directory_], options, *this));
+  ChannelOptions channel;
+  channel.client_id = fmt::format("drave-{}", config_.node_id);
+  channel.listener = config_.controller_listener_name;
+  channel.request_timeout = milliseconds(config_.quorum_request_timeout_ms);
+  channel.retry_backoff = milliseconds(config_.quorum_retry_backoff_ms);
+  channel_ = std::make_unique<ControllerChannel>(*loops_.front(), *controller_, channel);
+  forward_channel_ = std::make_unique<ControllerChannel>(*loops_.front(), *controller_, channel);
+  forwarder_ = std::make_unique<Forwarder>(*loops_.front(), *controller_, *forward_channel_);
+  co_return Result<void>{};
+}
+
+void Node::start_controller() {
+  channel_->start();
+  forward_channel_->start();
+  controller_->start();
+  if (!config_.has_controller_role) return;
+  controller_registration_ = std::make_unique<ControllerRegistration>(
+      *loops_.front(), config_, *controller_, *channel_, incarnation_id_);
+  controller_registration_->start();
+}
+
+io::Task<Result<void>> Node::start_broker() {
+  BrokerIdentity identity;
+  identity.cluster_id = cluster_id_;
+  identity.incarnation_id = incarnation_id_;
+  identity.listeners = advertised_;
+  for (std::size_t index = 0; index < data_directory_count(); ++index)
+    identity.directories.push_back(directories_[index]->meta().directory_id);
+  lifecycle_ = std::make_unique<BrokerLifecycle>(*loops_.front(), config_, *controller_, *channel_,
+                                                 std::move(identity));
+  lifecycle_->start();
+  if (stop_requested_ || failure_.has_value()) lifecycle_->cancel();
+  Result<void> done = co_await lifecycle_->caught_up();
+  if (done) done = co_await start_shards();
+  if (done) {
+    // Before it leads its partitions again nobody is answered: who comes waits for a moment.
+    lifecycle_->ready();
+    done = co_await lifecycle_->in_service();
+  }
+  if (done) co_await begin_accepting(false);
+  if (!done && failure_.has_value()) co_return std::unexpected(*failure_);
+  co_return done;
+}
+
+void Node::cancel_start() {
+  if (state_ == NodeState::running) return;
+  stop_requested_ = true;
+  if (lifecycle_ != nullptr) lifecycle_->cancel();
+}
+
+// Without its metadata a node has nothing to go on with.
+void Node::metadata_failed(const Error& error) {
+  failure_ = error;
+  if (lifecycle_ != nullptr) lifecycle_->cancel();
+  if (failed_handler_ == nullptr) return;
+  const auto handler = std::exchange(failed_handler_, nullptr);
+  handler(
+      fmt::format("the metadata log failed ({}). Look at the disk and its mount (dmesg), repair "
+                  "or replace them, and start the node again: it recovers what it had "
+                  "acknowledged",
+                  error.message()));
+}
+
+io::Task<void> Node::leave_cluster() {
+  if (lifecycle_ != nullptr && !hurry_ && !failure_.has_value()) co_await lifecycle_->leave();
+  if (forward_channel_ != nullptr) co_await forward_channel_->stop();
+}
+
+io::Task<void> Node::stop_controller() {
+  if (lifecycle_ != nullptr) co_await lifecycle_->stop();
+  if (controller_registration_ != nullptr) co_await controller_registration_->stop();
+  if (channel_ != nullptr) co_await channel_->stop();
+  if (controller_ != nullptr) co_await controller_->stop();
+}
+
+// --- Metadata
+
+ServingImagePtr Node::build_serving_image(metadata::ImagePtr image) {
+  return ServingImage::build(std::move(image), config_, *serving_);
+}
+
+io::Task<void> Node::publish(metadata::ImagePtr image) {
+  ServingImagePtr next = build_serving_image(std::move(image));
+  serving_ = next;
+  if (shards_state_ == ShardsState::starting)
+    co_return;  // start_shards() goes on until it has this one
+  const bool started = shards_state_ == ShardsState::started;
+  // Together: what is created and removed waits for the same disks. Before the shards have their
+  // logs there is nothing to reconcile.
+  co_await io::for_each(
+      *loops_.front(), shards_.size(), shards_.size(), [&](std::size_t i) -> io::Task<void> {
+        Shard* there = shards_[i].get();
+        if (started) {
+          co_await io::call_on(*loops_.front(), there->number(),
+                               [there, next] { return reconcile(*there, next, false); });
+        } else {
+          co_await io::call_on(*loops_.front(), there->number(),
+                               [there, next] { there->set_image(next); });
+        }
+      });
+}
+
+// --- What the active controller is asked for
+
+io::Task<Result<protocol::AllocateProducerIdsResponse>> Node::take_producer_ids() {
+  const Instant deadline = loops_.front()->now() + kProducerIdsWait;
+  protocol::AllocateProducerIdsRequest request;
+  request.broker_id = config_.node_id;
+  for (;;) {
+    request.broker_epoch = lifecycle_->epoch();
+    const auto reply = co_await channel_->ask<protocol::AllocateProducerIdsResponse>(
+        request, &QuorumController::allocate_producer_ids);
+    if (reply && reply->message.error_code == 0) co_return reply->message;
+    if (loops_.front()->now() >= deadline || stop_requested_)
+      co_return failure(Errc::timed_out, "no active controller gave producer ids");
+    co_await channel_->back_off();
+  }
+}
+
+io::Task<Result<ProducerId>> Node::next_producer_id() {
+  while (producer_ids_left_ == 0) {
+    if (allocating_ids_) {
+      co_await ids_ready_.wait();
+      continue;
+    }
+    allocating_ids_ = true;
+    const auto block = co_await take_producer_ids();
+    allocating_ids_ = false;
+    ids_ready_.wake_all();
+    if (!block) co_return std::unexpected(block.error());
+    producer_id_next_ = block->producer_id_start;
+    producer_ids_left_ = block->producer_id_len;
+  }
+  --producer_ids_left_;
+  co_return producer_id_next_++;
+}
+
+io::Task<Result<ControllerReply<protocol::CreateTopicsResponse>>> Node::create_topics(
+    const protocol::CreateTopicsRequest& request, Caller caller) {
+  CO_TRY(auto reply, co_await forwarder_->ask<protocol::CreateTopicsResponse>(
+                         request, protocol::CreateTopicsRequest::kVersionMax, std::move(caller)));
+  co_await wait_for_topics(reply.message);
+  co_return reply;
+}
+
+io::Task<void> Node::wait_for_topics(const protocol::CreateTopicsResponse& created) {
+  const auto all_known = [this, &created] {
+    return std::all_of(created.topics.begin(), created.topics.end(), [this](const auto& topic) {
+      return topic.error_code != 0 || serving_->find(topic.name) != nullptr;
+    });
+  };
+  const Instant deadline = loops_.front()->now() + kCreatedTopicsWait;
+  while (!all_known() && loops_.front()->now() < deadline)
+    co_await controller_->changed().wait_until(deadline);
+}
+
+}  // namespace drave::broker

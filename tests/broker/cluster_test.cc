@@ -1,0 +1,212 @@
+// Three whole nodes as one cluster, asked by clients through the wire.
+
+#include <set>
+
+#include "protocol/messages/api_versions.h"
+#include "protocol/messages/describe_cluster.h"
+#include "protocol/messages/describe_quorum.h"
+#include "protocol/messages/init_producer_id.h"
+#include "protocol/messages/metadata.h"
+#include "tests/broker/support/sim_cluster.h"
+
+namespace drave {
+namespace {
+
+using protocol::ErrorCode;
+using test::batch_of;
+using test::ClusterTest;
+using test::code;
+using test::fetch_of;
+using test::KafkaClient;
+using test::produce_of;
+
+TEST_F(ClusterTest, topics_are_created_through_any_node_and_spread_over_all) {
+  boot();
+  for (int i = 0; i < kNodes; ++i) EXPECT_EQ(create(i, "topic-" + std::to_string(i), 6), 0);
+  world_.run_for(seconds(1));
+  for (int i = 0; i < kNodes; ++i) {
+    EXPECT_EQ(image_of(i).topics().by_name().size(), 3u);
+    for (const auto& [name, topic] : image_of(i).topics().by_name()) {
+      std::set<NodeId> leaders;
+      for (const auto& [index, partition] : topic->partitions) leaders.insert(partition.leader);
+      EXPECT_EQ(leaders, (std::set<NodeId>{1, 2, 3}));
+    }
+  }
+  EXPECT_EQ(create(1, "topic-0"), code(ErrorCode::topic_already_exists));
+  EXPECT_EQ(create(2, "replicated", 1, 10'000, 3), code(ErrorCode::invalid_replication_factor));
+  shut_down();
+}
+
+io::Task<void> produce_to_leaders(KafkaClient& client, int& served, int& elsewhere) {
+  const auto batch = batch_of(2, "hello");
+  for (std::int32_t partition = 0; partition < 6; ++partition) {
+    const auto produced =
+        co_await client.call<protocol::ProduceResponse>(produce_of("events", partition, batch), 10);
+    EXPECT_TRUE(produced.has_value());
+    if (!produced) co_return;
+    const auto& message = produced->message;
+    const auto& answer = message.responses.at(0).partition_responses.at(0);
+    if (answer.error_code == 0) {
+      ++served;
+      continue;
+    }
+    ++elsewhere;
+    EXPECT_EQ(answer.error_code, code(ErrorCode::not_leader_or_follower));
+    EXPECT_GE(answer.current_leader.leader_id, 1);
+    EXPECT_EQ(message.node_endpoints.size(), 1u);
+    EXPECT_EQ(message.node_endpoints.at(0).node_id, answer.current_leader.leader_id);
+    EXPECT_EQ(message.node_endpoints.at(0).port, 9092);
+  }
+}
+
+TEST_F(ClusterTest, only_the_leader_serves_a_partition_and_others_say_who_it_is) {
+  boot(2);
+  EXPECT_EQ(create(0, "events", 6), 0);
+  world_.run_for(seconds(1));
+  int served = 0, elsewhere = 0;
+  for (int i = 0; i < kNodes; ++i)
+    run(i, [&](KafkaClient& client) { return produce_to_leaders(client, served, elsewhere); });
+  EXPECT_EQ(served, 6);
+  EXPECT_EQ(elsewhere, 12);
+  shut_down();
+}
+
+io::Task<void> describe(KafkaClient& client, std::size_t brokers) {
+  protocol::MetadataRequest request;
+  request.topics.reset();
+  const auto metadata = co_await client.call<protocol::MetadataResponse>(request, 12);
+  EXPECT_TRUE(metadata.has_value());
+  if (!metadata) co_return;
+  EXPECT_EQ(metadata->message.brokers.size(), brokers);
+  const auto cluster = co_await client.call<protocol::DescribeClusterResponse>(
+      protocol::DescribeClusterRequest{}, 1);
+  EXPECT_TRUE(cluster.has_value());
+  if (cluster) EXPECT_EQ(cluster->message.brokers.size(), brokers);
+  protocol::DescribeQuorumRequest quorum;
+  quorum.topics.push_back({"__cluster_metadata", {{0}}});
+  const auto described = co_await client.call<protocol::DescribeQuorumResponse>(quorum, 2);
+  EXPECT_TRUE(described.has_value());
+  if (!described) co_return;
+  const auto& partition = described->message.topics.at(0).partitions.at(0);
+  EXPECT_EQ(partition.error_code, 0);
+  EXPECT_EQ(partition.current_voters.size(), 3u);
+}
+
+TEST_F(ClusterTest, every_node_knows_all_of_them) {
+  boot();
+  world_.run_for(seconds(1));
+  for (int i = 0; i < kNodes; ++i) run(i, [](KafkaClient& client) { return describe(client, 3); });
+  shut_down();
+}
+
+TEST_F(ClusterTest, another_controller_takes_over_when_the_active_one_dies) {
+  boot();
+  const int first = wait_active();
+  EXPECT_EQ(create((first + 1) % kNodes, "before"), 0);
+  machines_[first]->power_cut();
+  // Asked at once: the request waits for the next controller.
+  EXPECT_EQ(create((first + 1) % kNodes, "meanwhile"), 0);
+  EXPECT_NE(wait_active(first), first);
+  // What the dead one led is out of service a session later.
+  const auto fenced = [&] {
+    const auto* broker = image_of((first + 1) % kNodes).broker(first + 1);
+    return broker != nullptr && broker->fenced;
+  };
+  EXPECT_TRUE(world_.run_until(fenced, seconds(30)));
+  nodes_[first]->start(1);
+  wait_ready();
+  const auto back = [&] { return !fenced(); };
+  EXPECT_TRUE(world_.run_until(back, seconds(30)));
+  EXPECT_EQ(create(first, "after"), 0);
+  world_.run_for(seconds(1));
+  for (int i = 0; i < kNodes; ++i) EXPECT_EQ(image_of(i).topics().by_name().size(), 3u);
+  shut_down();
+}
+
+TEST_F(ClusterTest, a_controller_that_was_paused_finds_itself_replaced) {
+  boot();
+  const int first = wait_active();
+  machines_[first]->pause();
+  EXPECT_EQ(create((first + 1) % kNodes, "meanwhile"), 0);
+  machines_[first]->resume();
+  const auto deposed = [&] { return !nodes_[first]->node()->controller().is_active(); };
+  EXPECT_TRUE(world_.run_until(deposed, seconds(30)));
+  EXPECT_EQ(create(first, "after"), 0);
+  world_.run_for(seconds(2));
+  for (int i = 0; i < kNodes; ++i) EXPECT_EQ(image_of(i).topics().by_name().size(), 2u);
+  shut_down();
+}
+
+TEST_F(ClusterTest, a_controller_that_stops_hands_over) {
+  boot();
+  const int first = wait_active();
+  machines_[first]->stop();
+  EXPECT_TRUE(world_.run_until([&] { return !machines_[first]->is_running(); }, seconds(30)));
+  const Instant stopped = world_.now();
+  EXPECT_NE(wait_active(first, seconds(1)), first);
+  EXPECT_LT(world_.now() - stopped, milliseconds(500));
+  // It is out of service already: it said that it leaves.
+  EXPECT_TRUE(image_of(active()).broker(first + 1)->fenced);
+  EXPECT_EQ(create((first + 1) % kNodes, "after"), 0);
+  shut_down();
+}
+
+TEST_F(ClusterTest, without_a_majority_nothing_is_acknowledged_and_everything_stops) {
+  boot();
+  const int first = wait_active();
+  machines_[(first + 1) % kNodes]->power_cut();
+  machines_[(first + 2) % kNodes]->power_cut();
+  EXPECT_EQ(create(first, "never", 1, 2'000), code(ErrorCode::not_controller));
+  shut_down();
+}
+
+io::Task<void> take_producer_ids(KafkaClient& client, std::set<ProducerId>& ids) {
+  for (int i = 0; i < 3; ++i) {
+    const auto answer = co_await client.call<protocol::InitProducerIdResponse>(
+        protocol::InitProducerIdRequest{.transactional_id = std::nullopt}, 4);
+    EXPECT_TRUE(answer.has_value());
+    if (!answer) co_return;
+    EXPECT_EQ(answer->message.error_code, 0);
+    EXPECT_TRUE(ids.insert(answer->message.producer_id).second);
+  }
+}
+
+TEST_F(ClusterTest, producer_ids_differ_on_all_nodes) {
+  boot();
+  std::set<ProducerId> ids;
+  for (int i = 0; i < kNodes; ++i)
+    run(i, [&](KafkaClient& client) { return take_producer_ids(client, ids); });
+  EXPECT_EQ(ids.size(), 9u);
+  shut_down();
+}
+
+TEST_F(ClusterTest, what_one_node_serves_survives_a_restart_of_all) {
+  boot();
+  EXPECT_EQ(create(0, "events", 6), 0);
+  world_.run_for(seconds(1));
+  int served = 0, elsewhere = 0;
+  for (int i = 0; i < kNodes; ++i)
+    run(i, [&](KafkaClient& client) { return produce_to_leaders(client, served, elsewhere); });
+  for (io::sim::Node* machine : machines_) machine->power_cut();
+  boot();
+  world_.run_for(seconds(1));
+  int found = 0;
+  const auto fetch_all = [&](KafkaClient& client) -> io::Task<void> {
+    return [](KafkaClient& asked, int& count) -> io::Task<void> {
+      for (std::int32_t partition = 0; partition < 6; ++partition) {
+        const auto answer =
+            co_await asked.call<protocol::FetchResponse>(fetch_of("events", partition, 0, 0), 12);
+        EXPECT_TRUE(answer.has_value());
+        if (!answer) co_return;
+        const auto& data = answer->message.responses.at(0).partitions.at(0);
+        if (data.error_code == 0 && data.high_watermark == 2) ++count;
+      }
+    }(client, found);
+  };
+  for (int i = 0; i < kNodes; ++i) run(i, fetch_all);
+  EXPECT_EQ(found, 6);
+  shut_down();
+}
+
+}  // namespace
+}  // namespace drave
