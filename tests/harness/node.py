@@ -45,7 +45,8 @@ class Node:
     kind = "node"
     start_seconds_max = 60
 
-    def __init__(self, folder, settings=None, data=None, ports=None):
+    def __init__(self, folder, settings=None, data=None, ports=None, host="127.0.0.1"):
+        self.host = host
         self.folder = Path(folder).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = Path(data).resolve() if data else self.folder / "data"
@@ -53,7 +54,7 @@ class Node:
         self.settings = dict(settings or {})
         self.ports = ports or free_ports(3)
         self.port, self.controller_port, self.http_port = self.ports
-        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.bootstrap = f"{host}:{self.port}"
         self.log = self.folder / "node.log"
         self.process = None
         self.starts = 0
@@ -62,10 +63,10 @@ class Node:
         keys = {
             "process.roles": "broker,controller",
             "node.id": "1",
-            "controller.quorum.bootstrap.servers": f"127.0.0.1:{self.controller_port}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},"
-                         f"CONTROLLER://127.0.0.1:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "controller.quorum.bootstrap.servers": f"{self.host}:{self.controller_port}",
+            "listeners": f"PLAINTEXT://{self.host}:{self.port},"
+                         f"CONTROLLER://{self.host}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{self.host}:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": str(self.data),
@@ -104,7 +105,7 @@ class Node:
         end = time.monotonic() + self.start_seconds_max
         while True:
             try:
-                with Connection(self.port, timeout=5) as connection:
+                with Connection(self.port, self.host, timeout=5) as connection:
                     connection.api_versions()
                 return self
             except OSError as error:

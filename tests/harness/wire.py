@@ -1,11 +1,11 @@
 """Just enough of the Kafka protocol to see a node answer, make a topic and have a record taken,
-without a client's caches and back-offs in between. Old, inflexible versions only."""
+without a client's caches and back-offs in between. Old, inflexible versions where there are any."""
 import socket
 import struct
 import time
 
 API_PRODUCE, API_FETCH, API_LIST_OFFSETS, API_METADATA = 0, 1, 2, 3
-API_VERSIONS, API_CREATE_TOPICS, API_DELETE_TOPICS = 18, 19, 20
+API_VERSIONS, API_CREATE_TOPICS, API_DELETE_TOPICS, API_DESCRIBE_QUORUM = 18, 19, 20, 55
 NONE, TOPIC_ALREADY_EXISTS = 0, 36
 
 
@@ -108,6 +108,26 @@ class Connection:
             raise OSError(f"ApiVersions: error {error}")
         rows = [struct.unpack(">hhh", answer[6 + 6 * i:12 + 6 * i]) for i in range(count)]
         return {key: (low, high) for key, low, high in rows}
+
+    def call_flexible(self, key, version, body):
+        """As call(), with the headers of flexible versions."""
+        self.correlation += 1
+        frame = struct.pack(">hhi", key, version, self.correlation) + string("harness") + b"\0" + body
+        self.socket.sendall(struct.pack(">i", len(frame)) + frame)
+        answer = self._read(struct.unpack(">i", self._read(4))[0])
+        if struct.unpack(">i", answer[:4])[0] != self.correlation:
+            raise ConnectionError("an answer to another request")
+        return answer[5:]
+
+    def quorum_leader(self):
+        """The id of the metadata quorum's leader; -1: the node does not know, or could not ask."""
+        topic = b"__cluster_metadata"
+        body = b"\2" + bytes([len(topic) + 1]) + topic + b"\2" + struct.pack(">i", 0) + b"\0\0\0"
+        answer = self.call_flexible(API_DESCRIBE_QUORUM, 0, body)
+        error = struct.unpack(">h", answer[:2])[0]
+        at = 2 + 1 + 1 + len(topic) + 1 + 4  # one topic, its name, one partition, its index
+        partition_error, leader = struct.unpack(">hi", answer[at:at + 6])
+        return leader if error == 0 and partition_error == 0 else -1
 
     def create_topic(self, name, partitions=1, timeout_ms=3000, configs=None):
         """The error code."""

@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""How long nobody can create topics when the active controller goes, and that none that was
+acknowledged is lost or there twice.
+
+  failover.py [--kind kill|stop|cut|hand-over] [--tries N] [--profile lan] [--set key=value ...]
+
+Three nodes; in each try the active controller is killed (SIGKILL), stopped (SIGSTOP), cut off from
+the others, or asked to stop (SIGTERM), under a stream of topic creations that goes through the
+other two in turn, as raw requests, so that no client's back-off is measured. The figure is the time
+from the signal to the next creation that is acknowledged. Then the node comes back, and every node
+must list exactly what was acknowledged, or what an unanswered request may have made. Prints one JSON
+object; exits with 1 unless all is well. `cut` needs root: each node gets a network of its own.
+"""
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from harness.cluster import Cluster, pause, resume  # noqa: E402
+from harness.load import client_settings  # noqa: E402
+from harness.node import NodeFailed  # noqa: E402
+from harness.wire import TOPIC_ALREADY_EXISTS  # noqa: E402
+
+
+class Stream:
+    """Creates topics through some nodes in turn, one at a time."""
+
+    def __init__(self, cluster):
+        self.cluster, self.count = cluster, 0
+        self.acked, self.unsure = set(), set()
+        self.connections = {}
+        self.last_error = None
+
+    def create(self, ids):
+        """True: one more was acknowledged."""
+        self.count += 1
+        id = ids[self.count % len(ids)]
+        name = f"made-{self.count}"
+        try:
+            if id not in self.connections:
+                self.connections[id] = self.cluster.connect(id, timeout=1.5)
+            error = self.connections[id].create_topic(name, timeout_ms=500)
+        except OSError as problem:
+            self.connections.pop(id, None)
+            self.last_error = str(problem)
+            self.unsure.add(name)
+            return False
+        if error == 0:
+            self.acked.add(name)
+            return True
+        # It may have been made by a leader that was gone before it could say so.
+        self.unsure.add(name)
+        self.last_error = f"error {error}"
+        return False
+
+def take_away(cluster, kind, id):
+    if kind == "kill":
+        cluster.nodes[id].kill()
+    elif kind == "stop":
+        pause(cluster.nodes[id])
+    else:
+        cluster.wires.cut(id)
+
+
+def bring_back(cluster, kind, id):
+    node = cluster.nodes[id]
+    if kind == "stop":
+        resume(node)
+    elif kind == "cut":
+        cluster.wires.mend(id)
+    elif kind == "hand-over":
+        node.check(node.stop())
+    if not node.running():
+        node.start()
+
+
+def one_try(cluster, stream, kind, seconds_max):
+    leader = cluster.leader()
+    others = [id for id in cluster.nodes if id != leader]
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        stream.create(others)
+    began = time.monotonic()
+    take_away(cluster, kind, leader)
+    away = None
+    while away is None and time.monotonic() - began < seconds_max:
+        if stream.create(others):
+            away = time.monotonic() - began
+        else:
+            time.sleep(0.002)
+    bring_back(cluster, kind, leader)
+    if away is None:
+        raise NodeFailed(f"no topic was created within {seconds_max} s: {stream.last_error}")
+    return away
+
+
+def longest_gap(cluster, stream, seconds_max):
+    """The longest time without an acknowledgement while the active controller hands over."""
+    leader = cluster.leader()
+    others = [id for id in cluster.nodes if id != leader]
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        stream.create(others)
+    cluster.nodes[leader].process.terminate()
+    began = last = time.monotonic()
+    gap, after = 0.0, 0
+    while after < 50 and time.monotonic() - began < seconds_max:
+        if stream.create(others):
+            now = time.monotonic()
+            gap, last = max(gap, now - last), now
+            after += not cluster.nodes[leader].running()
+    bring_back(cluster, "hand-over", leader)
+    return gap
+
+
+def verify(cluster, stream):
+    """Every node lists every acknowledged topic, and nothing that was not asked for."""
+    lost, unknown = set(), set()
+    for node in cluster.nodes.values():
+        admin = AdminClient(client_settings(node.bootstrap))
+        end = time.monotonic() + 20
+        while True:
+            there = set(admin.list_topics(timeout=10).topics)
+            if stream.acked <= there or time.monotonic() > end:
+                break
+            time.sleep(0.1)
+        lost |= stream.acked - there
+        unknown |= there - stream.acked - stream.unsure
+    # Doubled: a second creation of an acknowledged topic must be refused.
+    name = next(iter(stream.acked))
+    with cluster.connect(1) as connection:
+        again = connection.create_topic(name)
+    return {"acked": len(stream.acked), "unsure": len(stream.unsure), "lost": len(lost),
+            "unknown": len(unknown), "doubled": int(again != TOPIC_ALREADY_EXISTS)}
+
+
+def percentile(values, share):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", default="kill", choices=["kill", "stop", "cut", "hand-over"])
+    parser.add_argument("--tries", type=int, default=3)
+    parser.add_argument("--profile")
+    parser.add_argument("--seconds-max", type=float, default=30)
+    parser.add_argument("--set", action="append", default=[], metavar="key=value")
+    options = parser.parse_args()
+    folder = tempfile.mkdtemp(prefix="drave-failover-")
+    arguments = [f"--profile={options.profile}"] if options.profile else []
+    cluster = Cluster(folder, settings=dict(pair.split("=", 1) for pair in options.set),
+                      arguments=arguments, wires=options.kind == "cut")
+    away = []
+    try:
+        cluster.start()
+        stream = Stream(cluster)
+        one = longest_gap if options.kind == "hand-over" else (
+            lambda *a: one_try(a[0], a[1], options.kind, a[2]))
+        for _ in range(options.tries):
+            away.append(one(cluster, stream, options.seconds_max))
+        result = verify(cluster, stream)
+        cluster.stop()
+    except BaseException:
+        for node in cluster.nodes.values():
+            print(f"--- {node.log}\n{node.tail(25)}", file=sys.stderr)
+        raise
+    finally:
+        cluster.kill()
+    result.update(kind=options.kind, profile=options.profile, tries=len(away),
+                  p50_s=round(statistics.median(away), 3), p99_s=round(percentile(away, 0.99), 3),
+                  worst_s=round(max(away), 3))
+    result["ok"] = result["lost"] == result["unknown"] == result["doubled"] == 0
+    print(json.dumps(result))
+    if result["ok"]:
+        shutil.rmtree(folder)
+    return 0 if result["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Several Draved nodes as one cluster on this machine, each broker and controller."""
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from harness.node import CLUSTER_ID, Draved, NodeFailed, draved_binary, free_ports
+from harness.wire import Connection
+
+
+def drave_binary():
+    return draved_binary().parent / "drave"
+
+
+class Cluster:
+    """`count` nodes with ids from 1 on, each in a folder of its own below `folder`. `arguments` go to
+    every draved before its file, `settings` into every server.properties. `wires`: each node has a
+    network of its own, from which it can be cut off (as root only)."""
+
+    def __init__(self, folder, count=3, settings=None, arguments=(), wires=False):
+        self.folder = Path(folder).resolve()
+        ports = free_ports(3 * count)
+        self.nodes = {}
+        self.wires = Wires(count) if wires else None
+        hosts = [self.wires.host(i + 1) if wires else "127.0.0.1" for i in range(count)]
+        controllers = [f"{hosts[i]}:{ports[3 * i + 1]}" for i in range(count)]
+        for i in range(count):
+            keys = {"node.id": str(i + 1), "controller.quorum.bootstrap.servers": ",".join(controllers),
+                    **(settings or {})}
+            node = Member(self.folder / str(i + 1), settings=keys, ports=ports[3 * i:3 * i + 3],
+                          host=hosts[i])
+            node.arguments = list(arguments)
+            node.prefix = self.wires.prefix(i + 1) if wires else []
+            self.nodes[i + 1] = node
+        self.bootstrap = ",".join(node.bootstrap for node in self.nodes.values())
+        voters = [f"{id}@{controllers[id - 1]}:{self._uuid()}" for id in self.nodes]
+        for node in self.nodes.values():
+            self._drave("format", "-t", CLUSTER_ID, "-I", ",".join(voters), "-c",
+                        node.write_properties())
+
+    def _drave(self, *arguments):
+        done = subprocess.run([drave_binary(), *arguments], capture_output=True, text=True,
+                              timeout=60)
+        if done.returncode:
+            raise NodeFailed(f"drave {arguments[0]}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def _uuid(self):
+        return self._drave("random-uuid").strip()
+
+    def start(self):
+        for node in self.nodes.values():
+            node.start(wait=False)
+        for node in self.nodes.values():
+            node.wait_ready()
+        return self
+
+    def stop(self):
+        """SIGTERM to all; NodeFailed if one does not stop cleanly or complained."""
+        for node in self.nodes.values():
+            if node.running():
+                node.process.terminate()
+        for node in self.nodes.values():
+            node.check(node.stop())
+
+    def kill(self):
+        for node in self.nodes.values():
+            if node.process is not None:
+                if node.running():
+                    node.process.send_signal(signal.SIGCONT)
+                node.kill()
+        if self.wires:
+            self.wires.remove()
+
+    def connect(self, id, **more):
+        return Connection(self.nodes[id].port, self.nodes[id].host, **more)
+
+    def leader(self, seconds_max=30, among=None):
+        """The id of the active controller, as a majority of `among` (all that run) sees it."""
+        end = time.monotonic() + seconds_max
+        while time.monotonic() < end:
+            for id in among or self.nodes:
+                if not self.nodes[id].running():
+                    continue
+                try:
+                    with self.connect(id, timeout=2) as connection:
+                        leader = connection.quorum_leader()
+                except OSError:
+                    continue
+                if leader >= 0:
+                    return leader
+            time.sleep(0.02)
+        raise NodeFailed(f"no leader within {seconds_max} s")
+
+
+class Member(Draved):
+    """A node of a cluster."""
+
+    def __init__(self, folder, **more):
+        super().__init__(folder, **more)
+        self.arguments = []
+        self.prefix = []
+
+    def command(self):
+        return [*self.prefix, draved_binary(), *self.arguments, self.write_properties()]
+
+
+class Wires:
+    """A bridge in this machine, and a network namespace for each node with one wire to it."""
+
+    BRIDGE = "drave-test"
+
+    def __init__(self, count):
+        self.count = count
+        self.remove()
+        self._ip("link", "add", "name", self.BRIDGE, "type", "bridge")
+        self._ip("address", "add", "10.213.7.254/24", "dev", self.BRIDGE)
+        self._ip("link", "set", self.BRIDGE, "up")
+        for id in range(1, count + 1):
+            self._ip("netns", "add", self._name(id))
+            self._ip("link", "add", self._name(id), "type", "veth", "peer", "name", "eth0",
+                     "netns", self._name(id))
+            self._ip("link", "set", self._name(id), "master", self.BRIDGE)
+            self._ip("link", "set", self._name(id), "up")
+            inside = ["-n", self._name(id)]
+            self._ip(*inside, "address", "add", self.host(id) + "/24", "dev", "eth0")
+            self._ip(*inside, "link", "set", "eth0", "up")
+            self._ip(*inside, "link", "set", "lo", "up")
+
+    @staticmethod
+    def _ip(*words, check=True):
+        done = subprocess.run(["ip", *words], capture_output=True, text=True)
+        if check and done.returncode:
+            raise NodeFailed(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+    def _name(self, id):
+        return f"{self.BRIDGE}-{id}"
+
+    def host(self, id):
+        return f"10.213.7.{id}"
+
+    def prefix(self, id):
+        return ["ip", "netns", "exec", self._name(id)]
+
+    def cut(self, id):
+        self._ip("link", "set", self._name(id), "nomaster")
+
+    def mend(self, id):
+        self._ip("link", "set", self._name(id), "master", self.BRIDGE)
+
+    def remove(self):
+        for id in range(1, self.count + 1):
+            self._ip("netns", "del", self._name(id), check=False)
+            self._ip("link", "del", self._name(id), check=False)
+        self._ip("link", "del", self.BRIDGE, check=False)
+
+
+def pause(node):
+    os.kill(node.pid, signal.SIGSTOP)
+
+
+def resume(node):
+    os.kill(node.pid, signal.SIGCONT)
