@@ -102,6 +102,12 @@ io::Task<OwnedMessage<protocol::EndQuorumEpochResponse>> RaftLogImpl::end_quorum
 
 // --- Records
 
+namespace {
+bool says_only_the_watermark(const FetchReply& reply) {
+  return reply.error == ErrorCode::none && reply.from < 0 && !reply.diverging && !reply.snapshot;
+}
+}  // namespace
+
 io::Task<OwnedMessage<protocol::FetchResponse>> RaftLogImpl::fetch(
     const protocol::FetchRequest& request, std::int16_t version) {
   const Serving serving(*this);
@@ -110,6 +116,16 @@ io::Task<OwnedMessage<protocol::FetchResponse>> RaftLogImpl::fetch(
   const std::int32_t wanted =
       std::min(request.max_bytes, request.topics.front().partitions.front().partition_max_bytes);
   FetchReply reply = reply_as<FetchReply>(co_await Asking(*this, *asked));
+  if (says_only_the_watermark(reply)) {
+    // What was just committed is often followed by more in this very pass: it goes along, and need
+    // not be fetched once more.
+    co_await io::yield(loop_);
+    if (core_->is_leader() && core_->epoch() == reply.epoch && !stopping_ &&
+        core_->log().end() > asked->offset) {
+      reply.from = asked->offset;
+      reply.high_watermark = core_->high_watermark();
+    }
+  }
   std::string records;
   if (reply.error == ErrorCode::none && reply.from >= 0) {
     const std::size_t bytes_max =
