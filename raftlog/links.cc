@@ -21,6 +21,11 @@ io::Task<void> Links::retire(std::unique_ptr<RpcClient> client) {
   co_await client->close();
 }
 
+io::Task<void> Links::leave() {
+  ASSERT(users_ > 0);
+  if (--users_ == 0) co_await close();
+}
+
 io::Task<void> Links::close() {
   for (Link& link : links_) {
     for (std::unique_ptr<RpcClient>& client : link.lanes) {

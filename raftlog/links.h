@@ -1,6 +1,10 @@
 #pragma once
 // The connections of a replica to the others. Two to each: one for fetches, which wait for long,
 // one for all else, which must not wait behind them.
+//
+// Logs of one loop may share them, if those who answer do not answer in order: their calls then
+// travel together, and a wait of one log holds up no other. What a connection's end means, it means
+// for all of them.
 
 #include <array>
 #include <memory>
@@ -26,20 +30,24 @@ class Links {
   // than last time ends the calls to the old one.
   RpcClient& to(NodeId peer, const io::SocketAddress& address, Lane lane);
 
-  // Ends all calls; returns when they have ended.
-  io::Task<void> close();
+  // Each log that uses this joins, and leaves when it asks nothing more. When the last one has left
+  // all calls end. Of a log that leaves before, they end when they are answered.
+  void join() { ++users_; }
+  io::Task<void> leave();
 
  private:
   struct Link {
     NodeId peer = -1;
     std::array<std::unique_ptr<RpcClient>, 2> lanes;
   };
+  io::Task<void> close();
   static io::Task<void> retire(std::unique_ptr<RpcClient> client);
 
   io::Loop& loop_;
   RpcClientOptions options_;
   std::vector<Link> links_;  // one for each voter and bootstrap server that was asked
   io::Scope scope_;
+  std::size_t users_ = 0;
 };
 
 }  // namespace drave::raft

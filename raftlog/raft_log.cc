@@ -59,7 +59,8 @@ RaftLogImpl::RaftLogImpl(io::Loop& loop, RaftOptions options, RaftListener& list
       snapshots_(loop, path_),
       deliver_(loop),
       flush_(*this),
-      links_(loop, rpc_options(options_)) {}
+      own_links_(loop, rpc_options(options_)),
+      links_(options_.links != nullptr ? *options_.links : own_links_) {}
 
 RaftLogImpl::~RaftLogImpl() {
   ASSERT(log_ == nullptr && asking_.empty() && serving_ == 0);
@@ -99,6 +100,7 @@ io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
 void RaftLogImpl::start() {
   ASSERT(!started_ && log_ != nullptr);
   started_ = true;
+  links_.join();
   Recovered recovered;
   recovered.election = recovered_;
   recovered.log = recovered_view();
@@ -406,7 +408,7 @@ io::Task<Result<void>> RaftLogImpl::stop() {
   changed_.wake_all();
   deliver_.wake_all();
   log_->room().wake_all();
-  co_await links_.close();
+  if (started_) co_await links_.leave();
   co_await scope_.join();
   while (serving_ > 0) co_await changed_.wait();
   log_->set_observer(nullptr);

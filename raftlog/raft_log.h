@@ -49,6 +49,8 @@
 
 namespace drave::raft {
 
+class Links;
+
 inline constexpr std::string_view kMetadataTopic = "__cluster_metadata";
 
 // controller.quorum.*.ms, with Kafka's defaults.
@@ -72,6 +74,8 @@ struct RaftOptions {
   std::vector<io::SocketAddress> bootstrap_servers;
   VoterEndpoint endpoint;  // where this controller is reached; kept up to date in the voter set
   QuorumTimers timers;
+
+  Links* links = nullptr;  // shared with other logs, outlives this one; null: its own
 
   std::string topic{kMetadataTopic};
   TopicIdPartition id{kMetadataTopicId, 0};

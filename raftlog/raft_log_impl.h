@@ -297,7 +297,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   bool proposals_wait_ = false;
 
   // Others
-  Links links_;
+  Links own_links_;
+  Links& links_;                        // these or RaftOptions::links
   wire::LeaderAddress leader_address_;  // as last heard; id -1: not heard
   std::unordered_map<std::uint64_t, Asking*> asking_;
   std::uint64_t last_token_ = 0;

@@ -25,8 +25,8 @@ io::Task<void> shut_down(io::Socket& socket) {
 struct RpcServer::Connection : ListLink<> {
   Connection(io::Loop& loop, io::Handle handle, std::size_t frame_bytes_max)
       : socket(loop, handle), frames(socket, frame_bytes_max), scope(loop), progress(loop) {}
-  bool may_read() const {
-    return exchange_count < kRpcInFlightMax && unsent_bytes < kRpcUnsentBytesMax;
+  bool may_read(std::size_t in_flight_max) const {
+    return exchange_count < in_flight_max && unsent_bytes < kRpcUnsentBytesMax;
   }
 
   io::Socket socket;
@@ -34,18 +34,20 @@ struct RpcServer::Connection : ListLink<> {
   io::Scope scope;                       // handlers, the writer, a shutdown
   io::WaitQueue progress;                // an exchange was served or sent, or this is ending
   IntrusiveList<RpcExchange> exchanges;  // owned, in the order of the requests
+  IntrusiveList<RpcExchange> served;     // owned, not in order
   std::size_t exchange_count = 0;
   std::size_t unsent_bytes = 0;
   bool is_read = false;    // the peer sends nothing more, or is not listened to
   bool is_broken = false;  // nothing can be sent any more
 };
 
-std::vector<std::uint8_t> RpcExchange::begin_answer(std::size_t body_size,
-                                                    std::size_t& position) const {
+Result<std::vector<std::uint8_t>> RpcExchange::begin_answer(std::size_t body_size,
+                                                            std::size_t& position) const {
   ASSERT(answer_.empty());
   const auto api_key = static_cast<std::int16_t>(key);
   const std::size_t size = protocol::response_header_size(api_key, version) + body_size;
-  ASSERT(size <= protocol::kMessageBytesMax);
+  if (size > protocol::kMessageBytesMax)
+    return failure(Errc::too_large, "an answer of " + std::to_string(size) + " bytes");
   std::vector<std::uint8_t> bytes(sizeof(std::int32_t) + size);
   store_big(bytes.data(), static_cast<std::int32_t>(size));
   protocol::Writer out(MutableByteView(bytes).subspan(sizeof(std::int32_t)));
@@ -110,7 +112,8 @@ io::Task<void> RpcServer::serve_connection(std::unique_ptr<Connection> owned) {
 
 io::Task<void> RpcServer::read_loop(Connection& connection) {
   while (!connection.is_read) {
-    while (!connection.may_read() && !connection.is_broken) co_await connection.progress.wait();
+    while (!connection.may_read(options_.in_flight_max) && !connection.is_broken)
+      co_await connection.progress.wait();
     if (connection.is_broken) co_return;
     Result<std::vector<std::uint8_t>> frame = co_await connection.frames.next();
     if (!frame && frame.error().code == Errc::closed) co_return;  // what was asked is answered
@@ -158,6 +161,10 @@ io::Task<void> RpcServer::serve(Connection& connection, RpcExchange& exchange) {
   else
     co_await handler_.serve(exchange);
   exchange.is_served_ = true;
+  if (!options_.in_order) {
+    exchange.unlink();
+    connection.served.push_back(exchange);
+  }
   connection.unsent_bytes += exchange.answer_.size();
   connection.progress.wake_all();
 }
@@ -183,9 +190,10 @@ void RpcServer::answer_versions(RpcExchange& exchange) const {
 
 // Takes what may be sent now; a request that was not answered alone.
 void RpcServer::collect_served(Connection& connection,
-                               std::vector<std::unique_ptr<RpcExchange>>& sending) {
-  while (!connection.exchanges.empty()) {
-    RpcExchange& first = connection.exchanges.front();
+                               std::vector<std::unique_ptr<RpcExchange>>& sending) const {
+  IntrusiveList<RpcExchange>& from = options_.in_order ? connection.exchanges : connection.served;
+  while (!from.empty()) {
+    RpcExchange& first = from.front();
     const bool is_unanswered = first.answer_.empty();
     if (!first.is_served_ || (is_unanswered && !sending.empty())) return;
     first.unlink();

@@ -1,9 +1,10 @@
 #pragma once
 // The other end of rpc_client.h, for programs that are not a broker: accepts connections, reads
-// frames, has each request served by a handler, and answers in the order of the requests.
+// frames, has each request served by a handler, and answers in the order of the requests (unless
+// it is told otherwise).
 //
-// Requests of one connection are served at the same time, as many as kRpcInFlightMax; then its
-// socket is not read. ApiVersions is answered here. A request that cannot be read, or of an API
+// Requests of one connection are served at the same time, as many as in_flight_max; then its socket
+// is not read. ApiVersions is answered here. A request that cannot be read, or of an API
 // that is not served, ends its connection, as Kafka does.
 //
 // Lives on one loop, which outlives it, and so does the handler. close() before it is destroyed.
@@ -47,7 +48,7 @@ class RpcExchange : public ListLink<> {
   template <class Message>
   Result<void> answer(const Message& message) {
     std::size_t position = 0;
-    std::vector<std::uint8_t> bytes = begin_answer(encoded_size(message, version), position);
+    TRY(auto bytes, begin_answer(encoded_size(message, version), position));
     protocol::Writer out(MutableByteView(bytes).subspan(position));
     TRY_VOID(encode(out, message, version));
     answer_ = std::move(bytes);
@@ -56,7 +57,8 @@ class RpcExchange : public ListLink<> {
 
  private:
   friend class RpcServer;
-  std::vector<std::uint8_t> begin_answer(std::size_t body_size, std::size_t& position) const;
+  Result<std::vector<std::uint8_t>> begin_answer(std::size_t body_size,
+                                                 std::size_t& position) const;
 
   std::vector<std::uint8_t> frame_;
   std::size_t body_position_;
@@ -75,10 +77,14 @@ class RpcHandler {
 };
 
 struct RpcServerOptions {
+  // Kafka's clients rely on it. An RpcClient does not: an answer then leaves when it is there, and
+  // a fetch that waits holds up nothing that was asked behind it.
+  bool in_order = true;
   std::vector<protocol::ApiKey> apis;  // that the handler serves
   bool names_kraft_version = false;    // ApiVersions tells which levels of it this node speaks
   std::size_t frame_bytes_max = kRpcFrameBytesMax;
   std::size_t connections_max = kRpcConnectionsMax;
+  std::size_t in_flight_max = kRpcInFlightMax;  // of a connection
 };
 
 class RpcServer {
@@ -106,8 +112,8 @@ class RpcServer {
   io::Task<void> serve(Connection& connection, RpcExchange& exchange);
   Result<std::unique_ptr<RpcExchange>> open_frame(std::vector<std::uint8_t> frame) const;
   void answer_versions(RpcExchange& exchange) const;
-  static void collect_served(Connection& connection,
-                             std::vector<std::unique_ptr<RpcExchange>>& sending);
+  void collect_served(Connection& connection,
+                      std::vector<std::unique_ptr<RpcExchange>>& sending) const;
   void end_connection(Connection& connection);
 
   io::Loop& loop_;

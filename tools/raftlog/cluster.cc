@@ -279,10 +279,13 @@ Result<std::pair<std::size_t, Json>> Cluster::receive_any(std::size_t except,
 
 Result<void> Cluster::stop() {
   Result<void> first;
-  for (const auto& node : nodes_) {
-    Result<void> stopped = node->stop();
-    if (!stopped && first) first = std::move(stopped);
-  }
+  const auto note = [&first](Result<void> result) {
+    if (!result && first) first = std::move(result);
+  };
+  for (const auto& node : nodes_)
+    if (node->is_running()) note(node->send({{"do", "stop"}}));
+  for (const auto& node : nodes_)
+    if (node->is_running()) note(node->wait());
   return first;
 }
 

@@ -13,8 +13,10 @@ namespace {
 constexpr std::string_view kTopic = "raftlog";
 constexpr Uuid kTopicId{0x6472617665000000, 0x726166746c6f6700};
 constexpr std::string_view kClusterId = "ZHJhdmUtcmFmdGxvZy0wMQ";
-// Each group has two connections to each peer.
-constexpr std::size_t kConnectionsMax = 4096;
+// All groups share the connections to a peer.
+std::size_t in_flight_max(const NodeOptions& options) {
+  return kRpcInFlightMax + 2 * static_cast<std::size_t>(options.groups);
+}
 
 const std::vector<protocol::ApiKey> kApis{
     protocol::ApiKey::vote,
@@ -40,7 +42,12 @@ int partition_of(const Request& request) {
 Node::Node(io::Loop& loop, NodeOptions options)
     : loop_(loop),
       options_(std::move(options)),
-      server_(loop, {.apis = kApis, .connections_max = kConnectionsMax}, *this) {}
+      links_(loop, {.client_id = "raftlog",
+                    .connect_timeout = options_.timers.request_timeout,
+                    .request_timeout = options_.timers.request_timeout,
+                    .in_flight_max = in_flight_max(options_)}),
+      server_(loop, {.in_order = false, .apis = kApis, .in_flight_max = in_flight_max(options_)},
+              *this) {}
 
 Node::~Node() = default;
 
@@ -86,6 +93,7 @@ io::Task<Result<void>> Node::open_group(int number) {
   options.static_voters = options_.voters;
   options.endpoint = endpoint();
   options.timers = options_.timers;
+  options.links = &links_;
   options.topic = kTopic;
   options.id = {kTopicId, number};
   CO_TRY(auto log,
@@ -108,7 +116,10 @@ io::Task<Result<void>> Node::stop() {
   const auto note = [&first](Result<void> result) {
     if (!result && first) first = std::move(result);
   };
-  for (const auto& log : logs_) note(co_await log->stop());
+  // Side by side: each hands over, and waits for that.
+  io::Scope stops(loop_);
+  for (const auto& log : logs_) stops.spawn(stop_log(*log, first));
+  co_await stops.join();
   co_await server_.close();
   for (const auto& group : groups_) group->set_log(nullptr);
   logs_.clear();
@@ -116,6 +127,11 @@ io::Task<Result<void>> Node::stop() {
   shard_.reset();
   if (directory_ != nullptr) note(co_await directory_->close(loop_, -1, first.has_value()));
   co_return first;
+}
+
+io::Task<void> Node::stop_log(RaftLog& log, Result<void>& first) {
+  Result<void> stopped = co_await log.stop();
+  if (!stopped && first) first = std::move(stopped);
 }
 
 template <class Request, class Answer>

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "io/loop.h"
+#include "raftlog/links.h"
 #include "raftlog/net/rpc_server.h"
 #include "raftlog/raft_log.h"
 #include "segments/log_directory.h"
@@ -49,6 +50,7 @@ class Node final : public RpcHandler {
  private:
   io::Task<Result<void>> open_directory();
   io::Task<Result<void>> open_group(int number);
+  static io::Task<void> stop_log(RaftLog& log, Result<void>& first);
   const VoterEndpoint& endpoint() const;
 
   // Reads the request, asks the group that it names, answers.
@@ -63,6 +65,7 @@ class Node final : public RpcHandler {
   std::unique_ptr<segments::LogDirectory> directory_;
   std::unique_ptr<segments::LogShard> shard_;
   std::vector<std::unique_ptr<Group>> groups_;
+  Links links_;
   std::vector<std::unique_ptr<RaftLog>> logs_;
   RpcServer server_;
   Duration open_time_;

@@ -407,6 +407,43 @@ TEST_F(Rpc, a_server_answers_in_order_also_a_client_that_has_finished_sending) {
   });
 }
 
+io::Task<void> serve_out_of_order(Process& process) {
+  EchoHandler handler(process.loop());
+  RpcServer server(process.loop(), {.in_order = false, .apis = kServed}, handler);
+  io::Gate stop(process.loop());
+  process.on_stop([&] { stop.open(); });
+  EXPECT_TRUE((co_await server.listen({"0.0.0.0", kPort})).has_value());
+  co_await stop.wait();
+  co_await server.close();
+}
+
+io::Task<void> fetch_slowly(RpcClient& client, Instant& answered, io::Loop& loop) {
+  protocol::FetchRequest fetch;
+  fetch.max_wait_ms = 500;
+  fetch.max_bytes = 10;
+  EXPECT_TRUE((co_await client.call<protocol::FetchResponse>(fetch)).has_value());
+  answered = loop.now();
+}
+
+TEST_F(Rpc, a_server_that_need_not_answer_in_order_lets_no_call_wait_for_another) {
+  server.start([](Process& process) { return serve_out_of_order(process); });
+  world.run_for(milliseconds(10));
+  run(+[](Couple& test, RpcClient& client) -> io::Task<void> {
+    io::Scope scope(*test.loop);
+    Instant fetched;
+    scope.spawn(fetch_slowly(client, fetched, *test.loop));
+    co_await test.pause_for(milliseconds(50));
+    for (LeaderEpoch epoch = 0; epoch < 20; ++epoch)
+      scope.spawn(ask(client, epoch, milliseconds(100), test.outcomes));
+    co_await test.pause_for(milliseconds(100));
+    EXPECT_EQ(test.outcomes.epochs.size(), 20u);
+    EXPECT_EQ(fetched, Instant{});
+    co_await scope.join();
+    EXPECT_GT(fetched, Instant{});
+    EXPECT_EQ(client.connect_count(), 1u);
+  });
+}
+
 // Calls without end, until the gate opens; every answer must be the call's own.
 io::Task<void> keep_asking(RpcClient& client, io::Gate& stop, io::Loop& loop, LeaderEpoch epoch,
                            Outcomes& outcomes) {
