@@ -75,6 +75,30 @@ class Verbs(unittest.TestCase):
         self.drave("config", "alter", "topic", "configured", code=2)
         self.assertTrue(self.json("config", "describe", "broker", "1", "--all"))
 
+    @unittest.skipIf(KIND == "kafka", "Kafka has no authorizer without being asked for one")
+    def test_acls(self):
+        self.drave("topic", "create", "closed", "-p", "1")
+        alice = ("--allow", "User:alice", "--operation", "read", "--operation", "write")
+        made = self.json("acl", "create", "topic", "closed", *alice)
+        self.assertEqual([row["operation"] for row in made], ["read", "write"])
+        self.drave("acl", "create", "topic", "clo", "--prefixed", "--deny", "User:*", "--host",
+                   "10.0.0.1", "--operation", "all")
+        self.drave("acl", "create", "topic", "closed", "--operation", "read", code=2)
+        self.assertIn("no colon", self.drave("acl", "create", "topic", "closed", "--allow", "alice",
+                                             "--operation", "read", code=1))
+        self.assertIn("TOPIC_AUTHORIZATION_FAILED",
+                      self.drave("topic", "alter", "closed", "-p", "2", code=1))
+        self.assertEqual(len(self.json("acl", "list")), 3)
+        matching = self.json("acl", "list", "topic", "closed", "--pattern", "match")
+        self.assertEqual([(row["name"], row["permission"], row["host"]) for row in matching],
+                         [("clo", "deny", "10.0.0.1"), ("closed", "allow", "*"),
+                          ("closed", "allow", "*")])
+        self.drave("acl", "delete", "topic", "closed", "--operation", "write")
+        self.assertEqual(len(self.json("acl", "list", "topic")), 2)
+        self.drave("acl", "delete", "topic", "closed", "--pattern", "match")
+        self.drave("acl", "delete", "topic", "closed", code=4)
+        self.assertEqual(self.json("acl", "list"), [])
+
     def test_records(self):
         self.drave("topic", "create", "records", "copy", "-p", "1")
         for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
