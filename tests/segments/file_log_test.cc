@@ -128,6 +128,22 @@ TEST_F(FileLog, batches_of_all_sizes_come_back_from_tail_files_and_after_reopeni
   close();
 }
 
+// Their copies go past the caches, line by line: lengths and places around those of a line.
+TEST_F(FileLog, large_batches_come_back_wherever_they_begin_and_end) {
+  open({});
+  for (const std::size_t around : {std::size_t{32} * kKiB, std::size_t{100'000}}) {
+    for (std::size_t more = 0; more < 20; ++more) {
+      append({.value_bytes = 1 + more * 5 % 64});
+      append({.records = static_cast<int>(around / 100 + more), .value_bytes = 88 + more % 7});
+    }
+  }
+  expect_content(1 << 20);
+  close();
+  open({});
+  expect_content(1 << 20);
+  close();
+}
+
 TEST_F(FileLog, direct_pieces_and_buffered_rests_make_one_file) {
   open();
   for (int round = 0; round < 6; ++round) {
