@@ -11,12 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness.cluster import Cluster  # noqa: E402
-from harness.load import client_settings, read_all  # noqa: E402
+from harness.load import client_settings  # noqa: E402
 
 PARTITIONS = 6
 
@@ -41,9 +41,27 @@ def produce(bootstrap, topic, first, count):
         sys.exit(f"{topic}: not acknowledged: {failed[:3]}")
 
 
-def numbers(bootstrap, topic):
-    return sorted(int(value) for partition in range(PARTITIONS)
-                  for _, value in read_all(bootstrap, topic, partition))
+def numbers(bootstrap, topic, seconds_max=30):
+    """What all partitions of a topic hold, read side by side to their ends."""
+    consumer = Consumer({**client_settings(bootstrap), "group.id": "unused", "check.crcs": True,
+                         "enable.auto.commit": False, "enable.partition.eof": True,
+                         "auto.offset.reset": "error"})
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    found, ended, end = [], set(), time.monotonic() + seconds_max
+    while len(ended) < PARTITIONS:
+        if time.monotonic() > end:
+            sys.exit(f"{topic}: not read within {seconds_max} s from {bootstrap}, ends of {ended}")
+        message = consumer.poll(0.1)
+        if message is None:
+            continue
+        if not message.error():
+            found.append(int(message.value()))
+        elif message.error().code() == KafkaError._PARTITION_EOF:
+            ended.add(message.partition())
+        else:
+            raise KafkaException(message.error())
+    consumer.close()
+    return sorted(found)
 
 
 def check_through_each(cluster, records):
