@@ -129,7 +129,7 @@ class Scanner {
   }
 
   void note_rot(ScannedFile& file, std::uint64_t position, const std::string& what) {
-    file.is_rotten = true;
+    file.is_kept = true;
     scanned_.rotten.push_back(
         Error{Errc::corrupt, 0, fmt::format("{} position {}: {}", file.path, position, what)});
   }
@@ -243,10 +243,10 @@ io::Task<Result<void>> remove_journals(io::Loop& loop, const std::string& direct
   }
   for (std::size_t i = 0; i < scanned.files.size(); ++i) {
     const ScannedFile& file = scanned.files[i];
-    if (file.is_rotten) {
+    if (file.is_kept) {
       std::string kept = file.path.substr(0, file.path.size() - kJournalSuffix.size());
       kept += kRottenSuffix;
-      LOG_ERROR("journal", "rot was found; the file is kept as {}", kept);
+      LOG_ERROR("journal", "not all of it could be replayed; the file is kept as {}", kept);
       CO_TRY_VOID(co_await io::rename(loop, file.path, std::move(kept)));
     } else {
       CO_TRY_VOID(co_await io::unlink(loop, file.path));

@@ -39,7 +39,7 @@ struct ScannedFile {
   JournalFileName name;
   std::uint64_t size = 0;
   std::vector<JournalExtent> extents;
-  bool is_rotten = false;
+  bool is_kept = false;  // rot was found in it, or it has what has no place: not to be unlinked
 };
 
 // What the journals say of one partition.

@@ -80,6 +80,14 @@ class LogDirectoryImpl final : public LogDirectory, public ReplayTarget {
   using SharedWork = io::Task<Result<void>> (LogDirectoryImpl::*)();
   io::Task<Result<void>> share(Shared& shared, SharedWork work);
 
+  // A partition's directory whose partition.metadata is missing or cannot be read.
+  struct Nameless {
+    PartitionDirectoryName name;
+    std::string directory;
+    Error why;
+    bool has_data = false;  // segments; without them the journals may have all there is
+  };
+
   // Recovery, in this order.
   io::Task<Result<void>> lock();
   io::Task<Result<void>> begin_recovery();
@@ -87,6 +95,9 @@ class LogDirectoryImpl final : public LogDirectory, public ReplayTarget {
   io::Task<Result<void>> read_checkpoints();
   io::Task<Result<void>> list_partitions();
   io::Task<Result<void>> take_partition(PartitionDirectoryName name, std::string directory);
+  io::Task<Result<void>> name_partitions();
+  io::Task<Result<void>> name_partition(Nameless nameless, TopicIdPartition id);
+  std::multimap<PartitionIndex, TopicIdPartition> homeless_partitions() const;
   io::Task<Result<void>> open_logs();
   io::Task<void> open_one(PartitionToOpen partition, io::Semaphore& permits, Result<void>& outcome);
   io::Task<Result<void>> finish_replay();
@@ -122,6 +133,7 @@ class LogDirectoryImpl final : public LogDirectory, public ReplayTarget {
   CheckpointPart written_;
   std::map<int, CheckpointPart> parts_;
   std::vector<PartitionToOpen> found_;
+  std::vector<Nameless> nameless_;
   std::map<TopicIdPartition, LogPointer> recovered_;
   std::vector<std::shared_ptr<ShardLink>> shards_;
   Shared name_sync_;

@@ -26,6 +26,7 @@ io::Task<Result<void>> LogDirectoryImpl::recover() {
   CO_TRY_VOID(co_await begin_recovery());
   CO_TRY_VOID(co_await read_checkpoints());
   CO_TRY_VOID(co_await list_partitions());
+  CO_TRY_VOID(co_await name_partitions());
   CO_TRY_VOID(co_await open_logs());
   CO_TRY_VOID(co_await replay_journals(home_, scanned_, *this));
   CO_TRY_VOID(co_await finish_replay());
@@ -133,21 +134,15 @@ io::Task<Result<void>> LogDirectoryImpl::take_partition(PartitionDirectoryName n
                                                         std::string directory) {
   auto topic_id = co_await read_partition_metadata(home_, directory);
   if (name.topic == kMetadataTopic) topic_id = kMetadataTopicId;
-  if (!topic_id && topic_id.error().code == Errc::not_found) {
-    // A crash while it was being made leaves no data in it; anything else is not ours to judge.
-    CO_TRY(const auto entries, co_await io::list_directory(home_, directory));
-    const bool has_data = std::any_of(entries.begin(), entries.end(), [](const auto& entry) {
-      return entry.name.ends_with(".log");
-    });
-    if (!has_data) co_return co_await remove_directory(directory, name.topic, name.partition);
-  }
   // Left alone, it would lose what the journals have of it. A disk that does not answer now may
   // answer the next start.
   if (!topic_id && topic_id.error().code == Errc::io) co_return std::unexpected(topic_id.error());
   if (!topic_id) {
-    report_.rotten.push_back(
-        Error{Errc::corrupt, 0, directory + " is left alone: " + topic_id.error().message()});
-    report_.ignored.push_back(partition_directory_name(name.topic, name.partition));
+    CO_TRY(const auto entries, co_await io::list_directory(home_, directory));
+    const bool has_data = std::any_of(entries.begin(), entries.end(), [](const auto& entry) {
+      return entry.name.ends_with(".log");
+    });
+    nameless_.push_back({std::move(name), std::move(directory), topic_id.error(), has_data});
     co_return Result<void>{};
   }
   const TopicIdPartition id{*topic_id, name.partition};
@@ -155,6 +150,66 @@ io::Task<Result<void>> LogDirectoryImpl::take_partition(PartitionDirectoryName n
   if (scanned != scanned_.partitions.end() && scanned->second.is_removed)
     co_return co_await remove_directory(directory, name.topic, name.partition);
   found_.push_back({std::move(name.topic), id, LogConfig{}});
+  co_return Result<void>{};
+}
+
+// What the journals have of partitions that no directory is known to be of, by their numbers.
+std::multimap<PartitionIndex, TopicIdPartition> LogDirectoryImpl::homeless_partitions() const {
+  std::multimap<PartitionIndex, TopicIdPartition> homeless;
+  for (const auto& [id, partition] : scanned_.partitions) {
+    if (partition.is_removed || id.topic_id == kMetadataTopicId) continue;
+    const bool has_home = std::any_of(found_.begin(), found_.end(),
+                                      [&id](const PartitionToOpen& one) { return one.id == id; });
+    if (!has_home) homeless.emplace(id.partition, id);
+  }
+  return homeless;
+}
+
+// A directory is durable before a journal has anything of its partition. So where one directory of
+// some number has no readable id, and the journals have one partition of that number without a
+// directory, they belong together. With more of either there is no telling: the journals are kept.
+io::Task<Result<void>> LogDirectoryImpl::name_partitions() {
+  std::map<PartitionIndex, int> nameless_count;
+  for (const Nameless& nameless : nameless_) ++nameless_count[nameless.name.partition];
+  const auto homeless = homeless_partitions();
+  bool keep_journals = false;
+  for (std::size_t i = 0; i < nameless_.size(); ++i) {
+    const Nameless& nameless = nameless_[i];
+    const PartitionIndex number = nameless.name.partition;
+    const bool is_foreign = nameless.why.code == Errc::unsupported;
+    if (!is_foreign && nameless_count[number] == 1 && homeless.count(number) == 1) {
+      CO_TRY_VOID(co_await name_partition(nameless, homeless.find(number)->second));
+      continue;
+    }
+    // A crash while it was being made leaves nothing; anything else is not ours to judge.
+    if (nameless.why.code == Errc::not_found && !nameless.has_data && homeless.count(number) == 0) {
+      CO_TRY_VOID(co_await remove_directory(nameless.directory, nameless.name.topic, number));
+      continue;
+    }
+    report_.rotten.push_back(
+        Error{Errc::corrupt, 0, nameless.directory + " is left alone: " + nameless.why.message()});
+    report_.ignored.push_back(partition_directory_name(nameless.name.topic, number));
+    for (auto [at, end] = homeless.equal_range(number); at != end; ++at) {
+      keep_journals = true;
+      report_.rotten.push_back(
+          Error{Errc::corrupt, 0,
+                fmt::format("{}: the journals have records of topic id {} partition {}, perhaps of "
+                            "this directory, and are kept",
+                            nameless.directory, at->second.topic_id.to_string(), number)});
+    }
+  }
+  if (keep_journals)
+    for (ScannedFile& file : scanned_.files) file.is_kept = file.is_kept || !file.extents.empty();
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> LogDirectoryImpl::name_partition(Nameless nameless, TopicIdPartition id) {
+  CO_TRY_VOID(co_await write_partition_metadata(home_, nameless.directory, id.topic_id));
+  report_.rotten.push_back(
+      Error{Errc::corrupt, 0,
+            fmt::format("{}: {}; written anew with topic id {}, which the journals have",
+                        nameless.directory, nameless.why.message(), id.topic_id.to_string())});
+  found_.push_back({std::move(nameless.name.topic), id, LogConfig{}});
   co_return Result<void>{};
 }
 

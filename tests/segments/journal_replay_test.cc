@@ -157,7 +157,7 @@ TEST_F(ReplayFixture, an_oldest_file_of_which_nothing_counts_is_rot) {
   damage(0, 0, 32768);
   const ScannedJournals scanned = scan();
   ASSERT_EQ(scanned.rotten.size(), 1U);
-  EXPECT_TRUE(scanned.files[0].is_rotten);
+  EXPECT_TRUE(scanned.files[0].is_kept);
   EXPECT_EQ(replay(scanned), Texts{"append 1 8-9"});
 }
 

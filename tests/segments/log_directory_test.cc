@@ -222,5 +222,102 @@ TEST_F(DirectoryFixture, below_the_free_space_bound_no_writes_are_accepted) {
   stop();
 }
 
+// What a crash leaves: the directory as it is now.
+struct CrashedDirectoryFixture : DirectoryFixture {
+  void run(const std::function<void()>& work) {
+    format();
+    options.idle_write_ms = 3'600'000;  // the journal alone has everything
+    open();
+    start();
+    work();
+    std::filesystem::copy(directory.path(), left.path(), std::filesystem::copy_options::recursive);
+    stop();
+  }
+  void put(const std::string& name, std::string_view text) {
+    std::ofstream(left.path() + "/" + name, std::ios::trunc) << text;
+  }
+  void open_left() {
+    auto opened = io.run(LogDirectory::open(io.loop(), left.path(), options));
+    ASSERT_TRUE(opened.has_value()) << opened.error().message();
+    logs = std::move(*opened);
+  }
+  Offset end_of(std::uint64_t id, PartitionIndex partition = 0) {
+    PartitionLog* log = shard->find(partition_id(id, partition));
+    return log == nullptr ? -1 : log->end();
+  }
+  int kept_journals() const {
+    int count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(left.path()))
+      if (entry.path().extension() == ".journal-rotten") ++count;
+    return count;
+  }
+
+  TemporaryDirectory left;
+};
+
+TEST_F(CrashedDirectoryFixture, the_journal_names_a_partition_whose_metadata_is_unreadable) {
+  for (const bool missing : {false, true}) {
+    run([this] {
+      append(*create("one", 1), 3);
+      append(*create("two", 2), 4);
+      append(*create("two", 2, 1), 5);
+    });
+    if (missing)
+      std::filesystem::remove(left.path() + "/two-1/partition.metadata");
+    else
+      put("two-1/partition.metadata", "version: 0\ntopic_id: ????");
+    open_left();
+    ASSERT_EQ(logs->recovery().rotten.size(), 1U);
+    EXPECT_NE(logs->recovery().rotten[0].context.find("two-1"), std::string::npos);
+    EXPECT_EQ(logs->found().size(), 3U);
+    EXPECT_EQ(kept_journals(), 0);
+    start();
+    EXPECT_EQ(end_of(1), 3);
+    EXPECT_EQ(end_of(2), 4);
+    EXPECT_EQ(end_of(2, 1), 5);
+    stop();
+    open_left();
+    EXPECT_TRUE(logs->recovery().rotten.empty());
+    EXPECT_EQ(logs->found().size(), 3U);
+    start();
+    stop();
+    for (const std::string& path : {directory.path(), left.path()})
+      for (const auto& entry : std::filesystem::directory_iterator(path))
+        std::filesystem::remove_all(entry.path());
+  }
+}
+
+TEST_F(CrashedDirectoryFixture, journals_are_kept_when_two_partitions_could_be_meant) {
+  run([this] {
+    append(*create("one", 1), 3);
+    append(*create("two", 2), 4);
+    append(*create("three", 3), 5);
+  });
+  put("one-0/partition.metadata", "");
+  put("two-0/partition.metadata", "");
+  open_left();
+  EXPECT_EQ(logs->found().size(), 1U);
+  EXPECT_EQ(logs->recovery().ignored.size(), 2U);
+  EXPECT_EQ(logs->recovery().rotten.size(), 6U);  // each directory, and each with both ids
+  EXPECT_EQ(kept_journals(), 1);
+  start();
+  EXPECT_EQ(end_of(3), 5);
+  stop();
+}
+
+TEST_F(CrashedDirectoryFixture, a_format_from_the_future_is_not_overwritten) {
+  run([this] { append(*create("one", 1), 3); });
+  put("one-0/partition.metadata", "version: 1\ntopic_id: x");
+  open_left();
+  EXPECT_TRUE(logs->found().empty());
+  EXPECT_EQ(kept_journals(), 1);
+  std::ifstream metadata(left.path() + "/one-0/partition.metadata");
+  std::string first;
+  std::getline(metadata, first);
+  EXPECT_EQ(first, "version: 1");
+  start();
+  stop();
+}
+
 }  // namespace
 }  // namespace drave::segments::testing
