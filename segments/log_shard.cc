@@ -265,8 +265,20 @@ io::Task<void> LogShardImpl::watch_space() {
     LOG_WARN("segments", "directory={} free_bytes={} bound={}: produce is {}", directory_.path(),
              space->available, options_.free_bytes_min, has ? "accepted again" : "refused");
   }
-  has_space_ = has;
-  if (!has) reaper_work_.wake_all();
+  if (!has) co_return on_no_space();
+  has_space_ = true;
+}
+
+void LogShardImpl::on_no_space() {
+  has_space_ = false;
+  reaper_work_.wake_all();
+  wake_who_wait_for_room();
+}
+
+// They are to hear that there will be none, or not soon.
+void LogShardImpl::wake_who_wait_for_room() {
+  journal_->room().wake_all();
+  tails_.room().wake_all();
 }
 
 io::Task<void> LogShardImpl::unlink_deleted() {
@@ -337,8 +349,8 @@ io::Task<void> LogShardImpl::fence_all(Error error) {
   std::vector<PartitionLogImpl*> all;
   for (const auto& [id, open] : logs_) all.push_back(open->log.get());
   for (PartitionLogImpl* log : all) log->fence(error);
-  // What waits for room in the journal would wait for ever.
   journal_->fence(error);
+  wake_who_wait_for_room();
   LogDirectoryImpl* directory = &directory_;
   co_await io::call_on(loop_, directory_.home_shard(),
                        [directory, error] { directory->fence(error); });
@@ -354,6 +366,9 @@ io::Task<Result<void>> LogShardImpl::close_logs() {
 }
 
 io::Task<Result<void>> LogShardImpl::stop() {
+  // While the flusher can still make room for what the journal has not written.
+  while (!journal_->is_fenced() && journal_->durable_sequence() < journal_->last_sequence())
+    co_await journal_->room().wait();
   while (!busy_.empty()) co_await opened_.wait();
   stopping_ = true;
   scope_.request_stop();

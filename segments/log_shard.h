@@ -72,7 +72,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
 
   // LogFlusherOwner
   OpenLog* log_of(JournalClient& client) override;
-  void on_no_space() override { has_space_ = false; }
+  void on_no_space() override;
   void on_checkpoint_wanted() override;
 
   // Fences all logs, soon; tells the directory.
@@ -94,6 +94,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   io::Task<Result<void>> sync_names();
   CheckpointPart collect_offsets() const;
   io::Task<void> fence_all(Error error);
+  void wake_who_wait_for_room();
   io::Task<void> run_upkeep();
   io::Task<void> run_reaper();
   io::Task<void> watch_space();

@@ -77,7 +77,7 @@ TailBudget::TailBudget(io::Loop& loop, std::int64_t bytes_max)
 
 bool TailBudget::make_room(std::int64_t bytes) {
   while (used_bytes() + bytes > bytes_max_ && !evictable_.empty()) evictable_.front().drop_front();
-  return used_bytes() + bytes <= bytes_max_;
+  return used_bytes() + bytes <= bytes_max_ || used_bytes() == 0;
 }
 
 void TailBudget::announce_room() {
@@ -313,6 +313,7 @@ void Tail::truncate_to(LogPosition at, Offset offset) {
     memory_bytes_ -= static_cast<std::int64_t>(chunks_.back().capacity);
     chunks_.pop_back();
   }
+  budget_->announce_room();
   if (chunks_.empty()) {
     last_chunk_size_ = 0;
     return;
@@ -332,6 +333,7 @@ void Tail::drop_below(Offset offset) {
 void Tail::clear() {
   while (!chunks_.empty()) drop_front();
   unlink();
+  budget_->announce_room();
 }
 
 }  // namespace drave::segments

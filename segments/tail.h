@@ -38,11 +38,12 @@ class TailBudget {
   TailBudget(io::Loop& loop, std::int64_t bytes_max);
 
   // Makes room by dropping written chunks, least recently used logs first. False: what is unwritten
-  // or held by readers fills the budget; the caller waits for room().
+  // or held by readers fills the budget; the caller waits for room(). More than the budget fits
+  // when nothing else is held.
   bool make_room(std::int64_t bytes);
   io::WaitQueue& room() { return room_; }
-  // Wakes who waits for room, if there is some. Called when something was written; the flusher also
-  // calls it from time to time, for readers release memory on other shards.
+  // Wakes who waits for room, if there is some. Called when something was written or dropped; the
+  // flusher also calls it from time to time, for readers release memory on other shards.
   void announce_room();
 
   std::int64_t used_bytes() const { return pool_->used_bytes(); }

@@ -213,6 +213,29 @@ TEST_F(DirectoryFixture, a_thousand_partitions_with_a_record_each_do_not_stall_t
   EXPECT_TRUE(io.run(logs->close(io.loop(), 1, true)).has_value());
 }
 
+// More than the journal can hold is on its way when the stop comes, and nobody waits for it.
+TEST_F(DirectoryFixture, a_stop_with_a_full_journal_writes_everything) {
+  format();
+  options.journal.file_bytes = 512 * kKiB;
+  options.journal.bytes_max = 2 * kMiB;
+  options.journal.group_bytes_max = kMiB;
+  open();
+  start();
+  PartitionLog* log = create("topic", 1);
+  while (!shard->journal().is_full()) {
+    auto batch = make_batch({.records = 1, .value_bytes = 100 * kKiB});
+    ASSERT_TRUE(log->append_as_leader(batch, 0, 1000).has_value());
+  }
+  const Offset end = log->end();
+  EXPECT_GT(end * 100 * kKiB, options.journal.bytes_max);
+  stop();
+  open();
+  EXPECT_TRUE(logs->recovery().was_clean);
+  start();
+  EXPECT_EQ(shard->find(partition_id(1))->end(), end);
+  stop();
+}
+
 TEST_F(DirectoryFixture, below_the_free_space_bound_no_writes_are_accepted) {
   format();
   options.free_bytes_min = INT64_MAX;
