@@ -2,10 +2,11 @@
 // Small durable writes with a blocking call, on a thread of its own.
 //
 // Why: a write with O_DIRECT and O_DSYNC that goes through the ring is begun by the loop's thread,
-// ended by a kernel worker (which flushes the disk) and told to the loop by a third; on a quiet
-// machine that takes twice as long as one thread that blocks in pwritev2, and on a busy one the
-// worker waits for its turn. The loop's own thread cannot block: a disk may hang. One write at a
-// time, what comes meanwhile goes through the ring: so a disk that hangs holds up this thread only.
+// ended by a kernel worker (which flushes the disk) and told to the loop by task work. On a busy
+// machine the worker waits milliseconds for its turn; a thread that blocks in pwritev2 is woken by
+// the disk itself. On a quiet one both take about the same. The loop's own thread cannot block: a
+// disk may hang. One write at a time, what comes meanwhile goes through the ring: so a disk that
+// hangs holds up this thread only.
 //
 // The thread exists from the first write on and runs on the loop's core.
 
