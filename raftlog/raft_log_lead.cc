@@ -15,8 +15,8 @@ namespace drave::raft {
 
 namespace {
 
-// LeaderChange knows directories from kraft.version 1 on.
-constexpr std::int16_t kLeaderChangeWithDirectories = 1;
+// Kafka has a version of it that names directories, but writes and reads this one.
+constexpr std::int16_t kLeaderChangeVersion = 0;
 
 template <class Message>
 Result<void> add_control(protocol::BatchBuilder& batch, protocol::ControlType type, TimestampMs now,
@@ -70,20 +70,13 @@ Result<std::vector<std::uint8_t>> RaftLogImpl::build_control(const ControlBatch&
   protocol::BatchBuilder batch(options);
   const TimestampMs now = loop_.wall_now();
   if (control.begins_epoch) {
-    const bool has_directories = kraft_version() >= 1;
     protocol::LeaderChangeMessage change;
-    change.version = has_directories ? kLeaderChangeWithDirectories : 0;
+    change.version = kLeaderChangeVersion;
     change.leader_id = self_.id;
-    for (const Voter& voter : history_.voters())
-      change.voters.push_back({voter.id, has_directories ? voter.directory_id : Uuid()});
-    for (const NodeId id : control.granting) {
-      Uuid directory;
-      for (const Voter& voter : history_.voters()) {
-        if (voter.id == id && has_directories) directory = voter.directory_id;
-      }
-      change.granting_voters.push_back({id, directory});
-    }
-    TRY_VOID(add_control(batch, protocol::ControlType::leader_change, now, change, change.version));
+    for (const Voter& voter : history_.voters()) change.voters.push_back({voter.id, Uuid()});
+    for (const NodeId id : control.granting) change.granting_voters.push_back({id, Uuid()});
+    TRY_VOID(add_control(batch, protocol::ControlType::leader_change, now, change,
+                         kLeaderChangeVersion));
   }
   if (control.voters.has_value()) {
     content.voters = with_endpoints(*control.voters);

@@ -142,6 +142,28 @@ TEST(RaftLogSim, a_leader_that_stops_hands_over) {
   expect_no_violation(cluster);
 }
 
+TEST(RaftLogSim, all_stop_at_once_and_none_waits_for_another) {
+  for (std::uint64_t seed = 100; seed < 110; ++seed) {
+    RaftCluster cluster(seed, 3, 0, defaults());
+    cluster.start_all();
+    ASSERT_TRUE(cluster.commit("before", seconds(10)));
+    for (std::size_t i = 0; i < 3; ++i) {
+      cluster.world().run_for(microseconds(static_cast<std::int64_t>(seed % 10) * 500));
+      cluster.peer((i + seed) % 3).node().stop();
+    }
+    EXPECT_TRUE(cluster.run_until(
+        [&] {
+          for (std::size_t i = 0; i < 3; ++i) {
+            if (cluster.peer(i).node().is_running()) return false;
+          }
+          return true;
+        },
+        seconds(3)))
+        << "seed " << seed;
+    expect_no_violation(cluster);
+  }
+}
+
 TEST(RaftLogSim, one_that_was_away_loads_the_leaders_snapshot) {
   raft::RaftOptions options;
   options.retention_bytes = 0;  // a snapshot takes the place of all before the one before it
