@@ -153,6 +153,7 @@ def main():
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--profile")
     parser.add_argument("--seconds-max", type=float, default=30)
+    parser.add_argument("--keep", action="store_true", help="keep the nodes' folders")
     parser.add_argument("--set", action="append", default=[], metavar="key=value")
     options = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="drave-failover-")
@@ -177,10 +178,10 @@ def main():
         cluster.kill()
     result.update(kind=options.kind, profile=options.profile, tries=len(away),
                   p50_s=round(statistics.median(away), 3), p99_s=round(percentile(away, 0.99), 3),
-                  worst_s=round(max(away), 3))
+                  worst_s=round(max(away), 3), last_error=stream.last_error)
     result["ok"] = result["lost"] == result["unknown"] == result["doubled"] == 0
     print(json.dumps(result))
-    if result["ok"]:
+    if result["ok"] and not options.keep:
         shutil.rmtree(folder)
     return 0 if result["ok"] else 1
 
