@@ -73,11 +73,13 @@ class CachedIndexes : public ListLink<struct CachedIndexesTag> {
 
 class FileCache {
  public:
-  FileCache(io::Loop& loop, std::int64_t files_max, std::int64_t index_bytes_max = kIndexBytesMax)
+  FileCache(io::Loop& loop, std::int64_t files_max, std::int64_t index_bytes_max = kIndexBytesMax,
+            std::size_t read_bytes_max = kReadCacheBytes)
       : loop_(&loop),
         files_max_(files_max),
         index_bytes_max_(index_bytes_max),
-        read_pool_(ChunkPool::make(kIdleReadBytesMax, ChunkPool::kReusedSizeMax)) {}
+        read_pool_(ChunkPool::make(kIdleReadBytesMax, ChunkPool::kReusedSizeMax)),
+        read_cache_(loop, read_bytes_max) {}
   FileCache(const FileCache&) = delete;
   ~FileCache();
 
@@ -115,7 +117,7 @@ class FileCache {
   std::int64_t pinned_count_ = 0;
   std::int64_t index_bytes_ = 0;
   std::shared_ptr<ChunkPool> read_pool_;
-  ReadCache read_cache_{kReadCacheBytes};
+  ReadCache read_cache_;
   bool direct_works_ = true;
   IntrusiveList<CachedFile> idle_;  // open and not pinned, least recently used first
   IntrusiveList<CachedIndexes, CachedIndexesTag> indexes_;

@@ -22,6 +22,7 @@ FileLog::FileLog(LogServices services, std::string path, std::string topic, Topi
 
 FileLog::~FileLog() {
   ASSERT(waiters_.empty());
+  ASSERT_EQUAL(under_way_, 0u);
   for (const SegmentPtr& segment : segments_) segment->close_files(*services_.files);
 }
 

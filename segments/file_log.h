@@ -1,7 +1,8 @@
 #pragma once
 // The partition log over segment files. Its parts: file_log.cc (life, appends, durability),
-// file_log_read.cc, file_log_find.cc (timestamps, aborted transactions), file_log_flush.cc,
-// file_log_truncate.cc, file_log_retain.cc, file_log_recover.cc, file_log_replay.cc.
+// file_log_read.cc, file_log_pieces.cc (bytes of files for reads), file_log_find.cc (timestamps,
+// aborted transactions), file_log_flush.cc, file_log_truncate.cc, file_log_retain.cc,
+// file_log_recover.cc, file_log_replay.cc.
 //
 // Order of what is on disk, after which a crash at any point is recovered:
 //   journal entry durable -> bytes in segment -> segment, its indexes and its name synced ->
@@ -19,6 +20,7 @@
 #include "io/sync.h"
 #include "segments/file_cache.h"
 #include "segments/leader_epoch_cache.h"
+#include "segments/log_limits.h"
 #include "segments/partition_log_impl.h"
 #include "segments/producer_state.h"
 #include "segments/segment.h"
@@ -157,14 +159,44 @@ class FileLog final : public PartitionLogImpl {
   struct FilePlace {
     SegmentPtr segment;
     std::uint64_t position = 0;
-    std::size_t bytes = 0;
+    std::size_t bytes = 0;         // wanted, and there
+    std::uint64_t limit = 0;       // what stands here and behind is not to be served
     std::uint64_t generation = 0;  // of the log when this was found
+    bool goes_on = false;          // where an earlier read stopped
+  };
+  // The bytes from a place on that a piece has, not beyond the place's limit.
+  struct FileWindow {
+    ReadCache::PiecePtr piece;
+    ByteView bytes;
+    std::uint64_t position = 0;  // of the first byte
+    bool is_checked(std::size_t at, std::size_t size) const {
+      return position + at >= piece->checked_begin && position + at + size <= piece->checked_end;
+    }
   };
   // Where a reader of files stopped, so that it goes on there.
   struct ReadHint {
     Offset offset = -1;
     LogPosition at;
-    std::size_t ahead = 0;
+  };
+  // How far a read has come.
+  struct ReadStep {
+    std::size_t bytes = 0;          // to ask for
+    std::optional<LogPosition> at;  // where to go on: batches before the wanted one were passed
+    std::uint64_t generation = 0;
+    bool from_disk = false;
+    int bad_reads = 0;
+  };
+  // Held by what suspends while it looks at the log: the log ends after it.
+  class UnderWay {
+   public:
+    explicit UnderWay(FileLog& log) : log_(&log) { ++log.under_way_; }
+    UnderWay(UnderWay&& other) noexcept : log_(std::exchange(other.log_, nullptr)) {}
+    ~UnderWay() {
+      if (log_ != nullptr && --log_->under_way_ == 0) log_->progress_->wake_all();
+    }
+
+   private:
+    FileLog* log_;
   };
 
   io::Task<FilesLock> lock_files();
@@ -192,17 +224,31 @@ class FileLog final : public PartitionLogImpl {
   Result<void> check_readable(const ReadRequest& request) const;
   std::optional<ReadResult> read_tail(const ReadRequest& request);
   Result<FilePlace> place_in_file(const ReadRequest& request, std::size_t bytes) const;
+  io::Task<Result<std::optional<ReadResult>>> read_segment(ReadRequest& request, ReadStep& step);
+  io::Task<Result<void>> judge_damage(ReadRequest request, SegmentPtr segment,
+                                      std::uint64_t position, ByteView bytes, Offset offset,
+                                      int bad_reads);
   static void go_on_at(FilePlace& place, std::uint64_t position, std::size_t bytes);
   // `end_offset`: of the segment.
-  static Found find_batches(ByteView window, const ReadRequest& request, Offset end_offset);
-  ReadResult take_found(const FilePlace& place, ReadWindow window, const Found& found);
-  // An answer shorter than `worth` (and than the place) counts as none.
-  ReadWindow find_read(const FilePlace& place, std::size_t worth) const;
-  std::size_t direct_bytes(const FilePlace& place, std::size_t worth) const;
-  io::Task<Result<ReadWindow>> read_cached(FilePlace place);
-  io::Task<Result<ReadWindow>> read_file(FilePlace place, std::size_t worth);
-  io::Task<Result<ReadWindow>> read_direct(FilePlace place, std::size_t bytes);
+  static Found find_batches(const FileWindow& from, const ReadRequest& request, Offset end_offset);
+  ReadResult take_found(const FilePlace& place, const FileWindow& window, const Found& found);
   const ReadHint* find_hint(Offset offset, Offset segment) const;
+  void note_hint(const FilePlace& place, Offset next_offset, std::uint64_t position);
+  ReadCache& cache() const { return services_.files->read_cache(); }
+  static FileWindow window_of(const FilePlace& place, ReadCache::PiecePtr piece);
+  // An answer shorter than `worth` (and than the place) counts as none.
+  FileWindow find_window(const FilePlace& place, std::size_t worth) const;
+  ReadCache::PiecePtr find_coming(const FilePlace& place, std::size_t worth) const;
+  io::Task<void> await_piece(ReadCache::PiecePtr piece);
+  std::size_t direct_bytes(const FilePlace& place, std::size_t worth) const;
+  static std::size_t cached_bytes(const FilePlace& place, std::size_t worth);
+  Result<FileWindow> read_page_cache(const FilePlace& place, std::size_t worth, io::File& file);
+  io::Task<Result<FileWindow>> read_file(FilePlace place, std::size_t worth);
+  io::Task<Result<void>> read_piece(SegmentPtr segment, ReadCache::PiecePtr piece, bool direct);
+  void read_ahead(const FilePlace& place, const FilePiece& piece, std::uint64_t next);
+  io::Task<void> run_ahead(UnderWay here, SegmentPtr segment, ReadCache::PiecePtr piece);
+  io::Task<void> await_readers();
+  io::Task<Result<bool>> stands_in_file(SegmentPtr segment, std::uint64_t position, ByteView bytes);
   Error rot_error(const Segment& segment, const RottenRange& range) const;
   io::Task<Result<Offset>> offset_at(SegmentPtr segment, std::uint64_t position);
   io::Task<Result<Error>> quarantine(SegmentPtr segment, std::uint64_t position, Offset offset);
@@ -288,7 +334,7 @@ class FileLog final : public PartitionLogImpl {
   ProducerStates producers_;
 
   std::unique_ptr<io::Semaphore> files_lock_;
-  std::unique_ptr<io::WaitQueue> progress_;  // the journal told something
+  std::unique_ptr<io::WaitQueue> progress_;  // the journal told something, or a reader ended
   LogPosition written_at_;                   // all before it is in files
   LogPosition durable_at_;                   // all before it is durable in the journal
   std::int64_t unsynced_bytes_ = 0;
@@ -314,10 +360,11 @@ class FileLog final : public PartitionLogImpl {
   bool fenced_ = false;
   bool closing_ = false;
   Error fence_reason_;
+  std::size_t under_way_ = 0;
   bool journal_known_ = false;  // the journal has seen this log as a client
 
   std::uint64_t generation_ = 0;  // grows when bytes that a reader may look at go away
-  std::array<ReadHint, 4> hints_;
+  std::array<ReadHint, kReadHints> hints_;
   std::size_t next_hint_ = 0;
   bool replay_diverged_ = false;
   bool journal_covers_ = false;  // while recovering: what was not synced is in a journal

@@ -57,6 +57,7 @@ io::Task<Result<TimestampOffset>> FileLog::find_in_range(Offset from, Offset end
 }
 
 io::Task<Result<TimestampOffset>> FileLog::find_by_timestamp(TimestampMs timestamp, Offset limit) {
+  const UnderWay under_way(*this);
   CO_TRY(const std::vector<SegmentPtr> segments, co_await segments_with_times());
   for (const SegmentPtr& segment : segments) {
     if (segment->base_offset() >= limit) break;
@@ -92,6 +93,7 @@ io::Task<Result<TimestampMs>> FileLog::largest_in_range(Offset from, Offset limi
 }
 
 io::Task<Result<TimestampOffset>> FileLog::find_max_timestamp(Offset limit) {
+  const UnderWay under_way(*this);
   CO_TRY(const std::vector<SegmentPtr> segments, co_await segments_with_times());
   TimestampMs largest = -1;
   for (const SegmentPtr& segment : segments) {
@@ -112,6 +114,7 @@ io::Task<Result<TimestampOffset>> FileLog::find_max_timestamp(Offset limit) {
 
 io::Task<Result<std::vector<AbortedTransaction>>> FileLog::aborted_transactions(Offset first,
                                                                                 Offset last) {
+  const UnderWay under_way(*this);
   std::vector<AbortedEntry> entries;
   const std::vector<SegmentPtr> segments(
       segments_.begin() + static_cast<std::ptrdiff_t>(segment_index_of(first)), segments_.end());

@@ -255,6 +255,7 @@ io::Task<Result<void>> FileLog::close() {
   }
   wake_waiters(true, INT64_MAX);
   tail_->clear();
+  co_await await_readers();
   for (const SegmentPtr& segment : segments_) segment->close_files(*services_.files);
   co_return Result<void>{};
 }
@@ -291,10 +292,12 @@ io::Task<void> FileLog::discard() {
   durable_marks_.clear();
   log_start_marks_.clear();
   tail_->clear();
+  co_await await_readers();
   for (const SegmentPtr& segment : segments_) segment->close_files(*services_.files);
 }
 
 io::Task<Result<void>> FileLog::attach(LogServices services) {
+  co_await await_readers();
   if (has_unwritten() || unsynced_bytes_ > 0 || !durable_marks_.empty() ||
       !pending_marks_.empty()) {
     co_return failure(Errc::invalid, path_ + ": moved while not all of it is synced (" +

@@ -60,6 +60,14 @@ const FileLog::ReadHint* FileLog::find_hint(Offset offset, Offset segment) const
   return nullptr;
 }
 
+// Readers that follow find where the first one stopped, too: exactly where the next piece begins.
+void FileLog::note_hint(const FilePlace& place, Offset next_offset, std::uint64_t position) {
+  const Offset segment = place.segment->base_offset();
+  if (find_hint(next_offset, segment) != nullptr) return;
+  hints_[next_hint_] = {next_offset, {segment, position}};
+  next_hint_ = (next_hint_ + 1) % kReadHints;
+}
+
 // Errc::busy: the indexes are to be loaded first.
 Result<FileLog::FilePlace> FileLog::place_in_file(const ReadRequest& request,
                                                   std::size_t bytes) const {
@@ -68,24 +76,24 @@ Result<FileLog::FilePlace> FileLog::place_in_file(const ReadRequest& request,
     return std::unexpected(rot_error(*segment, *range));
   }
   if (!segment->indexes_present) return failure(Errc::busy, "");
-  std::uint64_t position = segment->offset_index.lookup(request.offset).position;
-  if (const ReadHint* hint = find_hint(request.offset, segment->base_offset())) {
-    position = hint->at.position;
-  }
+  const ReadHint* hint = find_hint(request.offset, segment->base_offset());
+  std::uint64_t position =
+      hint != nullptr ? hint->at.position : segment->offset_index.lookup(request.offset).position;
   std::uint64_t limit = segment->written;
   for (const RottenRange& range : segment->rotten) {
     if (range.end_offset <= request.offset) position = std::max(position, range.end);
     if (range.first_offset > request.offset) limit = std::min(limit, range.begin);
   }
-  FilePlace place{segment, position, 0, generation_};
+  FilePlace place{segment, position, 0, limit, generation_, hint != nullptr};
   if (position < limit)
     place.bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, limit - position));
   return place;
 }
 
-FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request,
+FileLog::Found FileLog::find_batches(const FileWindow& from, const ReadRequest& request,
                                      Offset end_offset) {
   Found found;
+  const ByteView window = from.bytes;
   bool started = false;
   std::size_t last_begin = 0;  // of the batch before found.end
   while (found.end < window.size()) {
@@ -115,7 +123,8 @@ FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request
       const bool fits = found.end + batch->size_bytes() - begin <= request.bytes_max;
       const bool is_wanted = fits || (!started && request.at_least_one_batch);
       if (base_offset >= request.end_limit || !is_wanted) break;
-      if (!batch->crc_matches() && !DRAVE_CANARY("torn-taken-for-valid")) {
+      if (!from.is_checked(found.end, batch->size_bytes()) && !batch->crc_matches() &&
+          !DRAVE_CANARY("torn-taken-for-valid")) {
         found.corrupt = true;
         break;
       }
@@ -129,16 +138,18 @@ FileLog::Found FileLog::find_batches(ByteView window, const ReadRequest& request
   return found;
 }
 
-ReadResult FileLog::take_found(const FilePlace& place, ReadWindow window, const Found& found) {
+ReadResult FileLog::take_found(const FilePlace& place, const FileWindow& window,
+                               const Found& found) {
   ReadResult result;
   result.log_start = log_start_;
   result.size = found.end - found.begin;
   if (result.size == 0) return result;
-  result.pieces.emplace_back(std::move(window.owner),
-                             window.bytes.subspan(found.begin, result.size));
-  hints_[next_hint_] = {
-      found.next_offset, {place.segment->base_offset(), place.position + found.end}, 0};
-  next_hint_ = (next_hint_ + 1) % hints_.size();
+  FilePiece& piece = *window.piece;
+  result.pieces.emplace_back(piece.memory, window.bytes.subspan(found.begin, result.size));
+  const std::uint64_t next = place.position + found.end;
+  piece.note_checked(place.position + found.begin, next);
+  note_hint(place, found.next_offset, next);
+  if (place.goes_on) read_ahead(place, piece, next);
   return result;
 }
 
@@ -162,173 +173,125 @@ Result<std::optional<ReadResult>> FileLog::try_read(const ReadRequest& request) 
     if (place.error().code == Errc::busy) return std::nullopt;
     return std::unexpected(std::move(place).error());
   }
-  io::File* file = place->segment->opened();
-  if (file == nullptr || place->bytes == 0) return std::nullopt;
-  services_.files->touch(place->segment->cached_file());
-  ReadWindow window = find_read(*place, kReadWorthBytes);
+  if (place->bytes == 0) return std::nullopt;
+  FileWindow window = find_window(*place, kReadWorthBytes);
+  // Asking the page cache makes the kernel read ahead into it: not where we do not use it.
+  if (window.bytes.empty() && direct_bytes(*place, kReadWorthBytes) > 0) return std::nullopt;
   if (window.bytes.empty()) {
-    // Asking the page cache makes the kernel read ahead into it: not where we do not use it.
-    if (direct_bytes(*place, kReadWorthBytes) > 0) return std::nullopt;
-    std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(place->bytes);
-    const MutableByteView into(buffer.get(), place->bytes);
-    const Result<std::size_t> got = file->read_cached(place->position, into);
-    if (!got) return std::nullopt;  // read() finds out why
-    window = {std::move(buffer), into.first(*got)};
+    io::File* file = place->segment->opened();
+    if (file == nullptr) return std::nullopt;
+    services_.files->touch(place->segment->cached_file());
+    Result<FileWindow> cached = read_page_cache(*place, kReadWorthBytes, *file);
+    if (!cached || cached->bytes.empty()) return std::nullopt;  // read() finds out why
+    window = std::move(*cached);
   }
-  const Found found = find_batches(window.bytes, request, place->segment->end_offset);
+  const Found found = find_batches(window, request, place->segment->end_offset);
   if (found.begin == found.end &&
       (found.needed > 0 || found.corrupt || found.end == window.bytes.size())) {
     return std::nullopt;
   }
-  return take_found(*place, std::move(window), found);
-}
-
-// What an earlier read past the page cache left of the place, if it is worth an answer.
-ReadWindow FileLog::find_read(const FilePlace& place, std::size_t worth) const {
-  ReadWindow window =
-      services_.files->read_cache().find(place.segment, place.generation, place.position);
-  if (window.bytes.size() < std::min(place.bytes, worth)) return {};
-  window.bytes = window.bytes.first(std::min(window.bytes.size(), place.bytes));
-  return window;
-}
-
-// How many bytes from the place's block on are to be read past the page cache; 0: through it.
-std::size_t FileLog::direct_bytes(const FilePlace& place, std::size_t worth) const {
-  const Segment& segment = *place.segment;
-  if (!services_.direct || !services_.files->direct_works()) return 0;
-  if (segment.direct_read_bytes > segment.written * kDirectReadsMax) return 0;
-  if (segment.cached_write_bytes * 2 > segment.written) return 0;
-  constexpr std::uint64_t kBlock = io::kDirectAlignment;
-  const std::uint64_t begin = place.position / kBlock * kBlock;
-  std::uint64_t wanted = (place.position + place.bytes - begin + kBlock - 1) / kBlock * kBlock;
-  // Where less will do, a size that wastes nothing of its buffer.
-  if (worth < place.bytes) wanted = wanted / kReadAheadMax * kReadAheadMax;
-  wanted = std::max<std::uint64_t>(wanted, kReadAheadMax);
-  // Whole blocks only: the last one may be being filled.
-  const std::uint64_t end = std::min(begin + wanted, segment.written / kBlock * kBlock);
-  if (end < place.position + std::min(place.bytes, worth)) return 0;
-  return static_cast<std::size_t>(end - begin);
-}
-
-io::Task<Result<ReadWindow>> FileLog::read_direct(FilePlace place, std::size_t bytes) {
-  CO_TRY(FilePin pin, co_await place.segment->open_direct(*services_.files));
-  const std::uint64_t begin = place.position / io::kDirectAlignment * io::kDirectAlignment;
-  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(bytes);
-  const MutableByteView into(buffer.get(), bytes);
-  CO_TRY(const std::size_t got, co_await pin.file().read(begin, into));
-  place.segment->direct_read_bytes += got;
-  const ReadWindow all{std::move(buffer), into.first(got)};
-  // A truncation since the place was found, while the file was being opened perhaps, may have taken
-  // back what was read: later bytes of the same place must not be answered with it.
-  if (place.generation == generation_)
-    services_.files->read_cache().add(place.segment, generation_, begin, all);
-  const auto before = std::min(got, static_cast<std::size_t>(place.position - begin));
-  co_return ReadWindow{all.owner, all.bytes.subspan(before)};
-}
-
-// What the page cache has of the place; empty: not all of it.
-io::Task<Result<ReadWindow>> FileLog::read_cached(FilePlace place) {
-  CO_TRY(FilePin pin, co_await place.segment->open(*services_.files, false));
-  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(place.bytes);
-  const MutableByteView into(buffer.get(), place.bytes);
-  Result<std::size_t> got = pin.file().read_cached(place.position, into);
-  if (!got && got.error().code == Errc::busy) co_return ReadWindow{};
-  if (!got) co_return std::unexpected(std::move(got).error());
-  co_return ReadWindow{std::move(buffer), into.first(*got)};
-}
-
-// Bytes of the place that no memory has.
-io::Task<Result<ReadWindow>> FileLog::read_file(FilePlace place, std::size_t worth) {
-  if (const std::size_t bytes = direct_bytes(place, worth); bytes > 0) {
-    Result<ReadWindow> window = co_await read_direct(place, bytes);
-    if (window || window.error().code != Errc::invalid) {
-      if (window) window->bytes = window->bytes.first(std::min(window->bytes.size(), place.bytes));
-      co_return window;
-    }
-    services_.files->set_direct_fails();
-  }
-  CO_TRY(FilePin pin, co_await place.segment->open(*services_.files, false));
-  // The page cache keeps what is read beyond the need for the reader's next request.
-  const std::size_t ahead = static_cast<std::size_t>(std::min<std::uint64_t>(
-      std::max(place.bytes, kReadAheadMin), place.segment->written - place.position));
-  std::shared_ptr<std::uint8_t> buffer = services_.files->read_pool().take(ahead);
-  const MutableByteView into(buffer.get(), ahead);
-  CO_TRY(const std::size_t got, co_await pin.file().read(place.position, into));
-  co_return ReadWindow{std::move(buffer), into.first(got)};
+  return take_found(*place, window, found);
 }
 
 void FileLog::go_on_at(FilePlace& place, std::uint64_t position, std::size_t bytes) {
   const std::uint64_t written = place.segment->written;
+  place.limit = written;
   place.position = position;
   place.bytes = static_cast<std::size_t>(
       std::min<std::uint64_t>(bytes, written - std::min(written, position)));
 }
 
 io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
-  std::size_t bytes = bytes_to_read(request, config_.index_interval_bytes);
-  std::optional<LogPosition> at;  // where to go on, once batches before the wanted one were passed
-  bool from_disk = false;
+  const UnderWay under_way(*this);
+  ReadStep step{.bytes = bytes_to_read(request, config_.index_interval_bytes)};
   while (true) {
     CO_TRY_VOID(check_readable(request));
     if (std::optional<ReadResult> result = read_tail(request)) co_return std::move(*result);
-    const std::uint64_t generation = generation_;
-    Result<FilePlace> place = place_in_file(request, bytes);
-    if (!place) {
-      if (place.error().code != Errc::busy) co_return std::unexpected(std::move(place).error());
-      CO_TRY_VOID(co_await load_segment_indexes(segments_[segment_index_of(request.offset)]));
-      continue;
-    }
-    SegmentPtr segment = place->segment;
-    if (at && at->segment == segment->base_offset()) go_on_at(*place, at->position, bytes);
-    if (place->bytes == 0) {
-      // Nothing of the offset is in this file: what was to be there is missing.
-      CO_TRY(Error error, co_await quarantine(segment, place->position, request.offset));
-      co_return std::unexpected(std::move(error));
-    }
-    // Going on behind batches that were passed, all of what is asked for is needed.
-    const std::size_t worth = at ? place->bytes : kReadWorthBytes;
-    ReadWindow window = find_read(*place, worth);
-    if (window.bytes.empty() && direct_bytes(*place, worth) == 0) {
-      CO_TRY(window, co_await read_cached(*place));
-    }
-    if (window.bytes.empty()) {
-      from_disk = true;
-      CO_TRY(window, co_await read_file(*place, worth));
-    }
-    if (generation != generation_) {
-      at.reset();
-      continue;
-    }
-    const Found found = find_batches(window.bytes, request, segment->end_offset);
-    if (found.begin == found.end) {
-      const std::uint64_t stopped = place->position + found.end;
-      if (found.corrupt || (found.needed > 0 && stopped + found.needed > segment->written)) {
-        Offset offset = found.next_offset;
-        if (offset < 0) {
-          CO_TRY(offset, co_await offset_at(segment, stopped));
-        }
-        CO_TRY(Error error, co_await quarantine(segment, stopped, offset));
-        if (request.offset < segment->find_rotten(stopped)->end_offset) {
-          co_return std::unexpected(std::move(error));
-        }
-        at.reset();
-        continue;
-      }
-      if (found.needed > 0 || found.end == window.bytes.size()) {
-        at = LogPosition{segment->base_offset(), stopped};
-        bytes = std::max(bytes, found.needed);
-        if (stopped < segment->written) continue;
-        at.reset();
-        if (segment->complete && segment->end_offset > request.offset) {
-          request.offset = segment->end_offset;
-          continue;
-        }
-      }
-    }
-    ReadResult result = take_found(*place, std::move(window), found);
-    result.from_disk = from_disk;
-    co_return std::move(result);
+    if (std::exchange(step.generation, generation_) != generation_) step.at.reset();
+    const SegmentPtr segment = segments_[segment_index_of(request.offset)];
+    Result<std::optional<ReadResult>> result = co_await read_segment(request, step);
+    // A segment that was deleted meanwhile, or what was taken back, tells nothing any more.
+    if (step.generation != generation_ || segment_at(segment->base_offset()) != segment) continue;
+    if (!result) co_return std::unexpected(std::move(result).error());
+    if (*result) co_return std::move(**result);
   }
+}
+
+// One step towards the answer. Nothing: another one is needed, from the beginning.
+io::Task<Result<std::optional<ReadResult>>> FileLog::read_segment(ReadRequest& request,
+                                                                  ReadStep& step) {
+  const std::optional<ReadResult> again;
+  Result<FilePlace> place = place_in_file(request, step.bytes);
+  if (!place) {
+    if (place.error().code != Errc::busy) co_return std::unexpected(std::move(place).error());
+    CO_TRY_VOID(co_await load_segment_indexes(segments_[segment_index_of(request.offset)]));
+    co_return again;
+  }
+  SegmentPtr segment = place->segment;
+  if (step.at && step.at->segment == segment->base_offset())
+    go_on_at(*place, step.at->position, step.bytes);
+  if (place->bytes == 0) {
+    // Nothing of the offset is in this file: what was to be there is missing.
+    CO_TRY(Error error, co_await quarantine(segment, place->position, request.offset));
+    co_return std::unexpected(std::move(error));
+  }
+  // Going on behind batches that were passed, all of what is asked for is needed.
+  const std::size_t worth = step.at ? place->bytes : kReadWorthBytes;
+  FileWindow window = find_window(*place, worth);
+  const bool is_fresh = window.bytes.empty();
+  if (is_fresh) {
+    step.from_disk = true;
+    if (ReadCache::PiecePtr coming = find_coming(*place, worth)) {
+      co_await await_piece(std::move(coming));
+      co_return again;
+    }
+    CO_TRY(window, co_await read_file(*place, worth));
+    if (step.generation != generation_) co_return again;
+  }
+  const Found found = find_batches(window, request, segment->end_offset);
+  if (found.begin == found.end) {
+    const std::uint64_t stopped = place->position + found.end;
+    const bool is_missing = found.needed > 0 && stopped + found.needed > segment->written;
+    if (found.corrupt || is_missing || window.bytes.empty()) {
+      // It may be the memory that is bad, or this one reading: the disk is asked anew.
+      cache().drop(*window.piece);
+      if (!is_fresh) co_return again;
+      step.at.reset();
+      CO_TRY_VOID(co_await judge_damage(request, segment, stopped, window.bytes.subspan(found.end),
+                                        found.next_offset, ++step.bad_reads));
+      co_return again;
+    }
+    if (found.needed > 0 || found.end == window.bytes.size()) {
+      step.at = LogPosition{segment->base_offset(), stopped};
+      step.bytes = std::max(step.bytes, found.needed);
+      if (stopped < segment->written) co_return again;
+      step.at.reset();
+      if (segment->complete && segment->end_offset > request.offset) {
+        request.offset = segment->end_offset;
+        co_return again;
+      }
+    }
+  }
+  ReadResult result = take_found(*place, window, found);
+  result.from_disk = step.from_disk;
+  co_return std::optional(std::move(result));
+}
+
+// No error: what was read is not what the file has, or the damage lies before the wanted offset.
+io::Task<Result<void>> FileLog::judge_damage(ReadRequest request, SegmentPtr segment,
+                                             std::uint64_t position, ByteView bytes, Offset offset,
+                                             int bad_reads) {
+  const std::uint64_t generation = generation_;
+  CO_TRY(const bool stands, co_await stands_in_file(segment, position, bytes));
+  if (!stands && bad_reads < kBadReadsMax) co_return Result<void>{};
+  if (offset < 0) {
+    CO_TRY(offset, co_await offset_at(segment, position));
+  }
+  CO_TRY(Error error, co_await quarantine(segment, position, offset));
+  const RottenRange* rotten = segment->find_rotten(position);
+  if (generation == generation_ && rotten != nullptr && request.offset >= rotten->end_offset)
+    co_return Result<void>{};
+  co_return std::unexpected(std::move(error));
 }
 
 // The offset at which what stands at `position` must begin, by what stands before it.

@@ -7,6 +7,7 @@ target_sources(drave_segments PRIVATE
   ${CMAKE_SOURCE_DIR}/segments/file_log.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_find.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_flush.cc
+  ${CMAKE_SOURCE_DIR}/segments/file_log_pieces.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_read.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_recover.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_replay.cc

@@ -14,13 +14,14 @@ inline constexpr std::size_t kChunkBytesMin = 4 * kKiB;
 inline constexpr std::size_t kChunkBytesMax = kMiB;
 // Freed chunks that are kept to be used again.
 inline constexpr std::int64_t kIdleChunkBytesMax = 16 * kMiB;
-inline constexpr std::int64_t kIdleReadBytesMax = 8 * kMiB;
+inline constexpr std::int64_t kIdleReadBytesMax = 4 * kMiB;
 
 // From this many bytes on a piece goes to its segment with O_DIRECT, below it through the page
 // cache (segments/README.md has the measurement).
 inline constexpr std::size_t kDirectPieceMin = 256 * kKiB;
 
-// What one read from a disk asks for at least, and at most while a reader goes on where it stopped.
+// What one read from a disk asks for at least through the page cache; at least past it, and what is
+// read ahead.
 inline constexpr std::size_t kReadAheadMin = 256 * kKiB;
 inline constexpr std::size_t kReadAheadMax = kMiB;
 
@@ -29,8 +30,13 @@ inline constexpr std::size_t kReadAheadMax = kMiB;
 inline constexpr std::uint64_t kDirectReadsMax = 2;
 // An answer of less is not worth it when more is wanted: the disk is asked instead.
 inline constexpr std::size_t kReadWorthBytes = 64 * kKiB;
-// What is left of such reads for the next readers, per shard.
-inline constexpr std::size_t kReadCacheBytes = 8 * kMiB;
+// Pieces of segments in memory for the next readers, per shard; of them half may be what was read
+// ahead and nobody has asked for yet.
+inline constexpr std::size_t kReadCacheBytes = 12 * kMiB;
+// Places of a log's files where readers stopped lately, by which those who go on are known.
+inline constexpr std::size_t kReadHints = 16;
+// A place that reads differently so often is rot.
+inline constexpr int kBadReadsMax = 4;
 
 // What a pass of recovery reads at once. A larger batch is read by itself.
 inline constexpr std::size_t kScanBytes = kMiB;

@@ -430,6 +430,11 @@ std::int32_t SimBackend::read(Flight& flight) {
         position, {static_cast<std::uint8_t*>(operation.vectors[i].iov_base), piece});
     done += got;
     position += got;
+    if (got > 0 && happens(random, options.bad_read_one_in)) {
+      auto* bytes = static_cast<std::uint8_t*>(operation.vectors[i].iov_base);
+      bytes[random.below(got)] ^= static_cast<std::uint8_t>(random.between(1, 255));
+      ++counters.bad_reads;
+    }
     if (got < piece) break;
   }
   return static_cast<std::int32_t>(done);

@@ -27,6 +27,7 @@ struct WorldCounters {
   std::uint64_t landed_names = 0;
 
   std::uint64_t read_errors = 0;
+  std::uint64_t bad_reads = 0;
   std::uint64_t write_errors = 0;
   std::uint64_t failed_syncs = 0;
   std::uint64_t lying_syncs = 0;

@@ -29,6 +29,7 @@ struct DiskOptions {
   Delay sync_delay{microseconds(100), milliseconds(2)};
 
   std::uint32_t read_error_one_in = 0;   // -EIO
+  std::uint32_t bad_read_one_in = 0;     // a byte arrives wrong, once; the disk has it right
   std::uint32_t write_error_one_in = 0;  // -EIO; any subset of the sectors has changed
   std::uint32_t sync_error_one_in = 0;   // -EIO; see FileData::fail_sync
   std::uint32_t no_space_one_in = 0;     // -ENOSPC although there is room

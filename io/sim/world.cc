@@ -71,6 +71,7 @@ std::string WorldCounters::text() const {
   add("lost_names", lost_names);
   add("landed_names", landed_names);
   add("read_errors", read_errors);
+  add("bad_reads", bad_reads);
   add("write_errors", write_errors);
   add("failed_syncs", failed_syncs);
   add("lying_syncs", lying_syncs);

@@ -282,6 +282,54 @@ TEST_F(FileLog, reads_past_the_page_cache_tell_what_is_there) {
   close();
 }
 
+TEST_F(FileLog, what_a_reader_asks_for_next_is_read_ahead_once) {
+  open();
+  for (int i = 0; i < 400; ++i) {
+    append({.records = 1, .value_bytes = 60'000});
+    if (i % 100 == 99) flush();
+  }
+  const ReadCache& cache = harness_.files.read_cache();
+  for (const std::size_t bytes_max : {16'384u, 1u << 20}) {
+    harness_.tails.make_room(INT64_MAX / 2);
+    const std::uint64_t before = cache.counters().ahead;
+    const auto all = run_.run(read_all(*log_, 0, bytes_max));
+    ASSERT_TRUE(all.has_value()) << all.error().message();
+    ASSERT_TRUE(*all == expected_) << bytes_max;
+    // 24 MB in pieces of 1 MiB, but for the first ones.
+    EXPECT_GE(cache.counters().ahead - before, 20u);
+    EXPECT_LE(cache.counters().ahead - before, 27u);
+    EXPECT_LE(cache.counters().ahead_unused, 1u);
+  }
+  close();
+}
+
+// A piece in memory whose bytes are not those of the file: nobody gets them, and the file is not
+// called rotten for it.
+TEST_F(FileLog, bad_memory_is_read_again_and_is_no_rot) {
+  open();
+  for (int i = 0; i < 20; ++i) append({.records = 1, .value_bytes = 50'000});
+  flush();
+  harness_.tails.make_room(INT64_MAX / 2);
+  ReadRequest request{.offset = 0, .bytes_max = 100'000};
+  ASSERT_TRUE(run_.run(log_->read(request)).has_value());
+  request.offset = 10;
+  auto result = run_.run(log_->read(request));  // from the same piece, checked only as far
+  ASSERT_TRUE(result.has_value());
+  // Behind what was answered so far.
+  const std::uint8_t* known = result->pieces[0].bytes().data();
+  const_cast<std::uint8_t*>(known)[3 * 50'000] ^= 1;
+  request.bytes_max = 400'000;
+  result = run_.run(log_->read(request));
+  ASSERT_TRUE(result.has_value()) << result.error().message();
+  EXPECT_LT(result->size, 400'000u - 60'000u);  // what is whole before it
+  request.offset = 13;
+  result = run_.run(log_->read(request));
+  ASSERT_TRUE(result.has_value()) << result.error().message();
+  EXPECT_GT(result->size, 300'000u);
+  expect_content(1 << 20);
+  close();
+}
+
 TEST_F(FileLog, what_a_truncation_cut_is_not_served_from_the_read_cache) {
   open();
   for (int i = 0; i < 40; ++i) append({.records = 1, .value_bytes = 50'000, .fill = 'a'});

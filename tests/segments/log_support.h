@@ -102,8 +102,11 @@ inline std::vector<std::uint8_t> make_batch(const BatchShape& shape = {}) {
 class LogHarness {
  public:
   LogHarness(io::Loop& loop, std::string path, std::int64_t tail_bytes = 16 * kMiB,
-             std::int64_t files_max = 64)
-      : loop_(&loop), path_(std::move(path)), tails(loop, tail_bytes), files(loop, files_max) {}
+             std::int64_t files_max = 64, std::size_t read_bytes_max = kReadCacheBytes)
+      : loop_(&loop),
+        path_(std::move(path)),
+        tails(loop, tail_bytes),
+        files(loop, files_max, kIndexBytesMax, read_bytes_max) {}
 
   LogServices services(Journal* journal = nullptr) {
     LogServices services;
@@ -119,6 +122,7 @@ class LogHarness {
     return PartitionLogImpl::open(services(journal), path_, "t", kTestPartition, config, hints);
   }
   const std::string& path() const { return path_; }
+  io::Loop& loop() const { return *loop_; }
 
  private:
   io::Loop* loop_;

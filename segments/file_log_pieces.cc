@@ -1,0 +1,198 @@
+// The bytes of segment files that reads need: from pieces in memory, past the page cache, or
+// through it; and what is read ahead of a reader that goes on.
+
+#include <algorithm>
+#include <utility>
+
+#include "io/file.h"
+#include "segments/file_log.h"
+#include "segments/log_limits.h"
+
+namespace drave::segments {
+
+using protocol::BatchPeek;
+
+namespace {
+
+constexpr std::uint64_t kBlock = io::kDirectAlignment;
+
+}  // namespace
+
+FileLog::FileWindow FileLog::window_of(const FilePlace& place, ReadCache::PiecePtr piece) {
+  const std::uint64_t end = std::min(piece->end(), place.limit);
+  FileWindow window{std::move(piece), {}, place.position};
+  if (end <= place.position) return window;
+  const std::size_t before = place.position - window.piece->position;
+  window.bytes = window.piece->bytes().subspan(before, end - place.position);
+  return window;
+}
+
+FileLog::FileWindow FileLog::find_window(const FilePlace& place, std::size_t worth) const {
+  ReadCache::PiecePtr piece = cache().find(place.segment, place.generation, place.position, true);
+  if (piece == nullptr) return {};
+  FileWindow window = window_of(place, std::move(piece));
+  if (window.bytes.size() < std::min(place.bytes, worth)) return {};
+  cache().use(*window.piece);
+  return window;
+}
+
+// What somebody else is reading from the disk just now, if it will do.
+ReadCache::PiecePtr FileLog::find_coming(const FilePlace& place, std::size_t worth) const {
+  ReadCache::PiecePtr piece = cache().find(place.segment, place.generation, place.position, false);
+  if (piece == nullptr || piece->is_ready()) return nullptr;
+  if (piece->end() - place.position < std::min(place.bytes, worth)) return nullptr;
+  cache().use(*piece);
+  return piece;
+}
+
+io::Task<void> FileLog::await_piece(ReadCache::PiecePtr piece) {
+  while (!piece->is_ready() && !piece->is_dropped) co_await cache().news().wait();
+}
+
+// How many bytes from the place's block on are to be read past the page cache; 0: through it.
+std::size_t FileLog::direct_bytes(const FilePlace& place, std::size_t worth) const {
+  const Segment& segment = *place.segment;
+  if (!services_.direct || !services_.files->direct_works()) return 0;
+  if (segment.direct_read_bytes > segment.written * kDirectReadsMax) return 0;
+  if (segment.cached_write_bytes * 2 > segment.written) return 0;
+  const std::uint64_t begin = place.position / kBlock * kBlock;
+  std::uint64_t wanted = (place.position + place.bytes - begin + kBlock - 1) / kBlock * kBlock;
+  // Where less will do, a size that wastes nothing of its buffer.
+  if (worth < place.bytes) wanted = wanted / kReadAheadMax * kReadAheadMax;
+  wanted = std::max<std::uint64_t>(wanted, kReadAheadMax);
+  // Whole blocks only: the last one may be being filled.
+  const std::uint64_t end = std::min(begin + wanted, segment.written / kBlock * kBlock);
+  if (end < place.position + std::min(place.bytes, worth)) return 0;
+  return static_cast<std::size_t>(end - begin);
+}
+
+// How many bytes to ask the page cache for. One that goes on is served from them the next times.
+std::size_t FileLog::cached_bytes(const FilePlace& place, std::size_t worth) {
+  std::size_t wanted = place.bytes;
+  if (worth < wanted && wanted > kReadAheadMin) wanted = wanted / kReadAheadMin * kReadAheadMin;
+  if (place.goes_on) wanted = std::max(wanted, kReadAheadMin);
+  return static_cast<std::size_t>(std::min<std::uint64_t>(wanted, place.limit - place.position));
+}
+
+// What the page cache has of the place; empty: nothing, or not enough to be worth it.
+Result<FileLog::FileWindow> FileLog::read_page_cache(const FilePlace& place, std::size_t worth,
+                                                     io::File& file) {
+  const std::size_t bytes = cached_bytes(place, worth);
+  std::shared_ptr<std::uint8_t> memory = services_.files->read_pool().take(bytes);
+  const Result<std::size_t> got =
+      file.read_cached(place.position, MutableByteView(memory.get(), bytes));
+  if (!got && got.error().code == Errc::busy) return FileWindow{};
+  if (!got) return std::unexpected(got.error());
+  if (*got < std::min(place.bytes, worth)) return FileWindow{};
+  ReadCache::PiecePtr piece = cache().begin(place.segment, place.generation, place.position, bytes);
+  cache().filled(*piece, std::move(memory), *got);
+  return window_of(place, std::move(piece));
+}
+
+// Bytes of the place that no piece has. Fewer than are wanted, none perhaps: the file ends.
+io::Task<Result<FileLog::FileWindow>> FileLog::read_file(FilePlace place, std::size_t worth) {
+  if (const std::size_t bytes = direct_bytes(place, worth); bytes > 0) {
+    ReadCache::PiecePtr piece =
+        cache().begin(place.segment, place.generation, place.position / kBlock * kBlock, bytes);
+    const Result<void> read = co_await read_piece(place.segment, piece, true);
+    if (read) co_return window_of(place, std::move(piece));
+    if (read.error().code != Errc::invalid) co_return std::unexpected(read.error());
+    services_.files->set_direct_fails();
+  }
+  {
+    CO_TRY(FilePin pin, co_await place.segment->open(*services_.files, false));
+    CO_TRY(FileWindow window, read_page_cache(place, worth, pin.file()));
+    if (!window.bytes.empty()) co_return std::move(window);
+  }
+  // The page cache keeps what is read beyond the need for the reader's next request.
+  const std::uint64_t bytes = std::min<std::uint64_t>(std::max(place.bytes, kReadAheadMin),
+                                                      place.segment->written - place.position);
+  ReadCache::PiecePtr piece = cache().begin(place.segment, place.generation, place.position,
+                                            static_cast<std::size_t>(bytes));
+  CO_TRY_VOID(co_await read_piece(place.segment, piece, false));
+  co_return window_of(place, std::move(piece));
+}
+
+io::Task<Result<void>> FileLog::read_piece(SegmentPtr segment, ReadCache::PiecePtr piece,
+                                           bool direct) {
+  FileCache& files = *services_.files;
+  Result<FilePin> pin =
+      direct ? co_await segment->open_direct(files) : co_await segment->open(files, false);
+  if (!pin) {
+    cache().drop(*piece);
+    co_return std::unexpected(std::move(pin).error());
+  }
+  std::shared_ptr<std::uint8_t> memory = files.read_pool().take(piece->size);
+  const Result<std::size_t> got =
+      co_await pin->file().read(piece->position, MutableByteView(memory.get(), piece->size));
+  if (!got) {
+    cache().drop(*piece);
+    co_return std::unexpected(got.error());
+  }
+  if (direct) segment->direct_read_bytes += *got;
+  cache().filled(*piece, std::move(memory), *got);
+  co_return Result<void>{};
+}
+
+// A reader got what stands before `next` in `piece`: what it will ask for when it has read the
+// piece is read meanwhile.
+void FileLog::read_ahead(const FilePlace& place, const FilePiece& piece, std::uint64_t next) {
+  if (piece.end() - next > piece.size / 2) return;
+  FilePlace ahead = place;
+  // The next piece begins with the first batch that this one does not have whole.
+  ahead.position = next;
+  while (ahead.position < piece.end()) {
+    const BatchPeek peek =
+        protocol::peek_batch(piece.bytes().subspan(ahead.position - piece.position));
+    if (peek.status == BatchPeek::Status::partial) break;
+    if (peek.corrupt()) return;
+    ahead.position += peek.size;
+  }
+  if (ahead.segment->complete && ahead.position >= ahead.segment->size) {
+    const std::size_t index = segment_index_of(ahead.segment->end_offset);
+    if (segments_[index]->base_offset() < ahead.segment->end_offset) return;
+    ahead.segment = segments_[index];
+    ahead.position = 0;
+  }
+  ahead.limit = ahead.segment->written;
+  if (ahead.position >= ahead.limit) return;
+  if (LogPosition{ahead.segment->base_offset(), ahead.position} >= tail_->first_position()) return;
+  ahead.bytes = static_cast<std::size_t>(
+      std::min<std::uint64_t>(kReadAheadMax, ahead.limit - ahead.position));
+  const std::size_t bytes = direct_bytes(ahead, kReadWorthBytes);
+  if (bytes == 0) return;  // the kernel reads ahead into its page cache
+  const ReadCache::PiecePtr there =
+      cache().find(ahead.segment, ahead.generation, ahead.position, false);
+  if (there != nullptr && there->end() - ahead.position >= std::min(ahead.bytes, kReadWorthBytes) &&
+      there.get() != &piece)
+    return;
+  ReadCache::PiecePtr coming =
+      cache().begin_ahead(ahead.segment, ahead.generation, ahead.position / kBlock * kBlock, bytes);
+  if (coming != nullptr)
+    loop().start(run_ahead(UnderWay(*this), std::move(ahead.segment), std::move(coming)));
+}
+
+// An error is for the one who asks for those bytes: it reads them itself.
+io::Task<void> FileLog::run_ahead(UnderWay, SegmentPtr segment, ReadCache::PiecePtr piece) {
+  (void)co_await read_piece(std::move(segment), std::move(piece), true);
+}
+
+io::Task<void> FileLog::await_readers() {
+  while (under_way_ > 0) co_await progress_->wait();
+}
+
+// Whether a file has, read once more and another way, the same bytes at `position`.
+io::Task<Result<bool>> FileLog::stands_in_file(SegmentPtr segment, std::uint64_t position,
+                                               ByteView bytes) {
+  const std::size_t size = std::clamp<std::size_t>(bytes.size(), 1, kReadAheadMax);
+  CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
+  const std::shared_ptr<std::uint8_t> memory = services_.files->read_pool().take(size);
+  CO_TRY(const std::size_t got,
+         co_await pin.file().read(position, MutableByteView(memory.get(), size)));
+  const std::size_t wanted = std::min(bytes.size(), size);
+  co_return got == wanted&& std::equal(bytes.begin(),
+                                       bytes.begin() + static_cast<std::ptrdiff_t>(wanted),
+                                       memory.get());
+}
+
+}  // namespace drave::segments
