@@ -142,7 +142,8 @@ void Node::bury(std::unique_ptr<Process> corpse) {
     return !shard.loop.has_ready() && !shard.backend.has_work() &&
            shard.loop.in_flight_count() == 0;
   };
-  // A pass may leave mail that the next one sends; two quiet rounds say that nothing is on the way.
+  // A timer that fires in a quiet pass may leave mail that the next pass sends, to a shard whose
+  // turn was before: three quiet rounds say that nothing is on the way.
   for (int round = 0, quiet_rounds = 0; round < kCorpsePassesMax; ++round) {
     bool all_quiet = true;
     Instant deadline = Instant::never();
@@ -152,7 +153,7 @@ void Node::bury(std::unique_ptr<Process> corpse) {
       deadline = std::min(deadline, shard->loop.next_deadline());
     }
     quiet_rounds = all_quiet ? quiet_rounds + 1 : 0;
-    if (quiet_rounds < 2) continue;
+    if (quiet_rounds < 3) continue;
     if (deadline == Instant::never()) break;
     corpse->dead_now_ = std::max(corpse->dead_now_, deadline);
     quiet_rounds = 0;

@@ -9,6 +9,7 @@
 
 #include "io/file.h"
 #include "io/loop.h"
+#include "io/mailbox.h"
 #include "io/scope.h"
 #include "io/socket.h"
 
@@ -166,6 +167,30 @@ TEST(SimWorld, a_dead_process_changes_nothing) {
   EXPECT_TRUE(came_to_write) << "the corpse's timers fire at once";
   EXPECT_FALSE(node.disk().exists("/late"));
   EXPECT_FALSE(node.is_running());
+}
+
+// On the other shard a timer, then an operation that fails within the same pass: the answer is sent
+// by a pass that was quiet before.
+TEST(SimWorld, a_corpse_of_several_shards_comes_to_its_end) {
+  World world(3);
+  Node& node = world.add_node();
+  node.start(
+      [](Process& process) {
+        return [](Process& at) -> Task<void> {
+          Process* process_there = &at;
+          co_await call_on(at.loop(0), 1, [process_there] {
+            return [](Loop& loop) -> Task<void> {
+              co_await sleep_for(loop, seconds(1));
+              const auto opened = co_await File::open(loop, "/late", {});
+              EXPECT_FALSE(opened.has_value());
+            }(process_there->loop(1));
+          });
+        }(process);
+      },
+      2);
+  world.run_for(milliseconds(1));
+  node.kill();
+  EXPECT_EQ(world.counters().abandoned, 0u);
 }
 
 TEST(SimWorld, a_corpse_that_never_ends_is_abandoned_and_counted) {
