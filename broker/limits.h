@@ -29,8 +29,9 @@ inline constexpr Duration kAssemblyStallMax = seconds(2);
 inline constexpr Duration kAssemblyWaitMax = seconds(5);
 
 // Records of answers that are being read or sent, of the whole node: fetches wait.
-inline constexpr std::int64_t kResponseBytesMax = 24 * kMiB;
-// Records of one answer; one batch may be larger.
+inline constexpr std::int64_t kResponseBytesMax = 20 * kMiB;
+// Records of one answer; one batch may be larger. MemoryBudget::try_take_small() relies on the
+// half.
 inline constexpr std::int64_t kFetchBytesMax = kResponseBytesMax / 2;
 
 // A fetch of at most so much does not wait while only large ones are stuck.

@@ -30,11 +30,11 @@ class MemoryBudget {
     held_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }
-  // As try_take() for what is small: there is a quarter more for those, so that they do not wait
-  // for the large.
+  // As try_take() for what is small: there is a quarter more for those, beyond the one that exceeds
+  // the bound (by half of it at most), so that they do not wait for the large.
   bool try_take_small(std::int64_t bytes) {
     const std::int64_t before = held_.fetch_add(bytes, std::memory_order_relaxed);
-    if (before + bytes <= bytes_max_ + bytes_max_ / 4) return true;
+    if (before + bytes <= bytes_max_ + bytes_max_ / 2 + bytes_max_ / 4) return true;
     held_.fetch_sub(bytes, std::memory_order_relaxed);
     return false;
   }

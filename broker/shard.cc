@@ -88,14 +88,7 @@ io::Task<void> Shard::retry_blocked() {
       blocked_.erase(blocked_.begin());
       continue;
     }
-    // The log that was full says when it may have room; a deadline, since what frees it may be
-    // another log's flush.
-    io::WaitQueue* room = blocked_.front()->room();
-    if (room != nullptr) {
-      co_await room->wait_until(loop_.now() + milliseconds(10));
-    } else {
-      co_await io::sleep_for(loop_, milliseconds(1));
-    }
+    co_await blocked_.front()->room().wait();
   }
   retrying_ = false;
 }

@@ -66,8 +66,11 @@ class ProducePart {
   // On the partitions' shard. Appends what is not appended yet; false: a log is full, try again
   // when room() says so.
   bool try_append();
-  // Where to wait after try_append() returned false; null: anywhere.
-  io::WaitQueue* room() { return room_; }
+  // Where to wait after try_append() returned false.
+  io::WaitQueue& room() {
+    ASSERT(room_ != nullptr);
+    return *room_;
+  }
 
  private:
   friend class ProduceOperation;

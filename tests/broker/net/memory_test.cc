@@ -212,6 +212,48 @@ TEST_F(MemoryBounds, requests_that_the_disk_keeps_waiting_are_bounded) {
   EXPECT_EQ(requests_held(), 0);
 }
 
+TEST_F(MemoryBounds, a_batch_larger_than_all_tails_is_taken_when_it_is_alone) {
+  boot({"drave.memory.tail.bytes=1MiB", "message.max.bytes=8MiB"});
+  const Instant begun = now();
+  run([&](io::Loop& loop) { return fill(loop, "large", 3, 3 * kMiB); });
+  EXPECT_LT(now() - begun, seconds(10));
+}
+
+// Requests wait for room in the tails while the disk takes its time; then something happens to it.
+class WaitingForRoom : public MemoryBounds {
+ protected:
+  void expect_answers_when(const std::function<void(io::sim::DiskOptions&)>& happens) {
+    constexpr int kRequests = 20;
+    boot({"drave.memory.tail.bytes=1MiB"});
+    make_topic();
+    io::sim::DiskOptions& disk = server_.disk().options();
+    disk.stall_one_in = 1;
+    disk.stall_delay = {seconds(5), seconds(5)};
+    const auto batch = test::batch_of_size(300'000);
+    const auto frame = [&](KafkaClient& peer) {
+      return peer.frame_of(test::produce_to("topic", batch), 9);
+    };
+    const bool may_read = true;
+    int answers = 0;
+    begin([&](io::Loop& loop) { return pipeline(loop, frame, kRequests, may_read, answers); });
+    ASSERT_TRUE(wait_for([&] { return node_->shard(0).has_blocked(); }, seconds(4)));
+    disk.stall_one_in = 0;
+    happens(disk);
+    // Long before the requests' own time is up.
+    EXPECT_TRUE(wait_for([&] { return answers == kRequests; }, seconds(12)));
+    EXPECT_FALSE(node_->shard(0).has_blocked());
+    disk = io::sim::DiskOptions();
+  }
+};
+
+TEST_F(WaitingForRoom, ends_when_the_disk_fails) {
+  expect_answers_when([](io::sim::DiskOptions& disk) { disk.write_error_one_in = 1; });
+}
+
+TEST_F(WaitingForRoom, ends_when_the_disk_is_full) {
+  expect_answers_when([](io::sim::DiskOptions& disk) { disk.capacity_bytes = 4096; });
+}
+
 TEST_F(MemoryBounds, a_client_has_so_many_requests_at_a_time) {
   constexpr int kRequests = 400;
   constexpr int kRequestBytes = 2000;
@@ -265,7 +307,7 @@ class UnreadRecords : public MemoryBounds {
   io::Task<void> fetch_unread(io::Loop& loop) {
     KafkaClient peer(loop);
     EXPECT_TRUE((co_await peer.connect({server_.host(), 9092})).has_value());
-    co_await peer.send_bytes(peer.frame_of(test::fetch_from("topic", 0, 1 << 20, 0), 4));
+    co_await peer.send_bytes(peer.frame_of(test::fetch_from("topic", 0, asked_bytes_, 0), 4));
     ++stalled_;
     while (!end_) co_await io::sleep_for(loop, milliseconds(10));
     co_await peer.close();
@@ -286,6 +328,18 @@ class UnreadRecords : public MemoryBounds {
     took = loop.now() - begun;
     co_await peer.close();
   }
+  io::Task<void> fetch_small(io::Loop& loop, Duration& took) {
+    KafkaClient peer(loop);
+    EXPECT_TRUE((co_await peer.connect({server_.host(), 9092})).has_value());
+    const Instant begun = loop.now();
+    const auto answer =
+        co_await peer.call<protocol::FetchResponse>(test::fetch_from("small", 0, 4096, 0), 4);
+    EXPECT_TRUE(answer.has_value());
+    if (answer) EXPECT_GT(answer->message.responses[0].partitions[0].records->size(), 1000U);
+    took = loop.now() - begun;
+    co_await peer.close();
+  }
+  std::int32_t asked_bytes_ = 1 << 20;
   bool end_ = false;
 };
 
@@ -302,6 +356,21 @@ TEST_F(UnreadRecords, are_bounded_and_give_way_to_who_waits) {
   EXPECT_LE(std::max(peaks.responses, later.responses), broker::kResponseBytesMax + 2 * kMiB);
   end_ = true;
   EXPECT_TRUE(wait_for([this] { return ended_ == 60; }, seconds(10)));
+}
+
+TEST_F(UnreadRecords, of_large_answers_do_not_hold_up_small_ones) {
+  boot();
+  run([this](io::Loop& loop) { return fill(loop, "topic", 9, 1'000'000); });
+  run([this](io::Loop& loop) { return fill(loop, "small", 1, 1000); });
+  asked_bytes_ = 8 << 20;
+  begin([this](io::Loop& loop) { return fetch_unread_many(loop, 8); });
+  ASSERT_TRUE(wait_for([this] { return node_->response_budget().is_short(); }, seconds(10)));
+  world_.run_for(milliseconds(100));
+  Duration took;
+  run([&](io::Loop& loop) { return fetch_small(loop, took); });
+  EXPECT_LE(took, milliseconds(50));
+  end_ = true;
+  EXPECT_TRUE(wait_for([this] { return ended_ == 8; }, seconds(10)));
 }
 
 TEST_F(UnreadRecords, end_a_connection_though_nobody_waits) {
