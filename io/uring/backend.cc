@@ -41,9 +41,6 @@ Result<void> UringBackend::open(const UringOptions& options) {
 
 UringBackend::~UringBackend() {
   resolver_.reset();
-  if (writer_ != nullptr) {
-    if (Operation* left = writer_->stop()) left->in_flight = false;
-  }
   abandon_all();
   ring_.close();
   if (event_fd_ >= 0) ::close(event_fd_);
@@ -69,7 +66,6 @@ void UringBackend::abandon_all() {
 
 void UringBackend::wait(Instant deadline, IntrusiveList<Operation>& completed) {
   if (resolver_ != nullptr) take_answers();
-  if (writer_ != nullptr) take_written();
   IntrusiveList<Operation> again;
   again.splice_back(restarting_);
   while (!again.empty()) start(again.pop_front());
@@ -99,7 +95,6 @@ void UringBackend::wait(Instant deadline, IntrusiveList<Operation>& completed) {
     enter(false, {});
     drain();
   }
-  if (writer_ != nullptr) take_written();
   completed.splice_back(done_);
 }
 
@@ -229,10 +224,6 @@ void UringBackend::take_answers() {
     extra_of(operation)->addresses = std::move(answer.addresses);
     restart(operation);
   }
-}
-
-void UringBackend::take_written() {
-  if (Operation* operation = writer_->take()) finish(*operation, operation->result);
 }
 
 void UringBackend::finish(Operation& operation, std::int32_t result) {

@@ -10,7 +10,6 @@
 
 #include "io/backend.h"
 #include "io/uring/buffer_ring.h"
-#include "io/uring/durable_writer.h"
 #include "io/uring/listeners.h"
 #include "io/uring/resolver.h"
 #include "io/uring/ring.h"
@@ -57,7 +56,6 @@ class UringBackend final : public Backend {
     kStarved,     // in starved_: waits for a receive buffer
     kRestarting,  // in restarting_: goes to the kernel again in the next wait()
     kResolving,   // in resolving_
-    kInWriter,    // in writer_
     kStageMask = 7,
     kCanceled = 8,
   };
@@ -95,7 +93,6 @@ class UringBackend final : public Backend {
   void prepare_receive(Operation& operation, io_uring_sqe& entry);
   void prepare_send(Operation& operation, io_uring_sqe& entry);
   bool is_punted(const Operation& operation);
-  bool is_for_writer(const Operation& operation);
   void begin_connect(Operation& operation);
   void try_next_address(Operation& operation);
 
@@ -107,7 +104,6 @@ class UringBackend final : public Backend {
   std::int32_t take_receive(Operation& operation, std::int32_t result, std::uint32_t flags);
   void take_connect(Operation& operation, std::int32_t result);
   void take_answers();
-  void take_written();
   void finish(Operation& operation, std::int32_t result);
   void restart(Operation& operation);
   void arm_event();
@@ -126,8 +122,6 @@ class UringBackend final : public Backend {
   IntrusiveList<Operation> starved_;
   IntrusiveList<Operation> restarting_;
   std::vector<int> doorbells_refused_;
-
-  std::unique_ptr<DurableWriter> writer_;  // made for the first small durable write
 
   std::unique_ptr<Resolver> resolver_;  // made for the first name
   std::uint64_t next_question_ = 1;

@@ -61,11 +61,6 @@ io_uring_sqe& UringBackend::next_entry() {
 
 void UringBackend::start(Operation& operation) {
   if (operation.code == OperationCode::connect) return try_next_address(operation);
-  if (is_for_writer(operation)) {
-    ++counters_.punts;
-    set_stage(operation, kInWriter);
-    return writer_->begin(operation);
-  }
   if (is_punted(operation)) ++counters_.punts;
   io_uring_sqe& entry = next_entry();
   prepare(operation, entry);
@@ -91,17 +86,6 @@ bool UringBackend::is_punted(const Operation& operation) {
     case OperationCode::status: return true;
     default: return false;
   }
-}
-
-bool UringBackend::is_for_writer(const Operation& operation) {
-  if (operation.code != OperationCode::write || !operation.write_through) return false;
-  if ((flags_of(operation.handle.value) & kDirect) == 0) return false;
-  std::size_t size = 0;
-  for (std::uint32_t i = 0; i < operation.vector_count; ++i) size += operation.vectors[i].iov_len;
-  if (size > DurableWriter::kBytesMax) return false;
-  if (writer_ == nullptr)
-    writer_ = std::make_unique<DurableWriter>([this] { wake_from_any_thread(); });
-  return writer_->is_free();
 }
 
 void UringBackend::prepare(Operation& operation, io_uring_sqe& entry) {

@@ -15,17 +15,12 @@
 
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
-#include <filesystem>
 #include <string>
-#include <vector>
 
-#include "io/buffer_pool.h"
 #include "io/file.h"
 #include "io/process.h"
 #include "io/scope.h"
 #include "io/socket.h"
-#include "io/uring/durable_writer.h"
 #include "io/uring/probe.h"
 #include "io/uring/uring_backend.h"
 #include "tests/io/run.h"
@@ -250,97 +245,6 @@ TEST(UringBackend, punts_are_counted) {
   };
   run(*world, Use::go(*world));
   EXPECT_EQ(world->loop(0).backend().counters().punts, 3u);
-}
-
-// --- Durable writes
-
-Task<void> write_block(File& file, std::size_t position, ByteView bytes) {
-  CO_ASSERT_OK(co_await file.write(position, bytes, true));
-}
-
-// `count` writes of `size` bytes at once: how many of them another thread made.
-Task<void> write_durably(World& world, std::size_t count, std::size_t size, std::uint64_t& handed) {
-  Loop& loop = world.loop(0);
-  const std::string path = join_path(world.scratch(), "journal");
-  auto file = co_await File::open(loop, path, {.write = true, .create = true, .direct = true});
-  CO_ASSERT_OK(file);
-  BufferPool pool(0);
-  std::vector<PooledBuffer> blocks;
-  const std::uint64_t before = loop.backend().counters().punts;
-  Scope scope(loop);
-  for (std::size_t i = 0; i < count; ++i) {
-    blocks.push_back(pool.take(size));
-    std::memset(blocks[i].data(), static_cast<int>('a' + i), size);
-    scope.spawn(write_block(*file, i * size, ByteView(blocks[i].data(), size)));
-  }
-  co_await scope.join();
-  handed = loop.backend().counters().punts - before;
-  CO_ASSERT_OK(co_await file->close());
-  auto content = co_await read_file(loop, path);
-  CO_ASSERT_OK(content);
-  CO_ASSERT_TRUE(content->size() == count * size);
-  for (std::size_t i = 0; i < content->size(); ++i) CO_ASSERT_TRUE((*content)[i] == 'a' + i / size);
-}
-
-TEST(UringDurableWrite, one_small_one_at_a_time_blocks_a_thread_of_its_own) {
-  auto world = make_uring_world(1);
-  if (!world->has_direct()) GTEST_SKIP() << "no O_DIRECT here";
-  std::uint64_t handed = 0;
-  run(*world, write_durably(*world, 1, kDirectAlignment, handed));
-  EXPECT_EQ(handed, 1u);
-  run(*world, write_durably(*world, 3, kDirectAlignment, handed));
-  EXPECT_EQ(handed, 1u) << "the others go through the ring";
-  run(*world, write_durably(*world, 1, 2 * DurableWriter::kBytesMax, handed));
-  EXPECT_EQ(handed, 0u) << "a large one gains nothing";
-}
-
-Task<void> fail_to_write(World& world) {
-  const std::string path = join_path(world.scratch(), "read-only");
-  auto file = co_await File::open(world.loop(0), path, {.create = true, .direct = true});
-  CO_ASSERT_OK(file);
-  BufferPool pool(0);
-  PooledBuffer block = pool.take(kDirectAlignment);
-  const auto written = co_await file->write(0, block.bytes(), true);
-  EXPECT_FALSE(written.has_value());
-  if (!written) EXPECT_EQ(written.error().system, EBADF);
-  CO_ASSERT_OK(co_await file->close());
-}
-TEST(UringDurableWrite, its_error_is_told) {
-  auto world = make_uring_world(1);
-  if (!world->has_direct()) GTEST_SKIP() << "no O_DIRECT here";
-  run(*world, fail_to_write(*world));
-}
-
-TEST(UringDurableWrite, what_is_under_way_ends_before_the_backend_does) {
-  auto world = make_uring_world(1);
-  if (!world->has_direct()) GTEST_SKIP() << "no O_DIRECT here";
-  const std::string path = join_path(world->scratch(), "left");
-  auto backend = make_uring_backend();
-  ASSERT_TRUE(backend.has_value());
-  Operation open;
-  open.code = OperationCode::open;
-  open.path = path.c_str();
-  open.open = {.write = true, .create = true, .direct = true};
-  IntrusiveList<Operation> done;
-  (*backend)->submit(open);
-  while (done.empty()) (*backend)->wait((*backend)->now() + seconds(10), done);
-  done.clear();
-  ASSERT_GE(open.result, 0);
-  BufferPool pool(0);
-  PooledBuffer block = pool.take(kDirectAlignment);
-  const iovec vector{block.data(), kDirectAlignment};
-  Operation write;
-  write.code = OperationCode::write;
-  write.handle.value = open.result;
-  write.vectors = &vector;
-  write.vector_count = 1;
-  write.write_through = true;
-  write.in_flight = true;  // as the loop keeps it
-  (*backend)->submit(write);
-  backend->reset();
-  EXPECT_FALSE(write.in_flight);
-  EXPECT_EQ(std::filesystem::file_size(path), kDirectAlignment);
-  ::close(open.result);
 }
 
 // --- Sockets
