@@ -45,6 +45,8 @@ void declare_app(CLI::App& app, Context& context) {
   add_consume(app, context);
   add_log(app, context);
   add_bench(app, context);
+  add_quorum(app, context);
+  add_metadata(app, context);
   add_format(app, context);
   add_completion(app, context);
 }

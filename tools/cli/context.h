@@ -47,6 +47,8 @@ void add_consume(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);
 void add_bench(CLI::App& app, Context& context);
 void add_bench_quorum(CLI::App& bench, Context& context);
+void add_quorum(CLI::App& app, Context& context);
+void add_metadata(CLI::App& app, Context& context);
 void add_format(CLI::App& app, Context& context);
 void add_completion(CLI::App& app, Context& context);
 

@@ -6,14 +6,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
-#include <iterator>
 #include <random>
 
-#include "broker/config/broker_config.h"
 #include "io/loop.h"
 #include "io/uring/uring_backend.h"
 #include "tools/cli/context.h"
+#include "tools/cli/node_config.h"
 #include "tools/cli/settings.h"
 #include "tools/client/endpoint.h"
 
@@ -33,19 +31,6 @@ struct FormatVerbOptions {
 };
 
 struct NoOptions {};
-
-Outcome<broker::BrokerConfig> load_config(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return fail(ExitCode::not_found, file + " cannot be read");
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  TRY(const auto properties, broker::parse_properties(text, file));
-  broker::LoadedConfig loaded = broker::load_broker_config(properties, broker::Machine{});
-  for (const std::string& warning : loaded.warnings) fmt::print(stderr, "warning: {}\n", warning);
-  if (loaded.config) return std::move(*loaded.config);
-  std::string errors;
-  for (const std::string& error : loaded.errors) errors += (errors.empty() ? "" : "\n  ") + error;
-  return fail(ExitCode::usage, errors);
-}
 
 // "id@host:port:directory-id".
 Outcome<raft::InitialController> parse_controller(std::string_view text) {
@@ -103,7 +88,7 @@ Outcome<raft::FormatOptions> plan(const FormatVerbOptions& options) {
     return fail(ExitCode::usage, "-S: authentication is not served yet, nobody would read it",
                 "Format without; the users can be added when it is.");
   }
-  TRY(const auto config, load_config(options.file));
+  TRY(const auto config, load_node_config(options.file));
   raft::FormatOptions format;
   TRY(format.mode, mode_of(options, config));
   if (!options.initial_controllers.empty()) {

@@ -83,6 +83,8 @@ Item control_value(const std::optional<protocol::ControlType>& type,
   return show_bytes(value);
 }
 
+}  // namespace
+
 // {"type":"TOPIC_RECORD"...} as Kafka's decoder shows it, or the reason why it cannot be read.
 Item metadata_value(ByteView value) {
   protocol::Reader in(value);
@@ -98,6 +100,8 @@ Item metadata_value(ByteView value) {
           {"version", frame->version},
           {"data", Item::parse(json, nullptr, false)}};
 }
+
+namespace {
 
 class RecordDumper {
  public:

@@ -42,6 +42,9 @@ void dump_partition_metadata(std::string_view text, Out& out);
 void dump_quorum_state(std::string_view text, Out& out);
 void dump_clean_shutdown(std::string_view text, Out& out);
 
+// A record of the metadata log: its type, version and data; or why it cannot be read.
+Item metadata_value(ByteView value);
+
 // Text if it is UTF-8, else hexadecimal digits behind "0x"; null.
 Item show_bytes(const std::optional<ByteView>& bytes);
 

@@ -142,6 +142,36 @@ class Verbs(unittest.TestCase):
         self.assertGreater(latency["endToEndMicroseconds"]["p50"], 0)
         self.drave("bench", "consume", "-t", "no-such-topic", code=4)
 
+    def test_quorum(self):
+        status = self.json("quorum", "status")
+        self.assertEqual(status["leader"], 1)
+        self.assertGreater(status["highWatermark"], 0)
+        leader = status["replicas"][0]
+        self.assertEqual((leader["id"], leader["role"], leader["lag"]), (1, "leader", 0))
+        self.assertIn("high watermark", self.drave("quorum", "status"))
+        self.assertEqual(self.drave("quorum", "transfer", "1"), "1: leads\n")
+        self.assertIn("no voter", self.drave("quorum", "transfer", "7", code=4))
+        self.assertIn("no voter", self.drave("quorum", "remove-voter", "7", code=4))
+        self.drave("quorum", "add-voter", code=2)
+        self.drave("quorum", "add-voter", "7", "-d", "no id", "-e", "C://h:1", code=2)
+        self.drave("quorum", "add-voter", "7", "-d", "A" * 22, "-e", "h:1", code=2)
+        self.drave("quorum", "add-voter", "-c", "/no/such/file", code=4)
+
+    def test_metadata(self):
+        self.drave("topic", "create", "seen", "-p", "2", "-c", "retention.ms=3600000")
+        data = str(self.node.data)
+        self.assertIn("topics/", self.drave("metadata", "ls", data).split())
+        leader = self.drave("metadata", "cat", data, "/topics/byName/seen/1/leader")
+        self.assertEqual(json.loads(leader), 1)
+        log = f"{data}/__cluster_metadata-0"
+        configs = json.loads(self.drave("metadata", "cat", log, "/configs/TOPIC:seen"))
+        self.assertEqual(configs, {"retention.ms": "3600000"})
+        paths = self.drave("metadata", "find", data, "/topics/byName/seen", "-n", "isr").split()
+        self.assertEqual(paths, ["/topics/byName/seen/0/isr", "/topics/byName/seen/1/isr"])
+        self.assertEqual(self.json("metadata", "ls", data, "/cluster/brokers"), ["1/"])
+        self.drave("metadata", "ls", data, "/cluster/brokers/7", code=4)
+        self.drave("metadata", "ls", "/no/such/folder", code=4)
+
     def test_format(self):
         with tempfile.TemporaryDirectory(prefix="drave-format-") as folder:
             ids = [self.drave("random-uuid").strip() for _ in range(4)]
