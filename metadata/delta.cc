@@ -207,11 +207,10 @@ Result<void> Delta::on(const protocol::ConfigRecord& record) {
     image_.configs_[resource][std::string(record.name)] = *record.value;
     return {};
   }
-  const auto found = image_.configs_.find(resource);
-  if (found == image_.configs_.end()) return {};
-  if (const auto config = found->second.find(record.name); config != found->second.end())
-    found->second.erase(config);
-  if (found->second.empty()) image_.configs_.erase(found);
+  if (!image_.configs(resource).contains(record.name)) return {};
+  ConfigMap& configs = image_.configs_[resource];
+  configs.erase(configs.find(record.name));
+  if (configs.empty()) image_.configs_.erase(resource);
   return {};
 }
 
@@ -264,7 +263,7 @@ Result<void> Delta::on(const protocol::RemoveTopicRecord& record) {
     return failure(Errc::invalid, fmt::format("RemoveTopicRecord: there is no topic with the id {}",
                                               record.topic_id.to_string()));
   }
-  image_.configs_.erase({ConfigResourceType::topic, topic->name});
+  image_.configs_.erase(ConfigResource{ConfigResourceType::topic, topic->name});
   open_.erase(record.topic_id);
   image_.topics_.remove(record.topic_id);
   return {};

@@ -26,10 +26,10 @@ void TopicsImage::put(TopicPtr topic) {
 }
 
 void TopicsImage::remove(const TopicId& id) {
-  const auto found = by_id_.find(id);
-  if (found == by_id_.end()) return;
-  by_name_.erase(found->second->name);
-  by_id_.erase(found);
+  const TopicImage* topic = find(id);
+  if (topic == nullptr) return;
+  by_name_.erase(topic->name);
+  by_id_.erase(id);
 }
 
 const RegistrationImage* Image::broker(NodeId id) const {

@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "metadata/acls.h"
 #include "metadata/config/config_def.h"
+#include "metadata/shared_map.h"
 
 namespace drave::metadata {
 
@@ -60,15 +61,15 @@ class TopicsImage {
   // Null: no such topic.
   const TopicImage* find(std::string_view name) const;
   const TopicImage* find(const TopicId& id) const;
-  const std::map<std::string, TopicPtr, std::less<>>& by_name() const { return by_name_; }
+  const SharedMap<std::string, TopicPtr>& by_name() const { return by_name_; }
   std::size_t partition_count() const;
 
   void put(TopicPtr topic);
   void remove(const TopicId& id);
 
  private:
-  std::map<std::string, TopicPtr, std::less<>> by_name_;
-  std::map<TopicId, TopicPtr> by_id_;
+  SharedMap<std::string, TopicPtr> by_name_;
+  SharedMap<TopicId, TopicPtr> by_id_;
 };
 
 // DescribeConfigs' numbers.
@@ -149,7 +150,7 @@ class Image {
   std::int16_t feature(std::string_view name) const;  // 0: not finalized
   // The configs of a resource; empty if it has none.
   const ConfigMap& configs(const ConfigResource& resource) const;
-  const std::map<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
+  const SharedMap<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
   const std::vector<VoterImage>& voters() const { return voters_; }
   std::int64_t next_producer_id() const { return next_producer_id_; }
   // Never null; the same object in images between which no ACL changed.
@@ -167,7 +168,7 @@ class Image {
   std::map<NodeId, RegistrationImage> brokers_;
   std::map<NodeId, RegistrationImage> controllers_;
   std::map<std::string, std::int16_t, std::less<>> features_;
-  std::map<ConfigResource, ConfigMap> configs_;
+  SharedMap<ConfigResource, ConfigMap> configs_;
   std::vector<VoterImage> voters_;
   std::int64_t next_producer_id_ = 0;
   AclsPtr acls_ = std::make_shared<const AclMap>();

@@ -26,8 +26,8 @@ class ImageRecords {
 
   ImagePtr image_;
   Part part_ = Part::features;
-  std::map<std::string, TopicPtr, std::less<>>::const_iterator topic_;
-  std::map<ConfigResource, ConfigMap>::const_iterator config_;
+  SharedMap<std::string, TopicPtr>::const_iterator topic_;
+  SharedMap<ConfigResource, ConfigMap>::const_iterator config_;
   AclMap::const_iterator acl_;
 };
 

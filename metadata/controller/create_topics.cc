@@ -40,6 +40,10 @@ class TopicCreation {
         version_(version),
         records_(records),
         answer_(answer) {
+    // Every topic is looked at, so not for names that cannot collide.
+    const bool may_collide = std::ranges::any_of(
+        request.topics, [](const auto& topic) { return has_collision_chars(topic.name); });
+    if (!may_collide) return;
     for (const auto& [name, topic] : context.image.topics().by_name())
       if (has_collision_chars(name)) unified_.emplace(unify_collision_chars(name), name);
   }
