@@ -1,8 +1,8 @@
 // The controller's decisions, with the answers that Kafka 4.3.1 gave to the same requests.
 
+#include "metadata/controller/brokers.h"
 #include "metadata/controller/configs.h"
 #include "metadata/controller/features_update.h"
-#include "metadata/controller/registration.h"
 #include "metadata/controller/topics.h"
 #include "metadata/features.h"
 #include "metadata/topic_name.h"
@@ -315,7 +315,7 @@ TEST_F(Decisions, a_partition_without_a_leader_gets_its_eligible_one_back) {
   change.last_known_elr = std::vector<NodeId>{1};
   left.add(change, std::int16_t{2});
   image = apply_all(image, left);
-  unfence_broker(image, 1, records);
+  unfence_broker(context(), 1, records);
   accept();
   const PartitionImage& partition = image.topics().find(std::string_view("t"))->partitions.at(0);
   EXPECT_EQ(partition.leader, 1);
@@ -338,7 +338,7 @@ TEST_F(Decisions, nobody_leads_a_partition_that_he_may_have_lost) {
   change.leader = kNoLeader;
   left.add(change, std::int16_t{2});
   image = apply_all(image, left);
-  unfence_broker(image, 1, records);
+  unfence_broker(context(), 1, records);
   EXPECT_TRUE(records.empty());
 }
 
