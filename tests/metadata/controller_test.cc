@@ -337,6 +337,11 @@ TEST_F(Decisions, nobody_leads_a_partition_that_he_may_have_lost) {
   change.isr = std::vector<NodeId>{2};
   change.leader = kNoLeader;
   left.add(change, std::int16_t{2});
+  protocol::BrokerRegistrationChangeRecord gone;
+  gone.broker_id = 2;
+  gone.broker_epoch = 12;
+  gone.fenced = 1;
+  left.add(gone, std::int16_t{0});
   image = apply_all(image, left);
   unfence_broker(context(), 1, records);
   EXPECT_TRUE(records.empty());

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 
 #include "raftlog/snapshot.h"
 #include "segments/meta_properties.h"
@@ -64,17 +65,21 @@ Outcome<metadata::ImagePtr> load(const std::string& from) {
     const bool is_own =
         fs::path(from).filename() == own || fs::path(from).parent_path().filename() == own;
     const fs::path log = is_own ? fs::path(from) : fs::path(from) / own;
+    // A running node recycles a journal file when the segments have what it holds, so the journal
+    // is read first.
+    std::map<std::string, std::vector<std::uint8_t>> journals;
+    for (const fs::path& path : files_in(is_own ? log / ".." : fs::path(from))) {
+      const std::string name = path.filename().string();
+      if (!name.starts_with(dump::kMetadataJournal)) continue;
+      if (auto bytes = read_bytes(path)) journals[name] = std::move(*bytes);
+    }
     for (const fs::path& path : files_in(log)) {
       if (path.extension() == ".checkpoint") TRY_VOID(add_snapshot(path, files));
       if (path.extension() != ".log") continue;
       TRY(const auto bytes, read_bytes(path));
       files.add_segment(bytes);
     }
-    for (const fs::path& path : files_in(is_own ? log / ".." : fs::path(from))) {
-      if (dump::kind_of(path.string()) != dump::FileKind::journal) continue;
-      TRY(const auto bytes, read_bytes(path));
-      files.add_journal(path.filename().string(), bytes);
-    }
+    for (const auto& [name, bytes] : journals) files.add_journal(name, bytes);
   }
   auto image = files.load();
   if (!image) {

@@ -12,6 +12,9 @@
 
 namespace drave::dump {
 
+// The journal that has the metadata log's records, as its files' names begin.
+inline constexpr std::string_view kMetadataJournal = "journal-metadata-";
+
 // The files of a metadata log, put together. What a log holds may not be committed yet.
 class MetadataFiles {
  public:
@@ -19,8 +22,7 @@ class MetadataFiles {
   void add_snapshot(OffsetAndEpoch id, std::vector<std::uint8_t> bytes);
   // A `.log` file. What is torn or damaged, and all behind it, counts as not there.
   void add_segment(ByteView bytes);
-  // A journal of the log directory: what it holds of the metadata log. Files in the order of their
-  // names, after the segments.
+  // A file of that journal; in the order of their names, after the segments.
   void add_journal(std::string_view file_name, ByteView bytes);
 
   // Errors: not_found, there is nothing; corrupt, offsets that are missing, or what the image
