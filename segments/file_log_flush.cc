@@ -243,21 +243,20 @@ io::Task<Result<void>> FileLog::flush() {
 
 io::Task<Result<void>> FileLog::close() {
   closing_ = true;  // what came now would be in no file and, with the journal gone, nowhere
-  if (services_.journal != nullptr && !fenced_) {
-    CO_TRY_VOID(co_await wait_journal(last_sequence_));
-  }
+  Result<void> written;
+  if (services_.journal != nullptr && !fenced_) written = co_await wait_journal(last_sequence_);
   FilesLock lock = co_await lock_files();
-  if (!fenced_) CO_TRY_VOID(co_await finish_writes());
-  // What a fenced log did not write is still wanted from the journal by the next start.
-  if (!fenced_ && services_.journal != nullptr && journal_known_) {
+  if (written && !fenced_) written = co_await finish_writes();
+  // What was not written is still wanted from the journal by the next start.
+  if (written && !fenced_ && services_.journal != nullptr && journal_known_) {
     services_.journal->forget(*this);
     journal_known_ = false;
   }
   wake_waiters(true, INT64_MAX);
-  tail_->clear();
   co_await await_readers();
+  tail_->clear();
   for (const SegmentPtr& segment : segments_) segment->close_files(*services_.files);
-  co_return Result<void>{};
+  co_return written;
 }
 
 // All that a clean stop leaves on disk.

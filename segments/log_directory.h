@@ -90,8 +90,12 @@ class LogShard {
   // What `replication-offset-checkpoint` shall say of a log; without one, its durable end. The file
   // never names more than what is in synced segments.
   virtual void set_high_watermark_source(std::function<Offset(const PartitionLog&)> source) = 0;
-  // Writes everything to segments, syncs, closes the journal. After it only destruction. An error:
-  // something is not in its segment, and the next start recovers.
+  // Before a stop: returns when the journal has written all that it was given. On a full disk that
+  // may never be: after a few seconds without progress the journal is fenced, and what it had not
+  // written (nothing of it was acknowledged, but for flush.messages > 1) is given up.
+  virtual io::Task<void> settle() = 0;
+  // Settles, writes everything to segments, syncs, closes the journal. After it only destruction.
+  // An error: something is not in its segment, and the next start recovers.
   virtual io::Task<Result<void>> stop() = 0;
 };
 

@@ -1,6 +1,8 @@
 #include "segments/log_shard.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <utility>
 
 #include "base/canary.h"
 #include "base/log.h"
@@ -16,6 +18,8 @@ constexpr Duration kUpkeep = seconds(1);
 constexpr int kUnlinkEvery = 10;  // upkeeps
 constexpr int kUnlinkFilesMax = 16;
 constexpr std::int64_t kClosesAtOnce = 8;
+// A stop gives up after so long without progress on a disk that has no space.
+constexpr Duration kStopWithoutSpace = seconds(3);
 
 // Has one `remove` entry in the journal until the partition's directory is gone.
 struct RemovalClient final : JournalClient {
@@ -365,10 +369,22 @@ io::Task<Result<void>> LogShardImpl::close_logs() {
   co_return outcome;
 }
 
+// While the flusher can still make room for what the journal has not written. On a full disk it
+// cannot: what comes of waiting there was not acknowledged, and is given up.
+io::Task<void> LogShardImpl::settle() {
+  JournalSequence reached = journal_->durable_sequence();
+  Instant since = loop_.now();
+  while (!journal_->is_fenced() && journal_->durable_sequence() < journal_->last_sequence()) {
+    co_await journal_->room().wait_until(loop_.now() + kUpkeep);
+    if (std::exchange(reached, journal_->durable_sequence()) != journal_->durable_sequence())
+      since = loop_.now();
+    if (!has_space_ && loop_.now() - since >= kStopWithoutSpace)
+      journal_->fence({Errc::no_space, ENOSPC, directory_.path() + ": stopped on a full disk"});
+  }
+}
+
 io::Task<Result<void>> LogShardImpl::stop() {
-  // While the flusher can still make room for what the journal has not written.
-  while (!journal_->is_fenced() && journal_->durable_sequence() < journal_->last_sequence())
-    co_await journal_->room().wait();
+  co_await settle();
   while (!busy_.empty()) co_await opened_.wait();
   stopping_ = true;
   scope_.request_stop();

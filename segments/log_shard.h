@@ -68,6 +68,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   void set_high_watermark_source(std::function<Offset(const PartitionLog&)> source) override {
     high_watermark_of_ = std::move(source);
   }
+  io::Task<void> settle() override;
   io::Task<Result<void>> stop() override;
 
   // LogFlusherOwner

@@ -398,14 +398,193 @@ io::Task<void> grow_all_the_time(io::sim::Process& process, Duration span, int& 
   EXPECT_TRUE((co_await (*directory)->close(loop, 1, true)).has_value());
 }
 
+struct FullDisk {
+  bool is_full = false;
+  bool has_ended = false;
+  Result<void> outcome;
+  Offset acknowledged = 0;
+  Offset found = -1;
+};
+
+// Appends until nothing more is taken and nothing more becomes durable, on a disk that has become
+// full; and is stopped then.
+io::Task<void> run_full(io::sim::Process& process, FullDisk& disk, std::function<void()> fill) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", small_directory());
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)
+                   ->start_shard(
+                       loop, [](const PartitionToOpen&) { return true; },
+                       [](const PartitionToOpen&) { return LogConfig{}; });
+  EXPECT_TRUE(shard.has_value());
+  auto log = co_await (*shard)->open_or_create({"t", {{1, 1}, 0}, LogConfig{}});
+  EXPECT_TRUE(log.has_value());
+  disk.found = (*log)->end();
+  if (fill) {
+    fill();
+    while (!(*shard)->journal().is_full()) {
+      auto batch = make_batch({.records = 1, .value_bytes = 5000});
+      EXPECT_TRUE((*log)->append_as_leader(batch, 0, 1000).has_value());
+      co_await io::sleep_for(loop, microseconds(100));
+    }
+    co_await io::sleep_for(loop, seconds(3));
+    disk.is_full = (*shard)->journal().is_full();
+  }
+  disk.acknowledged = (*log)->durable_end();
+  disk.outcome = co_await (*shard)->stop();
+  (*shard).reset();
+  const bool clean = disk.outcome.has_value();
+  if (!co_await (*directory)->close(loop, 1, clean) && clean)
+    disk.outcome = failure(Errc::invalid, "the directory did not close");
+  disk.has_ended = true;
+}
+
+io::Task<void> read_first(PartitionLog& log, bool& has_ended) {
+  (void)co_await log.read({0, INT64_MAX, 1000, true});
+  has_ended = true;
+}
+
+// The stop cannot write the last record, while a reader waits for the disk.
+io::Task<void> stop_under_reader(io::sim::Process& process, io::sim::Disk& disk, bool& has_read) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", small_directory());
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)->start_metadata_shard(loop, small_segments());
+  EXPECT_TRUE(shard.has_value());
+  PartitionLog* log = (*shard)->find({kMetadataTopicId, 0});
+  while (log->end() < 300) {  // more than the tail keeps
+    auto batch = make_batch({.records = 1, .value_bytes = 5000});
+    const auto appended = log->append_as_leader(batch, 0, 1000);
+    EXPECT_TRUE(appended || appended.error().code == Errc::busy) << appended.error().message();
+    co_await io::sleep_for(loop, milliseconds(2));
+  }
+  co_await io::sleep_for(loop, seconds(1));
+  io::Scope reading(loop);
+  disk.options().stall_one_in = 1;
+  disk.options().stall_delay = {seconds(10), seconds(10)};
+  disk.options().uncached_one_in = 1;
+  reading.spawn(read_first(*log, has_read));
+  co_await io::sleep_for(loop, milliseconds(1));
+  EXPECT_FALSE(has_read);
+  disk.options().stall_one_in = 0;
+  disk.options().capacity_bytes -= disk.free_space().available;
+  auto batch = make_batch({.records = 1, .value_bytes = 5000});
+  EXPECT_TRUE(log->append_as_leader(batch, 0, 1000).has_value());
+  const Result<void> stopped = co_await (*shard)->stop();
+  EXPECT_FALSE(stopped.has_value());
+  EXPECT_TRUE(has_read);
+  (*shard).reset();
+  co_await reading.join();
+  (void)co_await (*directory)->close(loop, 1, false);
+}
+
+io::Task<void> wait_for_room(PartitionLog& log, int& woken) {
+  co_await log.room().wait();
+  ++woken;
+}
+
+// A reader holds all memory of the tails, so that nothing but the end of the directory ends the
+// wait.
+io::Task<void> fail_with_full_tails(io::sim::Process& process, int& woken) {
+  io::Loop& loop = process.loop();
+  LogDirectoryOptions options = small_directory();
+  options.journal = {.file_bytes = 4 * kMiB, .first_file_bytes = 4 * kMiB, .bytes_max = 16 * kMiB};
+  auto directory = co_await LogDirectory::open(loop, "/data", options);
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)->start_metadata_shard(loop, small_segments());
+  EXPECT_TRUE(shard.has_value());
+  PartitionLog* log = (*shard)->find({kMetadataTopicId, 0});
+  std::vector<ReadResult> held;
+  Result<AppendResult> appended = AppendResult{};
+  while (true) {
+    auto batch = make_batch({.records = 1, .value_bytes = 10'000});
+    appended = log->append_as_leader(batch, 0, 1000);
+    if (!appended) break;
+    auto read = log->try_read({appended->first_offset, INT64_MAX, 20'000, true});
+    EXPECT_TRUE(read.has_value() && read->has_value());
+    held.push_back(std::move(**read));
+  }
+  EXPECT_EQ(appended.error().code, Errc::busy);
+  co_await io::sleep_for(loop, seconds(10));
+  // By now all is written; the tails let go of it, but the reader does not.
+  auto batch = make_batch();
+  EXPECT_EQ(log->append_as_leader(batch, 0, 1000).error().code, Errc::busy);
+  EXPECT_FALSE((*shard)->journal().is_full());
+  io::Scope waiting(loop);
+  waiting.spawn(wait_for_room(*log, woken));
+  co_await io::sleep_for(loop, seconds(10));
+  EXPECT_EQ(woken, 0);
+  (*shard)->journal().fence(Error{Errc::io, 0, "made to fail"});
+  co_await waiting.join();
+  EXPECT_TRUE(log->is_fenced());
+  held.clear();
+  EXPECT_FALSE((co_await (*shard)->stop()).has_value());
+  (*shard).reset();
+  (void)co_await (*directory)->close(loop, 1, false);
+}
+
+void put_identity(io::sim::Node& node) {
+  const std::string meta =
+      "#\nnode.id=1\nversion=1\ncluster.id=c\ndirectory.id=q4x9lwHTRwKFrQ69LT3_Sg\n";
+  node.disk().put("/data/meta.properties", as_bytes(meta));
+}
+
 }  // namespace
+
+TEST(LogDirectoryInSimulator, who_waits_for_room_in_the_tails_hears_of_a_failed_directory) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  int woken = 0;
+  node.start([&](io::sim::Process& process) { return fail_with_full_tails(process, woken); }, 1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_EQ(woken, 1);
+  EXPECT_FALSE(node.is_running());
+  if (node.is_running()) node.kill();
+}
+
+TEST(LogDirectoryInSimulator, a_stop_that_fails_lets_readers_end) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  bool has_read = false;
+  node.start(
+      [&](io::sim::Process& process) { return stop_under_reader(process, node.disk(), has_read); },
+      1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_FALSE(node.is_running());
+}
+
+// Nothing of what the journal has still to write can be written: the stop does not wait for space.
+TEST(LogDirectoryInSimulator, a_stop_on_a_full_disk_with_a_full_journal_ends) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  FullDisk full;
+  const std::uint64_t capacity = node.disk().options().capacity_bytes;
+  const auto fill = [&node, capacity] {
+    node.disk().options().capacity_bytes = capacity - node.disk().free_space().available;
+  };
+  node.start([&](io::sim::Process& process) { return run_full(process, full, fill); }, 1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_TRUE(full.is_full);
+  EXPECT_TRUE(full.has_ended);
+  ASSERT_FALSE(full.outcome.has_value());
+  EXPECT_EQ(full.outcome.error().code, Errc::no_space) << full.outcome.error().message();
+  if (node.is_running()) node.kill();
+  node.disk().options().capacity_bytes = capacity;
+  FullDisk next;
+  node.start([&](io::sim::Process& process) { return run_full(process, next, {}); }, 1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_TRUE(next.has_ended && next.outcome.has_value());
+  EXPECT_GT(full.acknowledged, 0);
+  EXPECT_GE(next.found, full.acknowledged);
+}
 
 TEST(LogDirectoryInSimulator, a_log_that_grows_all_the_time_is_written_in_few_pieces) {
   io::sim::World world(1, {});
   io::sim::Node& node = world.add_node();
-  const std::string meta =
-      "#\nnode.id=1\nversion=1\ncluster.id=c\ndirectory.id=q4x9lwHTRwKFrQ69LT3_Sg\n";
-  node.disk().put("/data/meta.properties", as_bytes(meta));
+  put_identity(node);
   int growths = 0;
   int growths_at_end = 0;
   node.start(
