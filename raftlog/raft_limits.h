@@ -17,6 +17,8 @@ inline constexpr std::size_t kProposedBatchBytes = 1 << 20;
 inline constexpr std::size_t kLogReadBytes = 1 << 20;
 // Of one piece of a snapshot.
 inline constexpr std::size_t kSnapshotPieceBytes = 1 << 20;
+// Of one look at what may be deleted of the log.
+inline constexpr int kSegmentsDeletedAtOnce = 16;
 // A leader that stops waits so long for what it appended, and for a successor.
 inline constexpr Duration kStopWaitMax = seconds(1);
 // How bootstrap servers are named: this, and from there downwards.

@@ -41,12 +41,18 @@ CoreOptions core_options(io::Loop& loop, const RaftOptions& options) {
   return core;
 }
 
+// What is deleted is what lies below the log's start, which snapshots decide.
+RaftOptions without_retention(RaftOptions options) {
+  options.log.retention_ms = options.log.retention_bytes = -1;
+  return options;
+}
+
 }  // namespace
 
 RaftLogImpl::RaftLogImpl(io::Loop& loop, RaftOptions options, RaftListener& listener,
                          std::string path)
     : loop_(loop),
-      options_(std::move(options)),
+      options_(without_retention(std::move(options))),
       self_{options_.node_id, options_.directory_id},
       listener_(listener),
       path_(std::move(path)),
@@ -409,6 +415,8 @@ io::Task<Result<void>> RaftLogImpl::stop() {
   deliver_.wake_all();
   log_->room().wake_all();
   if (started_) co_await links_.leave();
+  // On a full disk the log's own tasks wait for the journal.
+  if (shard_ != nullptr) co_await shard_->settle();
   co_await scope_.join();
   while (serving_ > 0) co_await changed_.wait();
   log_->set_observer(nullptr);

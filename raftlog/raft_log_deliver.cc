@@ -130,6 +130,21 @@ io::Task<Result<void>> RaftLogImpl::write_snapshot(OffsetAndEpoch id,
   co_return Result<void>{};
 }
 
+// Those of which the log has nothing any more.
+io::Task<bool> RaftLogImpl::delete_old_segments() {
+  while (!stopping_ && !failed_.has_value() && !loading_) {
+    const Result<int> deleted = co_await log_->enforce_retention(
+        loop_.wall_now(), log_->log_start(), kSegmentsDeletedAtOnce);
+    if (!deleted) {
+      LOG_WARN("raft", "old segments were not deleted error={}", deleted.error().message());
+      co_return false;
+    }
+    if (*deleted == 0) co_return true;
+    co_await io::yield(loop_);
+  }
+  co_return false;
+}
+
 // The oldest go while log and snapshots are too large or they are too old; one always stays. The
 // log begins where the oldest that is left ends.
 io::Task<void> RaftLogImpl::drop_old_snapshots() {
@@ -148,6 +163,7 @@ io::Task<void> RaftLogImpl::drop_old_snapshots() {
         co_return;
       }
       step(LogStartMoved{start});
+      if (!co_await delete_old_segments()) co_return;
     }
     if (const Result<void> gone = co_await snapshots_.remove(oldest.id); !gone) {
       LOG_WARN("raft", "a snapshot could not be removed error={}", gone.error().message());

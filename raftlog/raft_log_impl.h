@@ -192,6 +192,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
 
   // raft_log_lead.cc
   void append_control();
+  io::Task<void> await_room();
   io::Task<void> append_control_when_there_is_room();
   Result<std::vector<std::uint8_t>> build_control(const ControlBatch& control,
                                                   wire::Control& content);
@@ -209,6 +210,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Result<void> deliver_batches(ByteView bytes, Offset end);
   void lead_if_ready();
   io::Task<void> drop_old_snapshots();
+  io::Task<bool> delete_old_segments();
 
   // raft_log_serve.cc
   void ask_core(Asking& asking);
@@ -284,13 +286,14 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   LeaderEpoch told_epoch_ = -1;
 
   // Leading
-  bool leading_ = false;                 // as the listener knows
-  LeaderEpoch led_epoch_ = -1;           // the last one in which it knew so
-  Offset led_end_ = -1;                  // what was committed when that ended
-  Offset epoch_begun_end_ = -1;          // of the epoch's first batch; -1: not appended
-  std::optional<ControlBatch> control_;  // to be appended
-  bool control_waits_ = false;           // for room in the journal
-  std::optional<Voter> changing_;        // who an AddRaftVoter or UpdateRaftVoter is about
+  bool leading_ = false;                  // as the listener knows
+  LeaderEpoch led_epoch_ = -1;            // the last one in which it knew so
+  Offset led_end_ = -1;                   // what was committed when that ended
+  Offset epoch_begun_end_ = -1;           // of the epoch's first batch; -1: not appended
+  std::optional<ControlBatch> control_;   // to be appended
+  bool control_waits_ = false;            // for room in the journal
+  std::optional<Instant> no_room_since_;  // something waits since then
+  std::optional<Voter> changing_;         // who an AddRaftVoter or UpdateRaftVoter is about
   Flush flush_;
   Proposals proposed_;
   Proposals uncommitted_;  // appended

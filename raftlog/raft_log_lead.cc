@@ -49,6 +49,7 @@ void RaftLogImpl::append_control() {
     return;
   }
   if (!appended) return fail(appended.error());
+  no_room_since_.reset();
   bytes_since_snapshot_ += static_cast<std::int64_t>(bytes->size());
   note_control(content);
   if (control_->begins_epoch) epoch_begun_end_ = appended->end_offset;
@@ -56,8 +57,22 @@ void RaftLogImpl::append_control() {
   step(Appended{appended->end_offset, true});
 }
 
+// A leader whose log takes nothing in for a fetch timeout, since the disk is full, is of no more
+// use than one whose disk hangs: another one is to lead.
+io::Task<void> RaftLogImpl::await_room() {
+  if (!no_room_since_.has_value()) no_room_since_ = loop_.now();
+  const Instant limit = *no_room_since_ + options_.timers.fetch_timeout;
+  co_await log_->room().wait_until(limit);
+  if (loop_.now() < limit || !no_room_since_.has_value()) co_return;
+  no_room_since_.reset();
+  if (stopping_ || !core_->is_leader() || core_->is_alone()) co_return;
+  LOG_WARN("raft", "the log takes nothing in, and this node leads no more node={} topic={}",
+           self_.id, options_.topic);
+  step(Resign{});
+}
+
 io::Task<void> RaftLogImpl::append_control_when_there_is_room() {
-  co_await log_->room().wait();
+  co_await await_room();
   control_waits_ = false;
   if (!stopping_) append_control();
 }
@@ -121,6 +136,7 @@ bool RaftLogImpl::must_write_voters() const {
 Result<Offset> RaftLogImpl::append_batch(MutableByteView batch) {
   TRY(const segments::AppendResult appended,
       log_->append_as_leader(batch, core_->epoch(), loop_.wall_now()));
+  no_room_since_.reset();
   bytes_since_snapshot_ += static_cast<std::int64_t>(batch.size());
   step(Appended{appended.end_offset, false});
   return appended.end_offset;
@@ -142,7 +158,7 @@ io::Task<Result<Offset>> RaftLogImpl::append(std::vector<ByteView> values) {
   while (leading_ && !draining_ && core_->epoch() == epoch && core_->may_append()) {
     Result<Offset> end = append_batch(bytes);
     if (end || end.error().code != Errc::busy) co_return end;
-    co_await log_->room().wait();
+    co_await await_room();
   }
   co_return std::unexpected(gone());
 }
@@ -182,7 +198,7 @@ io::Task<Result<void>> RaftLogImpl::transfer(NodeId voter) {
 // --- Proposals
 
 void RaftLogImpl::propose(Proposal& proposal) {
-  if (proposed_.empty() && !proposals_wait_) loop_.post(flush_);
+  if (!flush_.is_linked() && !proposals_wait_) loop_.post(flush_);
   proposed_.push_back(proposal);
 }
 
@@ -224,7 +240,7 @@ void RaftLogImpl::append_proposed() {
 }
 
 io::Task<void> RaftLogImpl::append_proposed_when_there_is_room() {
-  co_await log_->room().wait();
+  co_await await_room();
   proposals_wait_ = false;
   append_proposed();
 }

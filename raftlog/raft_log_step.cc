@@ -76,6 +76,7 @@ void RaftLogImpl::note_role() {
     control_.reset();
     changing_.reset();
     epoch_begun_end_ = -1;
+    no_room_since_.reset();
   }
   if (leading_ && (!core_->is_leader() || core_->epoch() != led_epoch_)) resign();
   changed_.wake_all();

@@ -231,6 +231,44 @@ TEST(RaftLogSim, a_damaged_snapshot_is_not_loaded) {
   expect_no_violation(cluster);
 }
 
+std::size_t bytes_of_segments(RaftPeer& peer) {
+  std::size_t bytes = 0;
+  io::sim::Disk& disk = peer.node().disk();
+  for (const std::string& path : disk.files_below(kRaftDirectory)) {
+    if (path.ends_with(".log") || path.ends_with(".log.deleted"))
+      bytes += disk.content(path).size();
+  }
+  return bytes;
+}
+
+// Of 64 KiB each, and with the snapshots 128 KiB are to stay.
+TEST(RaftLogSim, segments_below_the_start_of_the_log_are_deleted) {
+  raft::RaftOptions options;
+  options.retention_bytes = 128 << 10;
+  RaftCluster cluster(16, 3, 0, options);
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  for (int round = 0; round < 8; ++round) {
+    for (int i = 0; i < 15; ++i)
+      ASSERT_TRUE(cluster.commit(fmt::format("{} {}", round, std::string(4000, 'x')), seconds(5)));
+    ASSERT_TRUE(cluster.await_agreement(seconds(5)));
+    for (std::size_t i = 0; i < cluster.size(); ++i) cluster.peer(i).snapshot();
+    cluster.world().run_for(seconds(1));
+  }
+  cluster.world().run_for(seconds(75));  // file.delete.delay.ms, and who looks for it
+  for (std::size_t i = 0; i < cluster.size(); ++i) {
+    RaftPeer& peer = cluster.peer(i);
+    EXPECT_GT(peer.log().log_start(), 100);
+    EXPECT_LT(bytes_of_segments(peer), 300u << 10) << "node " << peer.id();
+  }
+  cluster.peer(0).node().power_cut();
+  cluster.world().run_for(milliseconds(10));
+  cluster.start_all();
+  EXPECT_TRUE(cluster.commit("goes on", seconds(10)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  expect_no_violation(cluster);
+}
+
 // The journal holds one MiB: whoever appends has to wait for the segments.
 TEST(RaftLogSim, a_full_journal_is_waited_for) {
   RaftCluster cluster(14, 3, 0, defaults());
@@ -308,6 +346,28 @@ TEST(RaftLogSim, a_leader_whose_disk_hangs_is_replaced) {
   leader->propose("hangs");
   ASSERT_TRUE(cluster.run_until(
       [&] { return cluster.leader() != nullptr && cluster.leader() != leader; }, seconds(10)));
+  EXPECT_TRUE(cluster.commit("goes on", seconds(10)));
+  expect_no_violation(cluster);
+}
+
+// Its journal takes what it is given at once, and all of that is on the disk; but no segment does,
+// so that nothing more is taken in.
+TEST(RaftLogSim, a_leader_without_room_for_more_is_replaced) {
+  RaftCluster cluster(15, 3, 0, defaults());
+  for (std::size_t i = 0; i < cluster.size(); ++i)
+    cluster.peer(i).options().tail_bytes_max = 64 << 10;
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  io::sim::Disk& disk = leader->node().disk();
+  disk.options().capacity_bytes -= disk.free_space().available;
+  for (int i = 0; i < 40; ++i) {
+    leader->propose(fmt::format("{} {}", i, std::string(4000, 'x')));
+    cluster.world().run_for(milliseconds(5));
+  }
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return cluster.leader() != nullptr && cluster.leader() != leader; }, seconds(20)));
   EXPECT_TRUE(cluster.commit("goes on", seconds(10)));
   expect_no_violation(cluster);
 }

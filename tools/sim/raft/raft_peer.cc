@@ -16,13 +16,13 @@ namespace {
 
 constexpr const char* kCluster = "q4x9lwHTRwKFrQ69LT3_Sg";
 
-segments::LogDirectoryOptions small_directory() {
+segments::LogDirectoryOptions small_directory(std::int64_t tail_bytes_max) {
   segments::LogDirectoryOptions options;
   options.metadata_journal = {.file_bytes = 256 * kKiB,
                               .first_file_bytes = 32 * kKiB,
                               .bytes_max = kMiB,
                               .group_bytes_max = 128 * kKiB};
-  options.tail_bytes_max = 4 * kMiB;
+  options.tail_bytes_max = tail_bytes_max;
   options.idle_write_ms = 50;
   options.free_bytes_min = kMiB;
   return options;
@@ -108,8 +108,8 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
   format.initial_controllers = options_.voters;
   format.ignore_formatted = true;
   CO_TRY_VOID(co_await raft::format(loop, format));
-  CO_TRY(auto directory,
-         co_await segments::LogDirectory::open(loop, kRaftDirectory, small_directory()));
+  CO_TRY(auto directory, co_await segments::LogDirectory::open(
+                             loop, kRaftDirectory, small_directory(options_.tail_bytes_max)));
   options_.directory_id = directory->meta().directory_id;
   raft::RaftOptions options = options_.raft;
   options.cluster_id = kCluster;

@@ -50,6 +50,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
     Uuid directory_id;
     std::vector<raft::InitialController> voters;  // as formatted; empty: it joins later
     raft::RaftOptions raft;                       // what else differs from the defaults
+    std::int64_t tail_bytes_max = 4 * kMiB;
   };
   RaftPeer(io::sim::Node& node, Options options, Ledger& ledger);
 
