@@ -180,7 +180,10 @@ bool Core::advance_once() {
 
 void Core::become(Role role, ElectionState state) {
   ASSERT_AT_MOST(state_.epoch, state.epoch);
-  const bool promises = state.epoch != state_.epoch || state.voted != state_.voted;
+  // A leader's vote for itself is durable since it was a candidate, and keeps it from voting for
+  // others in its epoch after a restart as well as that it led: nothing waits for the latter.
+  const bool votes = state.voted.has_value() && state.voted != state_.voted;
+  const bool promises = state.epoch != state_.epoch || votes;
   const bool changed = promises || state.leader != state_.leader;
   const bool led = is_leader() && role != Role::leader;
   role_ = role;
