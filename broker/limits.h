@@ -45,7 +45,8 @@ inline constexpr Duration kSendStallMax = seconds(30);
 inline constexpr Duration kSendStallUnderPressureMax = seconds(1);
 // After the peer finished sending, its answers may be taken for so long.
 inline constexpr Duration kDrainTimeMax = seconds(5);
-// A node that stops answers what it has read; then connections are cut.
+// A node that stops answers what it has read; then connections are cut. Of clients, and once the
+// node has handed over, of other controllers.
 inline constexpr Duration kStopDrainMax = seconds(5);
 // After the last answer of a node that stops the peer has so long to close: a socket that is closed
 // while requests wait in it is reset, and the reset may overtake the answer.
@@ -53,8 +54,10 @@ inline constexpr Duration kStopLingerMax = seconds(1);
 // How often a connection's deadlines are looked at.
 inline constexpr Duration kWatchPeriod = milliseconds(500);
 
-// How long a stopping broker waits for the controller to let it go.
+// How long a stopping broker waits for the controller to let it go; and for a controller that
+// answers at all: where all nodes stop together, the last ones find none.
 inline constexpr Duration kControlledShutdownMax = seconds(3);
+inline constexpr Duration kControllerAbsentMax = seconds(1);
 
 // How often a shard publishes its gauges for /metrics.
 inline constexpr Duration kGaugePeriod = seconds(1);

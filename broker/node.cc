@@ -436,23 +436,25 @@ io::Task<void> Node::cut_shard(Shard& shard) {
 }
 
 // A request may need every shard: none ends anything before all have answered.
-io::Task<void> Node::drain() {
-  scope_.spawn(cut_stragglers());
-  co_await on_all_shards(&Node::drain_shard);
-  drained_ = true;
+io::Task<void> Node::drain(io::Task<void> (Node::*work)(Shard&)) {
+  const int drain = ++drains_;
+  scope_.spawn(cut_stragglers(drain));
+  co_await on_all_shards(work);
+  drained_ = drain;
   stopping_.wake_all();
 }
 
-io::Task<void> Node::cut_stragglers() {
+io::Task<void> Node::cut_stragglers(int drain) {
   const Instant end = loops_.front()->now() + kStopDrainMax;
-  while (!drained_ && !hurry_ && loops_.front()->now() < end) co_await stopping_.wait_until(end);
-  if (drained_) co_return;
+  while (drained_ < drain && !hurry_ && loops_.front()->now() < end)
+    co_await stopping_.wait_until(end);
+  if (drained_ >= drain) co_return;
   LOG_INFO("broker", "stopping: connections are cut reason={}",
            hurry_ ? "asked again" : "peers do not take their answers");
   // Also those that only begin to be served.
-  while (!drained_) {
+  while (drained_ < drain) {
     co_await on_all_shards(&Node::cut_shard);
-    if (!drained_) co_await stopping_.wait_until(loops_.front()->now() + kCutAgain);
+    if (drained_ < drain) co_await stopping_.wait_until(loops_.front()->now() + kCutAgain);
   }
 }
 
@@ -477,13 +479,13 @@ io::Task<void> Node::stop() {
   stopping_.wake_all();
   co_await leave_cluster();
   co_await stop_accepting(false);
-  co_await drain();
+  co_await drain(&Node::drain_shard);
   // Other controllers are served until this one has handed over. It publishes no image to shards
   // whose logs are gone.
   const std::int64_t epoch = lifecycle_ == nullptr ? -1 : lifecycle_->epoch();
   co_await stop_controller();
   co_await stop_accepting(true);
-  co_await on_shard(*shards_.front(), &Node::drain_controllers);
+  co_await drain(&Node::drain_controllers);
   co_await scope_.join();
   co_await on_all_shards(&Node::end_shard);
   co_await on_all_shards(&Node::stop_logs);

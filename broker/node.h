@@ -126,9 +126,9 @@ class Node final : public Publisher {
   io::Task<void> on_shard(Shard& shard, io::Task<void> (Node::*work)(Shard&));
   // All at once.
   io::Task<void> on_all_shards(io::Task<void> (Node::*work)(Shard&));
-  io::Task<void> drain();
+  io::Task<void> drain(io::Task<void> (Node::*work)(Shard&));
   io::Task<void> drain_shard(Shard& shard);
-  io::Task<void> cut_stragglers();
+  io::Task<void> cut_stragglers(int drain);
   io::Task<void> drain_controllers(Shard& shard);
   io::Task<void> stop_accepting(bool controllers);
   io::Task<void> cut_shard(Shard& shard);
@@ -165,7 +165,8 @@ class Node final : public Publisher {
   io::WaitQueue stopping_;  // wakes what sleeps on shard 0
   bool stop_requested_ = false;
   bool hurry_ = false;
-  bool drained_ = false;
+  int drains_ = 0;   // begun: clients', controllers'
+  int drained_ = 0;  // of them, ended
 
   ProducerId producer_id_next_ = 0;
   std::int32_t producer_ids_left_ = 0;

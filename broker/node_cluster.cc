@@ -95,7 +95,11 @@ void Node::metadata_failed(const Error& error) {
 }
 
 io::Task<void> Node::leave_cluster() {
-  if (lifecycle_ != nullptr && !hurry_ && !failure_.has_value()) co_await lifecycle_->leave();
+  bool agreed = failure_.has_value();
+  if (lifecycle_ != nullptr && !hurry_ && !agreed) agreed = co_await lifecycle_->leave();
+  // Where the others are gone, too, what this node decides is never committed. Who waits for that
+  // hears of it now, and does not hold up the drain.
+  if (!agreed && controller_ != nullptr) co_await controller_->raft().hand_over();
   if (forward_channel_ != nullptr) co_await forward_channel_->stop();
 }
 

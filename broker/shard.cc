@@ -158,7 +158,8 @@ io::Task<void> Shard::drain_controllers() {
 
 void Shard::cut_connections() {
   const std::vector<Connection*> all = connections_;
-  for (Connection* connection : all) connection->cut();
+  for (Connection* connection : all)
+    if (is_draining(connection->listener())) connection->cut();
 }
 
 void Shard::count_response(const Response& response) {

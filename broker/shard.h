@@ -135,7 +135,8 @@ class Shard {
   bool is_draining(const ListenerInfo& listener) const;
   // The same for connections of other controllers, which drain() leaves alone.
   io::Task<void> drain_controllers();
-  // Ends what drain() waits for: connections end without regard for their peers.
+  // Ends what drain() or drain_controllers() waits for: those connections end without regard for
+  // their peers.
   void cut_connections();
   std::size_t connection_count() const { return connections_.size(); }
 

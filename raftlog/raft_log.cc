@@ -381,10 +381,11 @@ NodeId RaftLogImpl::best_successor() const {
   return best;
 }
 
-// What was appended is waited for before the leader goes, and then a successor. Nothing more is
-// appended meanwhile.
+// What was appended is waited for before the leader goes, and then a successor. Who does not lead
+// has nothing to wait for.
 io::Task<void> RaftLogImpl::hand_over() {
   draining_ = true;
+  if (!started_) co_return;
   const Instant deadline = loop_.now() + kStopWaitMax;
   while (core_->is_leader() && !failed_.has_value() && core_->high_watermark() < log_->end()) {
     if (!co_await changed_.wait_until(deadline)) break;
@@ -404,7 +405,7 @@ io::Task<void> RaftLogImpl::hand_over() {
 
 io::Task<Result<void>> RaftLogImpl::stop() {
   if (stopping_ || log_ == nullptr) co_return Result<void>{};
-  if (started_) co_await hand_over();
+  co_await hand_over();
   stopping_ = true;
   resign();
   append_proposed();

@@ -219,8 +219,11 @@ class RaftLog {
   virtual protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
       const protocol::DescribeQuorumRequest& request, std::int16_t version) = 0;
 
-  // A leader waits until what it appended is committed (for a while), hands over to the best
-  // successor and tells the others; then everything is written to segments and the journal is
+  // A leader waits until what it appended is committed, hands over to the best successor, tells the
+  // others and waits until there is a new leader: all in all for kStopWaitMax. Nothing is appended
+  // any more from the call on.
+  virtual io::Task<void> hand_over() = 0;
+  // hand_over(), unless that was done; then everything is written to segments and the journal is
   // closed (unless the shard is another's). Ends all waits.
   virtual io::Task<Result<void>> stop() = 0;
 };

@@ -83,6 +83,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
       const protocol::UpdateRaftVoterRequest& request, std::int16_t version) override;
   protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
       const protocol::DescribeQuorumRequest& request, std::int16_t version) override;
+  io::Task<void> hand_over() override;
   io::Task<Result<void>> stop() override;
 
   // segments::LogObserver
@@ -156,7 +157,6 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   LogView recovered_view() const;
   bool is_alone() const;
   NodeId best_successor() const;
-  io::Task<void> hand_over();
   Error gone() const {
     return failed_.value_or(Error{Errc::closed, 0, "this node does not lead the quorum"});
   }

@@ -375,9 +375,11 @@ io::Task<void> Controller::write_snapshot(ImagePtr image) {
 // --- Stop
 
 io::Task<void> Controller::stop() {
-  // Nothing new is decided; what was appended is committed and answered, or refused.
+  // Nothing new is decided; what was appended is committed and answered, or refused. The next one
+  // does not wait for what this one has still to write.
   active_ = false;
   stopping_ = true;
+  if (raft_ != nullptr) co_await raft_->hand_over();
   while (snapshot_running_) co_await changed_.wait();
   if (raft_ != nullptr) {
     if (const Result<void> stopped = co_await raft_->stop(); !stopped)

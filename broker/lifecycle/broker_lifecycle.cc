@@ -90,13 +90,19 @@ bool BrokerLifecycle::must_leave_alone() const {
   return controller_.raft().voters().size() <= 1 && controller_.image()->brokers().size() <= 1;
 }
 
-io::Task<void> BrokerLifecycle::leave() {
-  if (!config_.controlled_shutdown_enable || epoch_ < 0 || must_leave_alone()) co_return;
+io::Task<bool> BrokerLifecycle::leave() {
+  if (!config_.controlled_shutdown_enable || epoch_ < 0 || must_leave_alone()) co_return true;
   leaving_ = true;
   wake_.wake_all();
-  const Instant deadline = loop_.now() + kControlledShutdownMax;
-  while (!may_leave_ && !hurries_ && loop_.now() < deadline) co_await changed_.wait_until(deadline);
+  const Instant began = loop_.now();
+  for (;;) {
+    const Instant deadline =
+        std::min(began + kControlledShutdownMax, std::max(began, answered_) + kControllerAbsentMax);
+    if (may_leave_ || hurries_ || loop_.now() >= deadline) break;
+    co_await changed_.wait_until(deadline);
+  }
   if (!may_leave_) LOG_WARN("broker", "no controller agreed to the controlled shutdown in time");
+  co_return may_leave_;
 }
 
 void BrokerLifecycle::hurry() {
@@ -208,6 +214,7 @@ io::Task<void> BrokerLifecycle::beat() {
     co_return;
   }
   const auto error = static_cast<ErrorCode>(reply->message.error_code);
+  if (error != ErrorCode::not_controller) answered_ = loop_.now();
   if (error == ErrorCode::none) {
     const bool in_service = !reply->message.is_fenced;
     if (in_service != in_service_)

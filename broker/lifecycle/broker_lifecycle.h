@@ -47,8 +47,9 @@ class BrokerLifecycle {
   // Returns when the controller has taken it into service. Errors: canceled.
   io::Task<Result<void>> in_service();
   // Asks to be let go; returns when the controller agrees, or nothing is gained by waiting longer:
-  // kControlledShutdownMax.
-  io::Task<void> leave();
+  // after kControlledShutdownMax, or when none has answered for kControllerAbsentMax. False: nobody
+  // agreed.
+  io::Task<bool> leave();
   void hurry();  // leave() returns
   io::Task<void> stop();
   // Ends what start() waits for.
@@ -82,6 +83,7 @@ class BrokerLifecycle {
   bool may_leave_ = false;
   bool canceled_ = false;
   bool hurries_ = false;
+  Instant answered_;     // when the active controller last answered a heartbeat; {0}: never
   std::string refused_;  // why the controller will never take this broker
   std::set<Uuid> failed_directories_;
   std::map<TopicIdPartition, Uuid> unassigned_;

@@ -142,6 +142,30 @@ TEST(RaftLogSim, a_leader_that_stops_hands_over) {
   expect_no_violation(cluster);
 }
 
+// EndQuorumEpoch comes to some later than the successor asks them for their votes.
+TEST(RaftLogSim, slow_links_do_not_cost_a_hand_over_an_election_timeout) {
+  for (const std::size_t voters : {3u, 5u}) {
+    for (std::uint64_t seed = 200; seed < 210; ++seed) {
+      io::sim::WorldOptions world;
+      world.network.latency = {microseconds(100), milliseconds(30)};
+      RaftCluster cluster(seed, voters, 0, defaults(), world);
+      cluster.start_all();
+      ASSERT_TRUE(cluster.commit("before", seconds(20)));
+      RaftPeer* leader = cluster.await_leader(seconds(10));
+      ASSERT_NE(leader, nullptr);
+      for (int i = 0; i < 20; ++i) leader->propose(fmt::format("late {}", i));
+      leader->node().stop();
+      const Instant asked = cluster.world().now();
+      EXPECT_TRUE(cluster.run_until(
+          [&] { return cluster.leader() != nullptr && cluster.leader() != leader; }, seconds(10)));
+      EXPECT_LT((cluster.world().now() - asked).ns, milliseconds(450).ns)
+          << voters << " voters, seed " << seed;
+      EXPECT_TRUE(cluster.commit("after", seconds(10)));
+      expect_no_violation(cluster);
+    }
+  }
+}
+
 TEST(RaftLogSim, all_stop_at_once_and_none_waits_for_another) {
   for (std::uint64_t seed = 100; seed < 110; ++seed) {
     RaftCluster cluster(seed, 3, 0, defaults());
