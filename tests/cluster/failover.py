@@ -10,6 +10,9 @@ other two in turn, as raw requests, so that no client's back-off is measured. Th
 from the signal to the next creation that is acknowledged. Then the node comes back, and every node
 must list exactly what was acknowledged, or what an unanswered request may have made. Prints one JSON
 object; exits with 1 unless all is well. `cut` needs root: each node gets a network of its own.
+
+A try during which this program itself did not run for a while says nothing (the machine, or its
+group of processes, stood still): it is made again, and counted as disturbed.
 """
 import argparse
 import json
@@ -17,6 +20,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -27,6 +31,24 @@ from harness.cluster import Cluster, pause, resume  # noqa: E402
 from harness.load import client_settings  # noqa: E402
 from harness.node import NodeFailed  # noqa: E402
 from harness.wire import TOPIC_ALREADY_EXISTS  # noqa: E402
+
+
+class Pulse(threading.Thread):
+    """Notes when this program did not run for LATE seconds."""
+
+    BEAT, LATE = 0.02, 0.3
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.stalls = 0
+
+    def run(self):
+        last = time.monotonic()
+        while True:
+            time.sleep(self.BEAT)
+            now = time.monotonic()
+            self.stalls += now - last > self.LATE
+            last = now
 
 
 class Stream:
@@ -60,6 +82,7 @@ class Stream:
         self.last_error = f"error {error}"
         return False
 
+
 def take_away(cluster, kind, id):
     if kind == "kill":
         cluster.nodes[id].kill()
@@ -76,7 +99,7 @@ def bring_back(cluster, kind, id):
     elif kind == "cut":
         cluster.wires.mend(id)
     elif kind == "hand-over":
-        node.check(node.stop())
+        node.check(node.stop(90))
     if not node.running():
         node.start()
 
@@ -120,10 +143,11 @@ def longest_gap(cluster, stream, seconds_max):
     return gap
 
 
-def verify(cluster, stream):
-    """Every node lists every acknowledged topic, and nothing that was not asked for."""
+def verify(cluster, stream, others=frozenset()):
+    """Every broker lists every acknowledged topic, and nothing that was not asked for but `others`.
+    """
     lost, unknown = set(), set()
-    for node in cluster.nodes.values():
+    for node in cluster.brokers.values():
         admin = AdminClient(client_settings(node.bootstrap))
         end = time.monotonic() + 20
         while True:
@@ -132,10 +156,10 @@ def verify(cluster, stream):
                 break
             time.sleep(0.1)
         lost |= stream.acked - there
-        unknown |= there - stream.acked - stream.unsure
+        unknown |= there - stream.acked - stream.unsure - others
     # Doubled: a second creation of an acknowledged topic must be refused.
     name = next(iter(stream.acked))
-    with cluster.connect(1) as connection:
+    with cluster.connect(next(iter(cluster.brokers))) as connection:
         again = connection.create_topic(name)
     return {"acked": len(stream.acked), "unsure": len(stream.unsure), "lost": len(lost),
             "unknown": len(unknown), "doubled": int(again != TOPIC_ALREADY_EXISTS)}
@@ -153,6 +177,8 @@ def main():
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--profile")
     parser.add_argument("--seconds-max", type=float, default=30)
+    parser.add_argument("--tell", type=float, default=1e9, metavar="SECONDS",
+                        help="tell when a try took longer")
     parser.add_argument("--keep", action="store_true", help="keep the nodes' folders")
     parser.add_argument("--set", action="append", default=[], metavar="key=value")
     options = parser.parse_args()
@@ -160,14 +186,27 @@ def main():
     arguments = [f"--profile={options.profile}"] if options.profile else []
     cluster = Cluster(folder, settings=dict(pair.split("=", 1) for pair in options.set),
                       arguments=arguments, wires=options.kind == "cut")
-    away = []
+    away, disturbed = [], 0
     try:
         cluster.start()
         stream = Stream(cluster)
         one = longest_gap if options.kind == "hand-over" else (
             lambda *a: one_try(a[0], a[1], options.kind, a[2]))
-        for _ in range(options.tries):
-            away.append(one(cluster, stream, options.seconds_max))
+        pulse = Pulse()
+        pulse.start()
+        while len(away) < options.tries and disturbed <= options.tries:
+            stalls, seconds = pulse.stalls, None
+            try:
+                seconds = one(cluster, stream, options.seconds_max)
+            except NodeFailed:
+                if pulse.stalls == stalls:
+                    raise
+            if pulse.stalls != stalls:
+                disturbed += 1
+                continue
+            away.append(seconds)
+            if seconds > options.tell:
+                print(f"{time.strftime('%H:%M:%S', time.gmtime())} {seconds:.3f} s", file=sys.stderr)
         result = verify(cluster, stream)
         cluster.stop()
     except BaseException:
@@ -176,9 +215,10 @@ def main():
         raise
     finally:
         cluster.kill()
-    result.update(kind=options.kind, profile=options.profile, tries=len(away),
+    result.update(kind=options.kind, profile=options.profile, tries=len(away), disturbed=disturbed,
                   p50_s=round(statistics.median(away), 3), p99_s=round(percentile(away, 0.99), 3),
-                  worst_s=round(max(away), 3), last_error=stream.last_error)
+                  worst_s=round(max(away), 3), all_s=[round(one, 3) for one in sorted(away)],
+                  last_error=stream.last_error)
     result["ok"] = result["lost"] == result["unknown"] == result["doubled"] == 0
     print(json.dumps(result))
     if result["ok"] and not options.keep:

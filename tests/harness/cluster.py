@@ -1,4 +1,4 @@
-"""Several Draved nodes as one cluster on this machine, each broker and controller."""
+"""Several Draved nodes as one cluster on this machine."""
 import os
 import signal
 import subprocess
@@ -16,28 +16,32 @@ def drave_binary():
 class Cluster:
     """`count` nodes with ids from 1 on, each in a folder of its own below `folder`. `arguments` go to
     every draved before its file, `settings` into every server.properties. `wires`: each node has a
-    network of its own, from which it can be cut off (as root only)."""
+    network of its own, from which it can be cut off (as root only). Each is broker and controller;
+    with `brokers` the `count` are controllers only, and so many more nodes are brokers only."""
 
-    def __init__(self, folder, count=3, settings=None, arguments=(), wires=False):
+    def __init__(self, folder, count=3, settings=None, arguments=(), wires=False, brokers=0):
         self.folder = Path(folder).resolve()
+        controller_count, count = count, count + brokers
         ports = free_ports(3 * count)
         self.nodes = {}
         self.wires = Wires(count) if wires else None
         hosts = [self.wires.host(i + 1) if wires else "127.0.0.1" for i in range(count)]
-        controllers = [f"{hosts[i]}:{ports[3 * i + 1]}" for i in range(count)]
+        controllers = [f"{hosts[i]}:{ports[3 * i + 1]}" for i in range(controller_count)]
         for i in range(count):
+            role = "both" if not brokers else "controller" if i < controller_count else "broker"
             keys = {"node.id": str(i + 1), "controller.quorum.bootstrap.servers": ",".join(controllers),
                     **(settings or {})}
             node = Member(self.folder / str(i + 1), settings=keys, ports=ports[3 * i:3 * i + 3],
-                          host=hosts[i])
+                          host=hosts[i], role=role)
             node.arguments = list(arguments)
             node.prefix = self.wires.prefix(i + 1) if wires else []
             self.nodes[i + 1] = node
-        self.bootstrap = ",".join(node.bootstrap for node in self.nodes.values())
-        voters = [f"{id}@{controllers[id - 1]}:{self._uuid()}" for id in self.nodes]
+        self.brokers = {id: node for id, node in self.nodes.items() if node.role != "controller"}
+        self.bootstrap = ",".join(node.bootstrap for node in self.brokers.values())
+        voters = [f"{id + 1}@{at}:{self._uuid()}" for id, at in enumerate(controllers)]
         for node in self.nodes.values():
-            self._drave("format", "-t", CLUSTER_ID, "-I", ",".join(voters), "-c",
-                        node.write_properties())
+            first = ["-N"] if node.role == "broker" else ["-I", ",".join(voters)]
+            self._drave("format", "-t", CLUSTER_ID, *first, "-c", node.write_properties())
 
     def _drave(self, *arguments):
         done = subprocess.run([drave_binary(), *arguments], capture_output=True, text=True,
@@ -77,30 +81,49 @@ class Cluster:
         return Connection(self.nodes[id].port, self.nodes[id].host, **more)
 
     def leader(self, seconds_max=30, among=None):
-        """The id of the active controller, as a majority of `among` (all that run) sees it."""
+        """The id of the active controller, as a majority of `among` (all brokers) sees it: one that was
+        deposed may not know it yet."""
+        among = list(among or self.brokers)
         end = time.monotonic() + seconds_max
         while time.monotonic() < end:
-            for id in among or self.nodes:
-                if not self.nodes[id].running():
-                    continue
-                try:
-                    with self.connect(id, timeout=2) as connection:
-                        leader = connection.quorum_leader()
-                except OSError:
-                    continue
-                if leader >= 0:
+            said = [self._leader_by(id) for id in among]
+            for leader in set(said) - {-1}:
+                if 2 * said.count(leader) > len(among):
                     return leader
             time.sleep(0.02)
         raise NodeFailed(f"no leader within {seconds_max} s")
 
+    def _leader_by(self, id):
+        if not self.nodes[id].running():
+            return -1
+        try:
+            with self.connect(id, timeout=2) as connection:
+                return connection.quorum_leader()
+        except OSError:
+            return -1
+
 
 class Member(Draved):
-    """A node of a cluster."""
+    """A node of a cluster, in the `role` of a controller, a broker, or both."""
 
-    def __init__(self, folder, **more):
+    def __init__(self, folder, role="both", **more):
         super().__init__(folder, **more)
+        self.role = role
+        if role == "controller":
+            self.port = self.controller_port  # it answers there only
         self.arguments = []
         self.prefix = []
+
+    def properties(self):
+        keys = super().properties()
+        if self.role == "both":
+            return keys
+        kept = [one for one in keys["listeners"].split(",")
+                if one.startswith("CONTROLLER") == (self.role == "controller")]
+        keys |= {"process.roles": self.role, "listeners": ",".join(kept)}
+        if self.role == "controller":
+            keys["advertised.listeners"] = keys["listeners"]
+        return keys
 
     def command(self):
         return [*self.prefix, draved_binary(), *self.arguments, self.write_properties()]
