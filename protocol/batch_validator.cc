@@ -126,36 +126,49 @@ void BatchValidation::check_header() {
 
 void BatchValidation::walk_records() {
   RecordIterator records(records_.subspan(kBatchHeaderSize), header_.record_count);
-  const bool create_time = (header_.attributes & batch_attribute::kLogAppendTime) == 0 &&
-                           options_.timestamp_type == TimestampType::create_time;
-  // Nothing to say about almost every record; check_record judges all others.
-  const auto is_fine = [&](const RecordIterator::Plain& record, TimestampMs timestamp) {
-    return create_time && record.offset_delta == index_ &&
-           !(options_.compacted && record.key_size < 0) && timestamp_allowed(timestamp);
-  };
+  bool by_runs = may_walk_by_runs();
   RecordView record;
-  RecordIterator::Plain plain;
   while (true) {
-    bool has_odd_length = false;
-    if (!records.next_plain(plain)) {
-      if (!records.next(record)) break;
-      plain = {record.timestamp_delta, record.offset_delta, record.key_size};
-      has_odd_length = record.has_odd_length;
-    }
-    const TimestampMs timestamp = wrapping_add(header_.base_timestamp, plain.timestamp_delta);
-    if (is_fine(plain, timestamp) && !has_odd_length) [[likely]] {
-      if (timestamp > max_timestamp_) {
-        max_timestamp_ = timestamp;
-        max_timestamp_index_ = index_;
+    if (by_runs) {
+      const RecordIterator before = records;
+      if (!take_run(records.pass_plain(index_))) {
+        // Some record of the run is to be refused: by its own name.
+        records = before;
+        by_runs = false;
       }
-      ++index_;
-      continue;
     }
-    check_record(plain.timestamp_delta, plain.offset_delta, plain.key_size >= 0, has_odd_length);
+    if (!records.next(record)) break;
+    check_record(record.timestamp_delta, record.offset_delta, record.key_size >= 0,
+                 record.has_odd_length);
     if (phase_ == Phase::done) return;
   }
   if (records.fault() != RecordFault::none) return refuse(records.fault());
   if (check_record_failures()) accept();
+}
+
+// Timestamps are the producer's, and between a run's oldest and newest none wraps or is the -1 that
+// is always allowed: what holds for those two holds for all.
+bool BatchValidation::may_walk_by_runs() const {
+  constexpr TimestampMs kFarthest = TimestampMs{1} << 62;
+  const TimestampMs base = header_.base_timestamp;
+  return (header_.attributes & batch_attribute::kLogAppendTime) == 0 &&
+         options_.timestamp_type == TimestampType::create_time &&
+         base > RecordIterator::kPlainDeltaMax && base < kFarthest;
+}
+
+// False: check_record() has something to say about one of them.
+bool BatchValidation::take_run(const RecordIterator::PlainRun& run) {
+  if (run.count == 0) return true;
+  const TimestampMs newest = header_.base_timestamp + run.timestamp_delta_max;
+  if ((options_.compacted && run.has_null_key) || !timestamp_allowed(newest) ||
+      !timestamp_allowed(header_.base_timestamp + run.timestamp_delta_min))
+    return false;
+  if (newest > max_timestamp_) {
+    max_timestamp_ = newest;
+    max_timestamp_index_ = index_ + run.timestamp_max_at;
+  }
+  index_ += run.count;
+  return true;
 }
 
 bool BatchValidation::timestamp_allowed(TimestampMs timestamp) const {

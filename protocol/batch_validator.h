@@ -108,6 +108,8 @@ class BatchValidation {
   void step_crc();
   void check_header();
   void walk_records();
+  bool may_walk_by_runs() const;
+  bool take_run(const RecordIterator::PlainRun& run);
   void step_stream();
   void decoded_slice(ByteView slice);
   void decoder_failed(const Error& error);

@@ -30,7 +30,78 @@ RecordFault parse_headers(const std::uint8_t* at, const std::uint8_t* end, Recor
   return at == end ? RecordFault::none : RecordFault::structure;
 }
 
+constexpr std::uint32_t kNotShort = 1u << 31;
+
+// An unsigned varint of at most three bytes, which are there; else kNotShort is set in it.
+inline std::uint32_t read_short(const std::uint8_t*& at) {
+  const std::uint32_t first = *at++;
+  if (first < 0x80) [[likely]]
+    return first;
+  const std::uint32_t second = *at++;
+  if (second < 0x80) [[likely]]
+    return (first & 0x7F) | second << 7;
+  const std::uint32_t third = *at++;
+  return (first & 0x7F) | (second & 0x7F) << 7 | (third & 0x7F) << 14 |
+         (third < 0x80 ? 0 : kNotShort);
+}
+
+// The zigzag varint of a null key's or value's size, -1.
+constexpr std::uint32_t kNullSize = 1;
+
 }  // namespace
+
+RecordIterator::PlainRun RecordIterator::pass_plain(std::int32_t offset_delta) {
+  constexpr std::ptrdiff_t kNumbersMax = 16;  // length, attributes, two deltas, key size
+  constexpr std::ptrdiff_t kRestMin = 4;      // of the batch, behind the key: for the value's size
+  PlainRun run;
+  const std::uint8_t* const end = end_;
+  const std::uint8_t* record = at_;
+  std::int32_t left = left_;
+  std::int32_t newest = INT32_MIN;
+  std::int32_t oldest = INT32_MAX;
+  std::int32_t newest_left = left;
+  std::uint32_t null_keys = 0;
+  auto offset_wanted = static_cast<std::uint32_t>(offset_delta) << 1;
+  for (; left > 1 && end - record >= kNumbersMax; --left, offset_wanted += 2) {
+    const std::uint8_t* at = record;
+    const std::uint32_t length = read_short(at);
+    const std::uint8_t* const body = at++;  // attributes
+    const std::uint32_t timestamp = read_short(at);
+    const std::uint32_t offset = read_short(at);
+    const std::uint32_t key = read_short(at);
+    // An odd number is negative; an offset that is not short is not the one wanted.
+    if (((length | timestamp | key) & kNotShort) != 0 || (length & 1) != 0 ||
+        offset != offset_wanted || ((key & 1) != 0 && key != kNullSize))
+      break;
+    const std::uint32_t null_key = key & 1;
+    const std::ptrdiff_t size = length >> 1;
+    const std::ptrdiff_t key_size = null_key != 0 ? 0 : key >> 1;
+    if (size > end - body || key_size > end - at - kRestMin) break;
+    at += key_size;
+    const std::uint32_t value = read_short(at);
+    if ((value & kNotShort) != 0 || ((value & 1) != 0 && value != kNullSize)) break;
+    at += (value & 1) != 0 ? 0 : value >> 1;
+    // What is left is the count of headers, none.
+    if (at + 1 != body + size || *at != 0) break;
+    const std::int32_t delta = unzigzag32(timestamp);
+    oldest = std::min(oldest, delta);
+    if (delta > newest) {
+      newest = delta;
+      newest_left = left;
+    }
+    null_keys |= null_key;
+    record = body + size;
+  }
+  run.count = left_ - left;
+  if (run.count <= 0) return PlainRun{};
+  run.timestamp_delta_min = oldest;
+  run.timestamp_delta_max = newest;
+  run.timestamp_max_at = left_ - newest_left;
+  run.has_null_key = null_keys != 0;
+  at_ = record;
+  left_ = left;
+  return run;
+}
 
 std::string_view to_string(RecordFault fault) {
   switch (fault) {

@@ -86,12 +86,16 @@ RecordFault parse_record_body(const std::uint8_t* at, const std::uint8_t* end, R
 //   if (records.fault() != RecordFault::none) ...
 class RecordIterator {
  public:
-  // What next_plain() tells of a record.
-  struct Plain {
-    std::int64_t timestamp_delta;
-    std::int32_t offset_delta;
-    std::int32_t key_size;  // -1: null
+  // What pass_plain() tells of the records that it passed.
+  struct PlainRun {
+    std::int32_t count = 0;
+    std::int64_t timestamp_delta_min = INT64_MAX;
+    std::int64_t timestamp_delta_max = INT64_MIN;
+    std::int32_t timestamp_max_at = 0;  // the first that has it; 0: the first of the run
+    bool has_null_key = false;
   };
+  // Of pass_plain()'s timestamp deltas, what their three bytes hold.
+  static constexpr std::int64_t kPlainDeltaMax = 1 << 20;
 
   // `count` is the batch's record_count(); a negative one yields a fault at once.
   RecordIterator(ByteView records, std::int32_t count)
@@ -125,55 +129,15 @@ class RecordIterator {
     return true;
   }
 
-  // Passes the next record if it is one of the many: not the last, whole, without headers, its
-  // numbers of at most three bytes. False: next() is to look at it; nothing was passed.
-  bool next_plain(Plain& record) {
-    constexpr std::ptrdiff_t kNumbersMax = 16;  // length, attributes, two deltas, key size
-    if (left_ <= 1 || end_ - at_ < kNumbersMax) return false;
-    const std::uint8_t* at = at_;
-    const std::uint32_t length = read_short(at);
-    const std::uint8_t* const body = at++;  // attributes
-    const std::uint32_t timestamp = read_short(at);
-    const std::uint32_t offset = read_short(at);
-    const std::uint32_t key = read_short(at);
-    if (((length | timestamp | offset | key) & kNotShort) != 0 || (length & 1) != 0) return false;
-    const std::int32_t key_size = unzigzag32(key);
-    const std::int32_t size = unzigzag32(length);
-    constexpr std::int32_t kRestMin = 4;  // of the batch, behind the key: for the value's size
-    if (size > end_ - body || key_size < -1 || std::max(key_size, 0) > end_ - at - kRestMin)
-      return false;
-    at += std::max(key_size, 0);
-    const std::uint32_t value = read_short(at);
-    const std::int32_t value_size = unzigzag32(value & ~kNotShort);
-    const std::ptrdiff_t left = size - (at - body);
-    if ((value & kNotShort) != 0 || value_size < -1 || left != std::max(value_size, 0) + 1 ||
-        body[size - 1] != 0)
-      return false;
-    record = {unzigzag32(timestamp), unzigzag32(offset), key_size};
-    at_ = body + size;
-    --left_;
-    return true;
-  }
+  // Passes the next records as long as they are of the many: not the last, whole, without headers,
+  // their numbers of at most three bytes, their offset deltas `offset_delta` (not negative) and on
+  // without a gap. What stands behind them is for next() to look at.
+  PlainRun pass_plain(std::int32_t offset_delta);
 
   RecordFault fault() const { return fault_; }
   std::size_t position() const { return static_cast<std::size_t>(at_ - begin_); }
 
  private:
-  static constexpr std::uint32_t kNotShort = 1u << 31;
-
-  // An unsigned varint of at most three bytes, which are there; else kNotShort is set in it.
-  static std::uint32_t read_short(const std::uint8_t*& at) {
-    const std::uint32_t first = *at++;
-    if (first < 0x80) [[likely]]
-      return first;
-    const std::uint32_t second = *at++;
-    if (second < 0x80) [[likely]]
-      return (first & 0x7F) | second << 7;
-    const std::uint32_t third = *at++;
-    return (first & 0x7F) | (second & 0x7F) << 7 | (third & 0x7F) << 14 |
-           (third < 0x80 ? 0 : kNotShort);
-  }
-
   bool stop(RecordFault fault) {
     fault_ = fault;
     return false;

@@ -228,6 +228,47 @@ TEST(BatchValidator, the_stream_judges_as_the_walk_does) {
   EXPECT_LT(refused, 2500);
 }
 
+// A plain batch is judged by runs of records, a compressed one record by record.
+TEST(BatchValidator, a_run_of_records_is_judged_as_each_of_them) {
+  Random random(13);
+  DecompressorPool pool;
+  int refused = 0;
+  for (int round = 0; round < 2000; ++round) {
+    BatchBuilder plain({});
+    BatchBuilder packed({.codec = Codec::lz4});
+    const TimestampMs base = random.one_in(10) ? TimestampMs{-1} + random.between(0, 1) : kNow;
+    for (std::uint64_t i = 1 + random.below(8); i > 0; --i) {
+      const TimestampMs timestamp = base + random.between(0, 5) * (random.one_in(9) ? 400 : 1);
+      const auto key = random.one_in(9) ? std::nullopt : std::optional<ByteView>(as_bytes("key"));
+      plain.append(timestamp, key, as_bytes("v"));
+      packed.append(timestamp, key, as_bytes("v"));
+    }
+    auto options = options_now();
+    options.compacted = random.one_in(3);
+    options.timestamp_before_max_ms = base == kNow ? 1000 : INT64_MAX;
+    options.timestamp_after_max_ms = 1000;
+    options.now_ms = kNow + random.between(-1, 1) * 600;
+    const Verdict by_runs = validate_produced(std::move(plain).finish(), options, &pool);
+    const Verdict one_by_one = validate_produced(std::move(packed).finish(), options, &pool);
+    ASSERT_EQ(by_runs.error, one_by_one.error) << round;
+    ASSERT_EQ(by_runs.message, one_by_one.message) << round;
+    ASSERT_EQ(by_runs.record_failures.size(), one_by_one.record_failures.size()) << round;
+    for (std::size_t i = 0; i < by_runs.record_failures.size(); ++i) {
+      ASSERT_EQ(by_runs.record_failures[i].batch_index, one_by_one.record_failures[i].batch_index);
+      ASSERT_EQ(by_runs.record_failures[i].message, one_by_one.record_failures[i].message);
+    }
+    if (by_runs.error != ErrorCode::none) {
+      ++refused;
+      continue;
+    }
+    ASSERT_EQ(by_runs.batch.max_timestamp, one_by_one.batch.max_timestamp) << round;
+    ASSERT_EQ(by_runs.batch.max_timestamp_offset_delta, one_by_one.batch.max_timestamp_offset_delta)
+        << round;
+  }
+  EXPECT_GT(refused, 300);
+  EXPECT_LT(refused, 1700);
+}
+
 TEST(BatchValidator, any_bytes_get_a_verdict) {
   Random random(12);
   DecompressorPool pool;
