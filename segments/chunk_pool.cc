@@ -93,6 +93,16 @@ std::uint8_t* ChunkPool::take_idle(int size_class) {
   return memory;
 }
 
+void ChunkPool::free_idle(std::int64_t bytes) {
+  take_back_released();
+  for (int i = kClasses - 1; i >= 0; --i) {
+    while (bytes > 0 && !idle_[i].empty()) {
+      free_reused(take_idle(i), kChunkBytesMin << i);
+      bytes -= static_cast<std::int64_t>(kChunkBytesMin << i);
+    }
+  }
+}
+
 // Frees idle chunks of other sizes, those first that were not asked for the longest time.
 bool ChunkPool::make_idle_room(std::size_t capacity) {
   while (idle_bytes_ + static_cast<std::int64_t>(capacity) > idle_bytes_max_) {

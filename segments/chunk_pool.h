@@ -36,6 +36,8 @@ class ChunkPool : public std::enable_shared_from_this<ChunkPool> {
   // Of chunks that somebody holds. Readable on the owner's shard; a release elsewhere may lag.
   std::int64_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   std::int64_t idle_bytes() const { return idle_bytes_; }
+  // Gives about so many idle bytes back to the system, as far as there are any.
+  void free_idle(std::int64_t bytes);
 
  private:
   // Stands in the memory of a released chunk.

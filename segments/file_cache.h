@@ -79,7 +79,7 @@ class FileCache {
         files_max_(files_max),
         index_bytes_max_(index_bytes_max),
         read_pool_(ChunkPool::make(kIdleReadBytesMax, ChunkPool::kReusedSizeMax)),
-        read_cache_(loop, read_bytes_max) {}
+        read_cache_(loop, read_pool_, read_bytes_max) {}
   FileCache(const FileCache&) = delete;
   ~FileCache();
 
@@ -96,6 +96,9 @@ class FileCache {
   // Memory for what is read from files.
   ChunkPool& read_pool() { return *read_pool_; }
   ReadCache& read_cache() { return read_cache_; }
+  const ReadCache& read_cache() const { return read_cache_; }
+  // Of reads past the page cache.
+  ReadRate& read_rate() { return read_rate_; }
   // False once a file system has refused O_DIRECT.
   bool direct_works() const { return direct_works_; }
   void set_direct_fails() { direct_works_ = false; }
@@ -118,6 +121,7 @@ class FileCache {
   std::int64_t index_bytes_ = 0;
   std::shared_ptr<ChunkPool> read_pool_;
   ReadCache read_cache_;
+  ReadRate read_rate_;
   bool direct_works_ = true;
   IntrusiveList<CachedFile> idle_;  // open and not pinned, least recently used first
   IntrusiveList<CachedIndexes, CachedIndexesTag> indexes_;

@@ -33,33 +33,36 @@ FileLog::FileWindow FileLog::find_window(const FilePlace& place, std::size_t wor
   FileWindow window = window_of(place, std::move(piece));
   if (window.bytes.size() < std::min(place.bytes, worth)) return {};
   cache().use(*window.piece);
+  ++cache().counters().hits;
   return window;
 }
 
 // What somebody else is reading from the disk just now, if it will do.
 ReadCache::PiecePtr FileLog::find_coming(const FilePlace& place, std::size_t worth) const {
   ReadCache::PiecePtr piece = cache().find(place.segment, place.generation, place.position, false);
-  if (piece == nullptr || piece->is_ready()) return nullptr;
+  if (piece == nullptr || piece->is_ready) return nullptr;
   if (piece->end() - place.position < std::min(place.bytes, worth)) return nullptr;
   cache().use(*piece);
   return piece;
 }
 
 io::Task<void> FileLog::await_piece(ReadCache::PiecePtr piece) {
-  while (!piece->is_ready() && !piece->is_dropped) co_await cache().news().wait();
+  while (!piece->is_ready && !piece->is_dropped) co_await cache().news().wait();
 }
 
 // How many bytes from the place's block on are to be read past the page cache; 0: through it.
 std::size_t FileLog::direct_bytes(const FilePlace& place, std::size_t worth) const {
   const Segment& segment = *place.segment;
   if (!services_.direct || !services_.files->direct_works()) return 0;
-  if (segment.direct_read_bytes > segment.written * kDirectReadsMax) return 0;
+  if (segment.direct_read_bytes > segment.written * kDirectReadsMax &&
+      services_.files->read_rate().is_slow())
+    return 0;
   if (segment.cached_write_bytes * 2 > segment.written) return 0;
   const std::uint64_t begin = place.position / kBlock * kBlock;
   std::uint64_t wanted = (place.position + place.bytes - begin + kBlock - 1) / kBlock * kBlock;
   // Where less will do, a size that wastes nothing of its buffer.
   if (worth < place.bytes) wanted = wanted / kReadAheadMax * kReadAheadMax;
-  wanted = std::max<std::uint64_t>(wanted, kReadAheadMax);
+  if (!cache().is_crowded()) wanted = std::max<std::uint64_t>(wanted, kReadAheadMax);
   // Whole blocks only: the last one may be being filled.
   const std::uint64_t end = std::min(begin + wanted, segment.written / kBlock * kBlock);
   if (end < place.position + std::min(place.bytes, worth)) return 0;
@@ -78,14 +81,15 @@ std::size_t FileLog::cached_bytes(const FilePlace& place, std::size_t worth) {
 Result<FileLog::FileWindow> FileLog::read_page_cache(const FilePlace& place, std::size_t worth,
                                                      io::File& file) {
   const std::size_t bytes = cached_bytes(place, worth);
-  std::shared_ptr<std::uint8_t> memory = services_.files->read_pool().take(bytes);
-  const Result<std::size_t> got =
-      file.read_cached(place.position, MutableByteView(memory.get(), bytes));
-  if (!got && got.error().code == Errc::busy) return FileWindow{};
-  if (!got) return std::unexpected(got.error());
-  if (*got < std::min(place.bytes, worth)) return FileWindow{};
   ReadCache::PiecePtr piece = cache().begin(place.segment, place.generation, place.position, bytes);
-  cache().filled(*piece, std::move(memory), *got);
+  const Result<std::size_t> got = file.read_cached(place.position, piece->room());
+  if (!got || *got < std::min(place.bytes, worth)) {
+    cache().drop(*piece);
+    if (got || got.error().code == Errc::busy) return FileWindow{};
+    return std::unexpected(got.error());
+  }
+  cache().filled(*piece, *got);
+  ++cache().counters().page_cache_reads;
   return window_of(place, std::move(piece));
 }
 
@@ -122,15 +126,16 @@ io::Task<Result<void>> FileLog::read_piece(SegmentPtr segment, ReadCache::PieceP
     cache().drop(*piece);
     co_return std::unexpected(std::move(pin).error());
   }
-  std::shared_ptr<std::uint8_t> memory = files.read_pool().take(piece->size);
-  const Result<std::size_t> got =
-      co_await pin->file().read(piece->position, MutableByteView(memory.get(), piece->size));
+  ++cache().counters().disk_reads;
+  if (direct) files.read_rate().begin(loop().now_precise());
+  const Result<std::size_t> got = co_await pin->file().read(piece->position, piece->room());
+  if (direct) files.read_rate().end(loop().now_precise(), got.value_or(0));
   if (!got) {
     cache().drop(*piece);
     co_return std::unexpected(got.error());
   }
   if (direct) segment->direct_read_bytes += *got;
-  cache().filled(*piece, std::move(memory), *got);
+  cache().filled(*piece, *got);
   co_return Result<void>{};
 }
 

@@ -145,7 +145,16 @@ ReadResult FileLog::take_found(const FilePlace& place, const FileWindow& window,
   result.size = found.end - found.begin;
   if (result.size == 0) return result;
   FilePiece& piece = *window.piece;
-  result.pieces.emplace_back(piece.memory, window.bytes.subspan(found.begin, result.size));
+  const ByteView bytes = window.bytes.subspan(found.begin, result.size);
+  if (cache().is_crowded() && result.size < piece.size / 2) {
+    // An answer holds all of its piece, and is accounted for by its own size.
+    ++cache().counters().copies;
+    std::shared_ptr<std::uint8_t> copy = services_.files->read_pool().take(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), copy.get());
+    result.pieces.emplace_back(copy, ByteView(copy.get(), bytes.size()));
+  } else {
+    result.pieces.emplace_back(piece.memory, bytes);
+  }
   const std::uint64_t next = place.position + found.end;
   piece.note_checked(place.position + found.begin, next);
   note_hint(place, found.next_offset, next);

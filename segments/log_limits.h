@@ -25,14 +25,19 @@ inline constexpr std::size_t kDirectPieceMin = 256 * kKiB;
 inline constexpr std::size_t kReadAheadMin = 256 * kKiB;
 inline constexpr std::size_t kReadAheadMax = kMiB;
 
-// Segments are read past the page cache (filling it costs more than the copy out of it) until so
-// many times their size was read; what is wanted that often is worth a place in it.
+// Segments are read past the page cache (filling it costs more than the copy out of it). On a disk
+// that reads less than kSlowReadsPerSecond, as a shard sees it over so many bytes, what was read so
+// many times its size is worth a place in it.
 inline constexpr std::uint64_t kDirectReadsMax = 2;
+inline constexpr std::int64_t kSlowReadsPerSecond = 250 * 1000 * 1000;
+inline constexpr std::uint64_t kReadRateBytes = 32 * kMiB;
 // An answer of less is not worth it when more is wanted: the disk is asked instead.
 inline constexpr std::size_t kReadWorthBytes = 64 * kKiB;
-// Pieces of segments in memory for the next readers, per shard; of them half may be what was read
-// ahead and nobody has asked for yet.
+// Pieces of segments in memory for the next readers, per shard; as much more as tails lend, who
+// keep half of their own bound. Half of the pieces may be what was read ahead and nobody has asked
+// for yet.
 inline constexpr std::size_t kReadCacheBytes = 12 * kMiB;
+inline constexpr std::size_t kReadPiecesMax = 256;
 // Places of a log's files where readers stopped lately, by which those who go on are known.
 inline constexpr std::size_t kReadHints = 16;
 // A place that reads differently so often is rot.

@@ -58,7 +58,9 @@ LogShardImpl::LogShardImpl(io::Loop& loop, LogDirectoryImpl& directory, int part
       upkeep_(loop),
       reaper_work_(loop),
       opened_(loop),
-      link_(std::make_shared<ShardLink>(ShardLink{this, loop.shard()})) {}
+      link_(std::make_shared<ShardLink>(ShardLink{this, loop.shard()})) {
+  files_.read_cache().set_lender(tails_);
+}
 
 LogShardImpl::~LogShardImpl() {
   link_->shard = nullptr;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "segments/log_limits.h"
+#include "segments/tail.h"
 
 namespace drave::segments {
 
@@ -17,17 +19,59 @@ void FilePiece::note_checked(std::uint64_t begin, std::uint64_t end) {
   }
 }
 
-// In neither case does what is being read make room: somebody waits for it.
+void ReadRate::begin(Instant now) {
+  if (under_way_++ == 0) busy_since_ = now;
+}
+
+void ReadRate::end(Instant now, std::size_t bytes) {
+  bytes_ += bytes;
+  busy_ = busy_ + (now - busy_since_);
+  busy_since_ = now;
+  --under_way_;
+  if (bytes_ < kReadRateBytes) return;
+  is_slow_ = static_cast<double>(bytes_) * 1e9 <
+             static_cast<double>(busy_.ns) * static_cast<double>(kSlowReadsPerSecond);
+  bytes_ = 0;
+  busy_ = {};
+}
+
+void ReadCache::set_lender(TailBudget& lender) {
+  lender_ = &lender;
+  lender.set_borrower(*this);
+}
+
+std::size_t ReadCache::limit() const {
+  return bytes_max_ + (lender_ == nullptr ? 0 : static_cast<std::size_t>(lender_->lent_bytes()));
+}
+
+// Giving up what somebody is reading, or what waits to be sent, would make no room.
+FilePiece* ReadCache::oldest_free() const {
+  const auto oldest = std::find_if(pieces_.begin(), pieces_.end(), [](const PiecePtr& piece) {
+    return piece->is_ready && piece->memory.use_count() == 1;
+  });
+  return oldest == pieces_.end() ? nullptr : oldest->get();
+}
+
 bool ReadCache::make_room(std::size_t size, bool is_ahead) {
-  if (size > bytes_max_ || (is_ahead && ahead_bytes_ + size > bytes_max_ / 2)) return false;
-  while (used_bytes_ + size > bytes_max_) {
-    const auto oldest = std::find_if(pieces_.begin(), pieces_.end(),
-                                     [](const PiecePtr& piece) { return piece->is_ready(); });
+  if (size > bytes_max_ || (is_ahead && ahead_bytes_ + size > limit() / 2)) return false;
+  while (held_bytes() + size > limit() || pieces_.size() >= kReadPiecesMax) {
+    const bool may_borrow = lender_ != nullptr && pieces_.size() < kReadPiecesMax;
+    if (may_borrow && lender_->lend(static_cast<std::int64_t>(held_bytes() + size - limit())))
+      continue;
+    FilePiece* const oldest = oldest_free();
     // What was read ahead for one reader is not given up to read ahead for another.
-    if (oldest == pieces_.end() || (is_ahead && (*oldest)->is_ahead)) return false;
-    forget(**oldest);
+    if (oldest == nullptr || (is_ahead && oldest->is_ahead)) return false;
+    forget(*oldest);
   }
   return true;
+}
+
+void ReadCache::shrink() {
+  while (held_bytes() > limit()) {
+    FilePiece* const oldest = oldest_free();
+    if (oldest == nullptr) return;
+    forget(*oldest);
+  }
 }
 
 void ReadCache::forget(FilePiece& piece) {
@@ -50,7 +94,9 @@ ReadCache::PiecePtr ReadCache::add(const std::shared_ptr<Segment>& segment,
   piece->size = size;
   piece->is_ahead = is_ahead;
   piece->is_dropped = !make_room(size, is_ahead);
-  if (piece->is_dropped) return is_ahead ? nullptr : piece;
+  if (piece->is_dropped && is_ahead) return nullptr;
+  piece->memory = pool_->take(size);
+  if (piece->is_dropped) return piece;
   used_bytes_ += size;
   if (is_ahead) {
     ahead_bytes_ += size;
@@ -72,14 +118,14 @@ ReadCache::PiecePtr ReadCache::begin_ahead(const std::shared_ptr<Segment>& segme
   return add(segment, generation, position, size, true);
 }
 
-void ReadCache::filled(FilePiece& piece, std::shared_ptr<std::uint8_t> memory, std::size_t size) {
-  ASSERT(!piece.is_ready() && size <= piece.size);
+void ReadCache::filled(FilePiece& piece, std::size_t size) {
+  ASSERT(!piece.is_ready && size <= piece.size);
   if (!piece.is_dropped) {
     used_bytes_ -= piece.size - size;
     if (piece.is_ahead) ahead_bytes_ -= piece.size - size;
   }
   piece.size = size;
-  piece.memory = std::move(memory);
+  piece.is_ready = true;
   news_.wake_all();
 }
 
@@ -95,7 +141,7 @@ ReadCache::PiecePtr ReadCache::find(const std::shared_ptr<Segment>& segment,
   for (const PiecePtr& piece : pieces_) {
     if (position < piece->position || position >= piece->end() || generation != piece->generation)
       continue;
-    if (ready && !piece->is_ready()) continue;
+    if (ready && !piece->is_ready) continue;
     if (piece->segment.owner_before(segment) || segment.owner_before(piece->segment)) continue;
     if (best == nullptr || piece->end() > (*best)->end()) best = &piece;
   }

@@ -12,6 +12,7 @@
 #include "io/operation.h"
 #include "protocol/record_batch.h"
 #include "segments/log_limits.h"
+#include "segments/read_cache.h"
 
 namespace drave::segments {
 namespace {
@@ -76,8 +77,26 @@ TailBudget::TailBudget(io::Loop& loop, std::int64_t bytes_max)
     : pool_(ChunkPool::make(kIdleChunkBytesMax)), bytes_max_(bytes_max), room_(loop) {}
 
 bool TailBudget::make_room(std::int64_t bytes) {
+  if (const std::int64_t over = used_bytes() + lent_bytes_ - bytes_max_ + bytes;
+      over > 0 && lent_bytes_ > 0) {
+    lent_bytes_ -= std::min(over, lent_bytes_);
+    borrower_->shrink();
+  }
   while (used_bytes() + bytes > bytes_max_ && !evictable_.empty()) evictable_.front().drop_front();
   return used_bytes() + bytes <= bytes_max_ || used_bytes() == 0;
+}
+
+bool TailBudget::lend(std::int64_t bytes) {
+  const std::int64_t kept = bytes_max_ / 2;
+  if (lent_bytes_ + bytes > bytes_max_ - kept) return false;
+  if (used_bytes() - evictable_bytes_ + lent_bytes_ + bytes > bytes_max_) return false;
+  while (used_bytes() + lent_bytes_ + bytes > bytes_max_) {
+    if (evictable_.empty() || used_bytes() <= kept) return false;
+    evictable_.front().drop_front();
+  }
+  lent_bytes_ += bytes;
+  pool_->free_idle(bytes);  // what they were in is not to lie idle beside the loan
+  return true;
 }
 
 void TailBudget::announce_room() {

@@ -23,6 +23,7 @@
 
 namespace drave::segments {
 
+class ReadCache;
 class Tail;
 
 // A place in a log's files.
@@ -32,7 +33,9 @@ struct LogPosition {
   auto operator<=>(const LogPosition&) const = default;
 };
 
-// What the tails of a shard may hold together. Lives on the shard's loop, outlives its tails.
+// What the tails of a shard may hold together. Half of it they lend to the shard's read cache while
+// they do not need it themselves: a loan costs written chunks, appends take it back. Lives on the
+// shard's loop, outlives its tails.
 class TailBudget {
  public:
   TailBudget(io::Loop& loop, std::int64_t bytes_max);
@@ -48,6 +51,13 @@ class TailBudget {
 
   std::int64_t used_bytes() const { return pool_->used_bytes(); }
   std::int64_t bytes_max() const { return bytes_max_; }
+
+  // Whose memory goes back to tails that need it.
+  void set_borrower(ReadCache& borrower) { borrower_ = &borrower; }
+  // False: unwritten bytes, or the half that is for tails only, leave no room for so much more.
+  bool lend(std::int64_t bytes);
+  std::int64_t lent_bytes() const { return lent_bytes_; }
+
   // Of used_bytes: written, and dropped when somebody needs the room.
   std::int64_t evictable_bytes() const { return evictable_bytes_; }
   ChunkPool& pool() { return *pool_; }
@@ -59,6 +69,8 @@ class TailBudget {
   std::shared_ptr<ChunkPool> pool_;
   std::int64_t bytes_max_;
   std::int64_t evictable_bytes_ = 0;
+  std::int64_t lent_bytes_ = 0;
+  ReadCache* borrower_ = nullptr;
   IntrusiveList<Tail> evictable_;  // tails with written chunks, least recently used first
   io::WaitQueue room_;
 };

@@ -106,7 +106,9 @@ class LogHarness {
       : loop_(&loop),
         path_(std::move(path)),
         tails(loop, tail_bytes),
-        files(loop, files_max, kIndexBytesMax, read_bytes_max) {}
+        files(loop, files_max, kIndexBytesMax, read_bytes_max) {
+    files.read_cache().set_lender(tails);
+  }
 
   LogServices services(Journal* journal = nullptr) {
     LogServices services;
