@@ -6,6 +6,7 @@
 #include "broker/handlers/leader_hint.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
+#include "protocol/limits.h"
 
 namespace drave::broker {
 
@@ -23,22 +24,25 @@ FetchNews news_of(const FetchOutcome& outcome) {
   return news;
 }
 
-// One contiguous view of what was read; several pieces are put together (the wire has one records
-// field).
-ByteView records_of(FetchOutcome& outcome, Response& response) {
-  std::vector<segments::LogPiece>& pieces = outcome.data.pieces;
+// What was read, as one field: several pieces are sent one behind the other (net/connection.cc),
+// and put together only where the writer copies them anyway.
+ByteView records_of(std::vector<segments::LogPiece> pieces, Response& response) {
   if (pieces.empty()) return {};
-  if (pieces.size() == 1) {
-    response.keep(pieces.front());
-    return pieces.front().bytes();
+  std::size_t size = 0;
+  for (const segments::LogPiece& piece : pieces) size += piece.bytes().size();
+  if (pieces.size() > 1 && size < protocol::kGatherBytesMin) {
+    auto together = std::make_shared<std::vector<std::uint8_t>>();
+    for (const segments::LogPiece& piece : pieces)
+      together->insert(together->end(), piece.bytes().begin(), piece.bytes().end());
+    const ByteView bytes(*together);
+    response.keep(segments::LogPiece(std::move(together), bytes));
+    return bytes;
   }
-  auto joined = std::make_shared<std::vector<std::uint8_t>>();
-  joined->reserve(outcome.data.size);
-  for (const segments::LogPiece& piece : pieces)
-    joined->insert(joined->end(), piece.bytes().begin(), piece.bytes().end());
-  const ByteView view(*joined);
-  response.keep(segments::LogPiece(joined, view));
-  return view;
+  const ByteView whole(pieces.front().bytes().data(), size);
+  if (pieces.size() > 1) response.keep(segments::LogPiece());
+  for (segments::LogPiece& piece : pieces) response.keep(std::move(piece));
+  if (pieces.size() > 1) response.keep(segments::LogPiece());
+  return whole;
 }
 
 void add_partition(protocol::FetchResponse::FetchableTopicResponse& topic, const FetchItem& item,
@@ -76,8 +80,8 @@ void answer(FetchOperation& operation, const FetchOperation::Limits& limits,
       topic.topic = item.topic;
       topic.topic_id = item.id.topic_id;
     }
-    add_partition(message.responses[place->second], item, outcome, records_of(outcome, response),
-                  limits);
+    add_partition(message.responses[place->second], item, outcome,
+                  records_of(std::move(outcome.data.pieces), response), limits);
     if (limits.version >= 16 && (outcome.error == ErrorCode::not_leader_or_follower ||
                                  outcome.error == ErrorCode::fenced_leader_epoch)) {
       Connection& connection = response.connection();

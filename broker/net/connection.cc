@@ -258,6 +258,34 @@ void Connection::on_response_ready() {
   shard_.loop().at_pass_end(flush_hook_);
 }
 
+namespace {
+
+// A field of records may lie in several pieces. It is encoded as a view of its whole size that
+// begins where the first of them does, and its pieces are kept together between two that are empty
+// (handlers/fetch.cc). Calls `add` for the bytes that are meant. `from`: where to begin looking;
+// most fields come in the order in which their pieces were kept.
+template <class F>
+void each_kept_piece(const std::vector<segments::LogPiece>& kept, std::size_t& from, ByteView field,
+                     F&& add) {
+  for (std::size_t n = 0; n < kept.size(); ++n) {
+    const std::size_t first = (from + n) % kept.size();
+    if (kept[first].bytes().data() != field.data()) continue;
+    std::size_t size = kept[first].bytes().size();
+    std::size_t end = first + 1;
+    if (size < field.size())
+      for (; end < kept.size() && !kept[end].bytes().empty(); ++end)
+        size += kept[end].bytes().size();
+    if (size < field.size() || (end > first + 1 && size > field.size())) continue;
+    from = end;
+    if (end == first + 1) break;
+    for (std::size_t i = first; i < end; ++i) add(kept[i].bytes());
+    return;
+  }
+  add(field);
+}
+
+}  // namespace
+
 void Connection::collect_sendable() {
   while (!closing_ && !responses_.empty() && send_vectors_.size() < kSendPiecesMax) {
     Response& first = responses_.front();
@@ -269,9 +297,11 @@ void Connection::collect_sendable() {
       closing_ = true;
       return;
     }
-    first.writer_.pieces([&](ByteView piece) {
-      send_vectors_.push_back({const_cast<std::uint8_t*>(piece.data()), piece.size()});
-    });
+    const auto add = [&](ByteView bytes) {
+      send_vectors_.push_back({const_cast<std::uint8_t*>(bytes.data()), bytes.size()});
+    };
+    std::size_t from = 0;
+    first.writer_.pieces([&](ByteView bytes) { each_kept_piece(first.pieces_, from, bytes, add); });
   }
 }
 

@@ -24,9 +24,11 @@
 
 namespace {
 thread_local std::uint64_t allocations_here = 0;
+thread_local std::uint64_t allocated_bytes_here = 0;
 
 void* allocate(std::size_t size, std::size_t alignment) {
   ++allocations_here;
+  allocated_bytes_here += size;
   const std::size_t rounded = (size + alignment - 1) / alignment * alignment;
   void* memory = alignment <= alignof(std::max_align_t) ? std::malloc(size)
                                                         : std::aligned_alloc(alignment, rounded);
@@ -66,11 +68,15 @@ struct Counts {
   double groups = 0;
   double payload_bytes = 0;
   double allocations = 0;
+  double allocated_bytes = 0;
 
   Counts per_request(const Counts& before, int requests) const {
-    return {(enters - before.enters) / requests, (operations - before.operations) / requests,
-            (groups - before.groups) / requests, (payload_bytes - before.payload_bytes) / requests,
-            (allocations - before.allocations) / requests};
+    return {(enters - before.enters) / requests,
+            (operations - before.operations) / requests,
+            (groups - before.groups) / requests,
+            (payload_bytes - before.payload_bytes) / requests,
+            (allocations - before.allocations) / requests,
+            (allocated_bytes - before.allocated_bytes) / requests};
   }
 };
 
@@ -82,10 +88,9 @@ class RealNode {
     EXPECT_NE(::mkdtemp(path.data()), nullptr);
     path_ = path;
     std::vector<broker::Property> properties;
-    for (const std::string& text :
-         {std::string("listeners=PLAINTEXT://127.0.0.1:0"), "log.dirs=" + path_,
-          std::string("drave.journal.bytes=64MiB"), std::string("drave.journal.file.bytes=8MiB")})
-      properties.push_back(*broker::parse_override(text));
+    std::vector<std::string> texts{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + path_,
+                                   "drave.journal.bytes=64MiB", "drave.journal.file.bytes=8MiB"};
+    for (const std::string& text : texts) properties.push_back(*broker::parse_override(text));
     broker::LoadedConfig loaded = broker::load_broker_config(properties, {});
     EXPECT_TRUE(loaded.errors.empty());
     auto threads = io::ShardThreads::start({.count = 1, .pin = false},
@@ -111,10 +116,10 @@ class RealNode {
       const io::BackendCounters& ring = threads_->loop(0).backend().counters();
       const segments::JournalCounters& journal =
           node_->shard(0).directories().at(0)->journal().counters();
-      told.set_value({static_cast<double>(ring.waits), static_cast<double>(ring.submitted),
-                      static_cast<double>(journal.groups),
-                      static_cast<double>(journal.payload_bytes),
-                      static_cast<double>(allocations_here)});
+      told.set_value(
+          {static_cast<double>(ring.waits), static_cast<double>(ring.submitted),
+           static_cast<double>(journal.groups), static_cast<double>(journal.payload_bytes),
+           static_cast<double>(allocations_here), static_cast<double>(allocated_bytes_here)});
     });
     return told.get_future().get();
   }
@@ -144,7 +149,10 @@ protocol::ProduceRequest produce_request(ByteView batch, std::int32_t partition)
   return request;
 }
 
-protocol::FetchRequest fetch_request(std::int32_t partition) {
+constexpr std::int32_t kFirstBatch = 2000;
+
+protocol::FetchRequest fetch_request(std::int32_t partition, Offset offset = 0,
+                                     std::int32_t bytes_max = kFirstBatch) {
   protocol::FetchRequest request;
   request.max_wait_ms = 500;
   request.min_bytes = 1;
@@ -153,8 +161,8 @@ protocol::FetchRequest fetch_request(std::int32_t partition) {
   wanted.topic = "counted";
   auto& at = wanted.partitions.emplace_back();
   at.partition = partition;
-  at.fetch_offset = 0;
-  at.partition_max_bytes = 2000;  // the first batch
+  at.fetch_offset = offset;
+  at.partition_max_bytes = bytes_max;
   return request;
 }
 
@@ -218,6 +226,44 @@ class RequestCounts : public testing::Test {
     co_await scope.join();
   }
 
+  // All records of a partition, `bytes_max` in an answer.
+  io::Task<void> read_all(RealNode& node, std::int32_t partition, Offset end,
+                          std::int32_t bytes_max) {
+    KafkaClient client(loop_);
+    EXPECT_TRUE((co_await client.connect({"127.0.0.1", node.port()})).has_value());
+    Offset next = 0;
+    while (next < end) {
+      const auto told = co_await client.call<protocol::FetchResponse>(
+          fetch_request(partition, next, bytes_max), 12);
+      if (!told) {
+        ADD_FAILURE() << "no answer at " << next;
+        break;
+      }
+      const Offset before = next;
+      protocol::BatchIterator batches(*told->message.responses.at(0).partitions.at(0).records);
+      while (const auto batch = batches.next()) {
+        EXPECT_EQ(batch->base_offset(), next);
+        EXPECT_TRUE(batch->crc_matches());
+        next = batch->last_offset() + 1;
+      }
+      if (next == before) {
+        ADD_FAILURE() << "nothing at " << next;
+        break;
+      }
+    }
+    co_await client.close();
+  }
+  io::Task<void> produce(RealNode& node, std::int32_t partition, int count) {
+    KafkaClient client(loop_);
+    EXPECT_TRUE((co_await client.connect({"127.0.0.1", node.port()})).has_value());
+    for (int i = 0; i < count; ++i) {
+      const auto told =
+          co_await client.call<protocol::ProduceResponse>(produce_request(batch_, partition), 9);
+      EXPECT_TRUE(told && told->message.responses.at(0).partition_responses.at(0).error_code == 0);
+    }
+    co_await client.close();
+  }
+
   // What a request costs when everything is warm.
   Counts measure(int connections, int count, bool fetch) {
     run(ask_all(connections, 50, fetch));
@@ -271,6 +317,20 @@ TEST_F(RequestCounts, of_a_fetch_among_64_connections) {
   EXPECT_LE(cost.groups, 0.01);
   EXPECT_LE(cost.enters, 0.75);
   EXPECT_LE(cost.allocations, 20.0);
+}
+
+// Its records lie in several pieces of memory. They go from there to the socket: nothing of that
+// size is allocated to put them together.
+TEST_F(RequestCounts, of_a_large_fetch_has_no_copy_of_its_records) {
+  constexpr int kBatches = 500;
+  run(produce(node_, 0, kBatches));
+  run(read_all(node_, 0, kBatches, 1 << 20));
+  const Counts before = node_.counts();
+  for (int i = 0; i < 10; ++i) run(read_all(node_, 0, kBatches, 1 << 20));
+  const Counts cost = node_.counts().per_request(before, 10);
+  std::printf("allocated_bytes=%.0f of %zu per request\n", cost.allocated_bytes,
+              kBatches * batch_.size());
+  EXPECT_LE(cost.allocated_bytes, 64.0 * 1024);
 }
 
 }  // namespace
