@@ -104,12 +104,21 @@ def bring_back(cluster, kind, id):
         node.start()
 
 
+def warm_up(cluster, stream):
+    """Creates topics for a while; the active controller, which is the same before and after, and the
+    others."""
+    while True:
+        leader = cluster.leader()
+        others = [id for id in cluster.nodes if id != leader]
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            stream.create(others)
+        if cluster.leader() == leader:
+            return leader, others
+
+
 def one_try(cluster, stream, kind, seconds_max):
-    leader = cluster.leader()
-    others = [id for id in cluster.nodes if id != leader]
-    until = time.monotonic() + 0.3
-    while time.monotonic() < until:
-        stream.create(others)
+    leader, others = warm_up(cluster, stream)
     began = time.monotonic()
     take_away(cluster, kind, leader)
     away = None
@@ -126,11 +135,7 @@ def one_try(cluster, stream, kind, seconds_max):
 
 def longest_gap(cluster, stream, seconds_max):
     """The longest time without an acknowledgement while the active controller hands over."""
-    leader = cluster.leader()
-    others = [id for id in cluster.nodes if id != leader]
-    until = time.monotonic() + 0.3
-    while time.monotonic() < until:
-        stream.create(others)
+    leader, others = warm_up(cluster, stream)
     cluster.nodes[leader].process.terminate()
     began = last = time.monotonic()
     gap, after = 0.0, 0

@@ -180,7 +180,10 @@ class Wires:
 
 
 def pause(node):
+    """Stands still when this returns: it goes on for a moment after the signal was sent."""
     os.kill(node.pid, signal.SIGSTOP)
+    while Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        time.sleep(0.0005)
 
 
 def resume(node):
