@@ -7,6 +7,8 @@
 #include <set>
 
 #include "base/random.h"
+#include "broker/limits.h"
+#include "protocol/messages/api_versions.h"
 #include "tests/broker/support/sim_cluster.h"
 
 namespace drave {
@@ -153,6 +155,18 @@ void Streams::stop_together() {
   shut_down();
 }
 
+// Asks for more than the wire holds, and reads nothing.
+io::Task<void> ask_and_not_read(io::Loop& loop, io::SocketAddress address) {
+  KafkaClient client(loop);
+  EXPECT_TRUE((co_await client.connect(std::move(address))).has_value());
+  for (int i = 0; i < 400; ++i) {
+    auto frame = client.frame_of(protocol::ApiVersionsRequest{}, 0);
+    if (!co_await client.send_bytes(std::move(frame))) break;
+  }
+  co_await client.wait(seconds(60));
+  co_await client.close();
+}
+
 std::uint64_t seeds() {
   const char* more = std::getenv("DRAVE_HAND_OVER_SEEDS");
   return more == nullptr ? 6 : std::strtoull(more, nullptr, 10);
@@ -170,6 +184,25 @@ TEST(HandOver, nodes_that_stop_together_come_to_their_end) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Streams(seed).stop_together();
   }
+}
+
+TEST_F(ClusterTest, a_controllers_peer_that_reads_nothing_does_not_hold_up_a_stop) {
+  boot();
+  const int first = wait_active();
+  io::sim::Node& host = world_.add_node();
+  const io::SocketAddress address{machines_[first]->host(), 9093};
+  host.start(
+      [address](io::sim::Process& process) { return ask_and_not_read(process.loop(0), address); },
+      1);
+  world_.run_for(seconds(1));
+  const Instant asked = world_.now();
+  machines_[first]->stop();
+  EXPECT_TRUE(world_.run_until([&] { return !machines_[first]->is_running(); }, seconds(60)));
+  // The peer did hold it up: else this shows nothing.
+  EXPECT_GT(world_.now() - asked, milliseconds(900));
+  EXPECT_LT(world_.now() - asked, broker::kStopDrainMax + kStopMax);
+  host.kill();
+  shut_down();
 }
 
 }  // namespace
