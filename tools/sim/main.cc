@@ -118,7 +118,7 @@ bool check_floors(const Command& command, const Scenario& scenario, const Totals
   for (const Floor& floor : scenario.floors) {
     const auto found = counts.find(floor.counter);
     const std::uint64_t count = found == counts.end() ? 0 : found->second;
-    const std::uint64_t wanted = floor.per_hundred_seeds * totals.seeds / 100;
+    const std::uint64_t wanted = floor.least(totals.seeds);
     if (count >= wanted) continue;
     fmt::print("below_floor={} count={} wanted={}\n", floor.counter, count, wanted);
     all_reached = false;
