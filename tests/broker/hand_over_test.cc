@@ -186,6 +186,8 @@ TEST(HandOver, nodes_that_stop_together_come_to_their_end) {
   }
 }
 
+// Two bounds see to it, the connection's (kDrainTimeMax) and the drain's (kStopDrainMax): either is
+// enough for this.
 TEST_F(ClusterTest, a_controllers_peer_that_reads_nothing_does_not_hold_up_a_stop) {
   boot();
   const int first = wait_active();
