@@ -432,7 +432,9 @@ io::Task<void> Node::stop_accepting(bool controllers) {
 
 io::Task<void> Node::cut_shard(Shard& shard) {
   shard.cut_connections();
-  co_return;
+  // Nor does anybody wait for a disk that has no space.
+  for (std::size_t i = 0; i < shard.directories().size(); ++i)
+    co_await shard.directories()[i]->settle();
 }
 
 // A request may need every shard: none ends anything before all have answered.

@@ -379,13 +379,12 @@ io::Task<void> Controller::stop() {
   // does not wait for what this one has still to write.
   active_ = false;
   stopping_ = true;
-  if (raft_ != nullptr) co_await raft_->hand_over();
-  while (snapshot_running_) co_await changed_.wait();
   if (raft_ != nullptr) {
     if (const Result<void> stopped = co_await raft_->stop(); !stopped)
       LOG_ERROR("controller", "the metadata log did not stop cleanly error={}",
                 stopped.error().message());
   }
+  while (snapshot_running_) co_await changed_.wait();  // it is given up
   leads_ = false;
   stopped_ = true;
   scope_.request_stop();

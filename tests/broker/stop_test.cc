@@ -180,6 +180,37 @@ TEST_F(StopTest, everything_read_is_answered_and_everything_answered_is_there) {
   stop();
 }
 
+// More than the journal can write, and nothing will make room for it.
+io::Task<void> fill_the_journal(io::Loop& loop, io::SocketAddress address, io::sim::Disk& disk,
+                                bool& is_full) {
+  KafkaClient client(loop);
+  EXPECT_TRUE((co_await client.connect(address)).has_value());
+  disk.options().capacity_bytes -= disk.free_space().available;
+  const auto batch = batch_of(1, std::string(900'000, 'x'));
+  for (int i = 0; i < 8; ++i)
+    co_await client.send_bytes(client.frame_of(test::produce_of("events", 0, batch), 9));
+  co_await client.wait(seconds(2));
+  is_full = true;
+  while (co_await client.receive_frame()) {
+  }
+  co_await client.close();
+}
+
+TEST_F(StopTest, records_that_a_full_disk_does_not_take_do_not_hold_it_up) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    EXPECT_EQ(co_await create_topic(client, "events", 1), 0);
+  });
+  bool is_full = false;
+  begin([&](io::Loop& loop) { return fill_the_journal(loop, address(), server_.disk(), is_full); });
+  ASSERT_TRUE(world_.run_until([&] { return is_full; }, seconds(30)));
+  server_.stop();
+  EXPECT_TRUE(is_gone(seconds(30)));
+  if (server_.is_running()) server_.kill();
+  EXPECT_TRUE(have_ended(seconds(10)));
+  EXPECT_FALSE(exists_clean_marker(server_));
+}
+
 // Asks for what will never come.
 io::Task<void> wait_for_records(io::Loop& loop, io::SocketAddress address, bool& waiting,
                                 bool& answered) {
