@@ -245,8 +245,10 @@ class FileLog final : public PartitionLogImpl {
   Result<FileWindow> read_page_cache(const FilePlace& place, std::size_t worth, io::File& file);
   io::Task<Result<FileWindow>> read_file(FilePlace place, std::size_t worth);
   io::Task<Result<void>> read_piece(SegmentPtr segment, ReadCache::PiecePtr piece, bool direct);
-  void read_ahead(const FilePlace& place, const FilePiece& piece, std::uint64_t next);
-  io::Task<void> run_ahead(UnderWay here, SegmentPtr segment, ReadCache::PiecePtr piece);
+  std::optional<FilePlace> place_behind(const FilePlace& place, FilePiece& piece,
+                                        std::uint64_t next) const;
+  void read_ahead(FilePlace place, ReadCache::PiecePtr piece, std::uint64_t next, int pieces);
+  io::Task<void> run_ahead(UnderWay here, FilePlace place, ReadCache::PiecePtr piece, int pieces);
   io::Task<void> await_readers();
   io::Task<Result<bool>> stands_in_file(SegmentPtr segment, std::uint64_t position, ByteView bytes);
   Error rot_error(const Segment& segment, const RottenRange& range) const;

@@ -139,47 +139,74 @@ io::Task<Result<void>> FileLog::read_piece(SegmentPtr segment, ReadCache::PieceP
   co_return Result<void>{};
 }
 
-// A reader got what stands before `next` in `piece`: what it will ask for when it has read the
-// piece is read meanwhile.
-void FileLog::read_ahead(const FilePlace& place, const FilePiece& piece, std::uint64_t next) {
-  if (piece.end() - next > piece.size / 2) return;
-  FilePlace ahead = place;
+// What a reader asks for that has read `piece` from the batch at `next` on; nothing: that is in the
+// tail, or nowhere yet.
+std::optional<FileLog::FilePlace> FileLog::place_behind(const FilePlace& place, FilePiece& piece,
+                                                        std::uint64_t next) const {
+  FilePlace behind = place;
   // The next piece begins with the first batch that this one does not have whole.
-  ahead.position = next;
-  while (ahead.position < piece.end()) {
-    const BatchPeek peek =
-        protocol::peek_batch(piece.bytes().subspan(ahead.position - piece.position));
-    if (peek.status == BatchPeek::Status::partial) break;
-    if (peek.corrupt()) return;
-    ahead.position += peek.size;
+  if (piece.next_begin == 0) {
+    while (next < piece.end()) {
+      const BatchPeek peek = protocol::peek_batch(piece.bytes().subspan(next - piece.position));
+      if (peek.status == BatchPeek::Status::partial) break;
+      if (peek.corrupt()) return std::nullopt;
+      next += peek.size;
+    }
+    piece.next_begin = next;
   }
-  if (ahead.segment->complete && ahead.position >= ahead.segment->size) {
-    const std::size_t index = segment_index_of(ahead.segment->end_offset);
-    if (segments_[index]->base_offset() < ahead.segment->end_offset) return;
-    ahead.segment = segments_[index];
-    ahead.position = 0;
+  behind.position = piece.next_begin;
+  if (behind.segment->complete && behind.position >= behind.segment->size) {
+    const std::size_t index = segment_index_of(behind.segment->end_offset);
+    if (segments_[index]->base_offset() < behind.segment->end_offset) return std::nullopt;
+    behind.segment = segments_[index];
+    behind.position = 0;
   }
-  ahead.limit = ahead.segment->written;
-  if (ahead.position >= ahead.limit) return;
-  if (LogPosition{ahead.segment->base_offset(), ahead.position} >= tail_->first_position()) return;
-  ahead.bytes = static_cast<std::size_t>(
-      std::min<std::uint64_t>(kReadAheadMax, ahead.limit - ahead.position));
-  const std::size_t bytes = direct_bytes(ahead, kReadWorthBytes);
-  if (bytes == 0) return;  // the kernel reads ahead into its page cache
-  const ReadCache::PiecePtr there =
-      cache().find(ahead.segment, ahead.generation, ahead.position, false);
-  if (there != nullptr && there->end() - ahead.position >= std::min(ahead.bytes, kReadWorthBytes) &&
-      there.get() != &piece)
+  behind.limit = behind.segment->written;
+  if (behind.position >= behind.limit) return std::nullopt;
+  if (LogPosition{behind.segment->base_offset(), behind.position} >= tail_->first_position())
+    return std::nullopt;
+  behind.bytes = static_cast<std::size_t>(
+      std::min<std::uint64_t>(kReadAheadMax, behind.limit - behind.position));
+  return behind;
+}
+
+// A reader got what stands before `next` in `piece`: what it will ask for when it has read the
+// piece is read meanwhile, `pieces` at most.
+void FileLog::read_ahead(FilePlace place, ReadCache::PiecePtr piece, std::uint64_t next,
+                         int pieces) {
+  for (; pieces > 0; --pieces) {
+    std::optional<FilePlace> ahead = place_behind(place, *piece, next);
+    if (!ahead) return;
+    const std::size_t bytes = direct_bytes(*ahead, kReadWorthBytes);
+    if (bytes == 0) return;  // the kernel reads ahead into its page cache
+    const ReadCache::PiecePtr there =
+        cache().find(ahead->segment, ahead->generation, ahead->position, false);
+    if (there != nullptr && there != piece &&
+        there->end() - ahead->position >= std::min(ahead->bytes, kReadWorthBytes)) {
+      if (!there->is_ready) return;
+      place = std::move(*ahead);
+      piece = there;
+      next = place.position;
+      continue;
+    }
+    // A batch that is larger than a piece: reading its beginning again helps nobody.
+    if (ahead->segment == place.segment && ahead->position / kBlock * kBlock == piece->position)
+      return;
+    ReadCache::PiecePtr coming = cache().begin_ahead(ahead->segment, ahead->generation,
+                                                     ahead->position / kBlock * kBlock, bytes);
+    if (coming != nullptr)
+      loop().start(run_ahead(UnderWay(*this), std::move(*ahead), std::move(coming), pieces - 1));
     return;
-  ReadCache::PiecePtr coming =
-      cache().begin_ahead(ahead.segment, ahead.generation, ahead.position / kBlock * kBlock, bytes);
-  if (coming != nullptr)
-    loop().start(run_ahead(UnderWay(*this), std::move(ahead.segment), std::move(coming)));
+  }
 }
 
 // An error is for the one who asks for those bytes: it reads them itself.
-io::Task<void> FileLog::run_ahead(UnderWay, SegmentPtr segment, ReadCache::PiecePtr piece) {
-  (void)co_await read_piece(std::move(segment), std::move(piece), true);
+io::Task<void> FileLog::run_ahead(UnderWay, FilePlace place, ReadCache::PiecePtr piece,
+                                  int pieces) {
+  const Result<void> read = co_await read_piece(place.segment, piece, true);
+  if (!read || closing_ || place.generation != generation_) co_return;
+  const std::uint64_t next = place.position;
+  read_ahead(std::move(place), std::move(piece), next, pieces);
 }
 
 io::Task<void> FileLog::await_readers() {

@@ -158,7 +158,8 @@ ReadResult FileLog::take_found(const FilePlace& place, const FileWindow& window,
   const std::uint64_t next = place.position + found.end;
   piece.note_checked(place.position + found.begin, next);
   note_hint(place, found.next_offset, next);
-  if (place.goes_on) read_ahead(place, piece, next);
+  if (place.goes_on && piece.end() - next <= piece.size / 2)
+    read_ahead(place, window.piece, next, kPiecesAhead);
   return result;
 }
 

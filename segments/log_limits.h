@@ -25,6 +25,10 @@ inline constexpr std::size_t kDirectPieceMin = 256 * kKiB;
 inline constexpr std::size_t kReadAheadMin = 256 * kKiB;
 inline constexpr std::size_t kReadAheadMax = kMiB;
 
+// So many pieces are read ahead of a reader, the second one when the first has come: a disk is at
+// its best with more than one read at a time.
+inline constexpr int kPiecesAhead = 2;
+
 // Segments are read past the page cache (filling it costs more than the copy out of it). On a disk
 // that reads less than kSlowReadsPerSecond, as a shard sees it over so many bytes, what was read so
 // many times its size is worth a place in it.

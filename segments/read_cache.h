@@ -40,6 +40,8 @@ struct FilePiece {
   // Positions between which all batches that begin were found whole. Empty: none were looked at.
   std::uint64_t checked_begin = 0;
   std::uint64_t checked_end = 0;
+  // Of the first batch that it does not have whole; 0: nobody has looked.
+  std::uint64_t next_begin = 0;
 
   std::uint64_t end() const { return position + size; }
   ByteView bytes() const { return {memory.get(), size}; }
