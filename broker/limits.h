@@ -12,6 +12,10 @@ namespace drave::broker {
 // Requests of one connection that are not yet answered; then its socket is not read.
 inline constexpr std::size_t kRequestsInFlightMax = 128;
 
+// Fetches of one connection that wait until the answers before them are sent; then its socket is
+// not read. They are served one at a time in any case.
+inline constexpr std::size_t kFetchesInLineMax = 8;
+
 // Bytes of one connection's answers that its peer has not taken; then its socket is not read. One
 // answer may be larger.
 inline constexpr std::size_t kUnsentBytesMax = 4 * kMiB;

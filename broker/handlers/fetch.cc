@@ -161,6 +161,7 @@ io::Task<void> handle_fetch(Request request) {
   limits.version = request.version;
   request.frame.reset();  // the plan owns what it needs; a parked fetch keeps no frame
   request.connection.operation_begun();
+  request.connection.stand_in_line();
   request.shard.scope().spawn(
       serve(request.shard, request.connection, request.response, std::move(plan), limits));
 }

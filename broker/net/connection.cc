@@ -1,6 +1,8 @@
 #include "broker/net/connection.h"
 
 #include <algorithm>
+#include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "base/log.h"
@@ -82,11 +84,13 @@ void Connection::park(Parked& parked) {
 io::Task<bool> Connection::turn_of(const Response& response) {
   while (!broken_ && (!sending_.empty() || &responses_.front() != &response))
     co_await progress_.wait();
+  if (in_line_-- >= kFetchesInLineMax) progress_.wake_all();
   co_return !broken_;
 }
 
 bool Connection::may_read() const {
-  return response_count_ < kRequestsInFlightMax && unsent_bytes_ < kUnsentBytesMax;
+  return response_count_ < kRequestsInFlightMax && unsent_bytes_ < kUnsentBytesMax &&
+         in_line_ < kFetchesInLineMax;
 }
 
 io::Task<void> Connection::read_loop() {
@@ -131,8 +135,9 @@ io::Task<void> Connection::read_pooled() {
   last_read_ = shard_.loop().now();
   auto* buffer = new FrameBuffer;
   buffer->received = std::move(*received);
-  const FrameRef owner(buffer);
+  FrameRef owner(buffer);
   MutableByteView rest = buffer->received.bytes();
+  bool is_copy = false;
   while (!rest.empty() && (!ending_ || draining_)) {
     const std::int64_t size = rest.size() < 4 ? -1 : load_big<std::int32_t>(rest.data());
     if (rest.size() >= 4 && (size < 0 || size > shard_.config().socket_request_bytes_max)) {
@@ -143,9 +148,24 @@ io::Task<void> Connection::read_pooled() {
       begin_frame(rest);
       co_return;
     }
+    if (!may_read() && !ending_) {
+      // Many small requests came at once. The shard has few buffers to receive into: those that are
+      // too many wait elsewhere.
+      if (!is_copy) std::tie(rest, owner) = copy_of(rest);
+      is_copy = true;
+      while (!may_read() && !ending_) co_await progress_.wait();
+      continue;
+    }
     co_await dispatch(rest.subspan(4, static_cast<std::size_t>(size)), owner);
     rest = rest.subspan(4 + static_cast<std::size_t>(size));
   }
+}
+
+std::pair<MutableByteView, FrameRef> Connection::copy_of(ByteView bytes) {
+  auto* copy = new FrameBuffer;
+  copy->owned = shard_.buffers().take(bytes.size());
+  std::memcpy(copy->owned.data(), bytes.data(), bytes.size());
+  return {copy->owned.bytes().first(bytes.size()), FrameRef(copy)};
 }
 
 // Keeps what has come of a frame. A peer that proved that it sends frames of this size gets the

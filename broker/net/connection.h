@@ -62,6 +62,8 @@ class Connection final : private FrameKeeper {
   // a time, so that a client that pipelines and does not read makes us hold one of them. False: the
   // peer takes nothing more.
   io::Task<bool> turn_of(const Response& response);
+  // Goes before each turn_of(), as soon as the request was read: those in line are bounded.
+  void stand_in_line() { ++in_line_; }
   // Links a waiting operation; it unlinks itself when it ends.
   void park(Parked& parked);
 
@@ -83,6 +85,7 @@ class Connection final : private FrameKeeper {
   void on_nothing_received(const Error* error);
   void cancel_parked();
   io::Task<void> read_pooled();
+  std::pair<MutableByteView, FrameRef> copy_of(ByteView bytes);
   void begin_frame(ByteView first);
   io::Task<void> continue_frame();
   io::Task<bool> assembly_memory();
@@ -116,6 +119,7 @@ class Connection final : private FrameKeeper {
   IntrusiveList<Response> sending_;
   std::size_t operations_ = 0;
   std::size_t response_count_ = 0;  // in both
+  std::size_t in_line_ = 0;         // of them, before the end of turn_of()
   std::size_t unsent_bytes_ = 0;    // of ready ones
   IntrusiveList<Parked, ParkedTag> parked_;
   SendOperation send_;

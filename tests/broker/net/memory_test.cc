@@ -3,6 +3,7 @@
 
 #include "broker/limits.h"
 #include "broker/net/connection.h"
+#include "io/frame_pool.h"
 #include "tests/broker/net/bounded_node.h"
 
 namespace drave {
@@ -101,6 +102,18 @@ class MemoryBounds : public BoundedNodeTest {
     sent_ = count;
   }
   int sent_ = 0;
+
+  // As pipeline(), all requests in one piece.
+  io::Task<void> send_and_count(io::Loop& loop, MakeFrame frames, int count) {
+    KafkaClient peer(loop);
+    EXPECT_TRUE((co_await peer.connect({server_.host(), 9092})).has_value());
+    co_await peer.send_bytes(frames(peer));
+    while (!may_read_) co_await io::sleep_for(loop, milliseconds(10));
+    while (answers_ < count && (co_await peer.receive_frame()).has_value()) ++answers_;
+    co_await peer.close();
+  }
+  bool may_read_ = true;
+  int answers_ = 0;
 };
 
 TEST_F(MemoryBounds, frames_that_never_come_wait_for_memory_and_go) {
@@ -275,6 +288,55 @@ TEST_F(MemoryBounds, a_client_has_so_many_requests_at_a_time) {
   EXPECT_LE(sent_, static_cast<int>(broker::kRequestsInFlightMax) + on_their_way + 20);
   server_.disk().options().stall_one_in = 0;
   EXPECT_TRUE(wait_for([&] { return answers == kRequests; }, seconds(200)));
+}
+
+TEST_F(LargeReceiveBuffers, requests_that_came_together_count_one_by_one) {
+  constexpr int kRequests = 400;
+  boot();
+  make_topic();
+  server_.disk().options().stall_one_in = 1;
+  server_.disk().options().stall_delay = {seconds(20), seconds(20)};
+  const auto batch = test::batch_of_size(1);
+  const auto frames = [&](KafkaClient& peer) {
+    std::vector<std::uint8_t> all;
+    for (int i = 0; i < kRequests; ++i) {
+      const auto one = peer.frame_of(test::produce_to("topic", batch), 9);
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    return all;
+  };
+  begin([&](io::Loop& loop) { return send_and_count(loop, frames, kRequests); });
+  world_.run_for(seconds(10));
+  ASSERT_EQ(node_->shard(0).replicas().size(), 1U);
+  const auto& log = node_->shard(0).replicas().begin()->second->log();
+  EXPECT_EQ(log.end(), 1 + static_cast<Offset>(broker::kRequestsInFlightMax));
+  server_.disk().options().stall_one_in = 0;
+  EXPECT_TRUE(wait_for([&] { return answers_ == kRequests; }, seconds(200)));
+  EXPECT_EQ(log.end(), 1 + kRequests);
+}
+
+TEST_F(LargeReceiveBuffers, fetches_in_line_are_few) {
+  constexpr int kRequests = 400;
+  boot();
+  run([this](io::Loop& loop) { return fill(loop, "topic", 1, 1'000'000); });
+  const auto frames = [&](KafkaClient& peer) {
+    std::vector<std::uint8_t> all;
+    for (int i = 0; i < kRequests; ++i) {
+      const auto one = peer.frame_of(test::fetch_from("topic", 0, 1 << 20, 0), 4);
+      all.insert(all.end(), one.begin(), one.end());
+    }
+    return all;
+  };
+  const std::int64_t before = io::FramePool::live_count();
+  may_read_ = false;
+  begin([&](io::Loop& loop) { return send_and_count(loop, frames, kRequests); });
+  world_.run_for(milliseconds(500));
+  EXPECT_GE(io::FramePool::live_count() - before,
+            static_cast<std::int64_t>(broker::kFetchesInLineMax));  // it was tried
+  EXPECT_LE(io::FramePool::live_count() - before,
+            static_cast<std::int64_t>(4 * broker::kFetchesInLineMax + 20));
+  may_read_ = true;
+  EXPECT_TRUE(wait_for([&] { return answers_ == kRequests; }, seconds(200)));
 }
 
 TEST_F(MemoryBounds, answers_that_nobody_reads_stop_the_reading) {
