@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <variant>
+
 #include "protocol/control_record.h"
 #include "protocol/record.h"
 #include "protocol/record_frame.h"

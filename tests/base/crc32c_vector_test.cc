@@ -1,4 +1,6 @@
 #include "base/crc32c.h"
+
+#include <string>
 #include "tests/vectors/table.h"
 
 namespace drave {

@@ -2,6 +2,8 @@
 
 #include "metadata/controller/placement.h"
 
+#include <set>
+
 #include "tests/metadata/decision_support.h"
 
 namespace drave::metadata::testing {

@@ -1,6 +1,7 @@
 // The hashes that choose partitions, and those of group records, beside Java's.
 
 #include <map>
+#include <set>
 
 #include "base/uuid.h"
 #include "protocol/hashes.h"

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <variant>
 
 #include "protocol/messages/control_records.h"
 #include "protocol/messages/group_records.h"

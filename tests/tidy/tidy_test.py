@@ -152,6 +152,19 @@ class Headers(Planted):
         self.assertEqual(self.tidy("headers"), [])
 
 
+class Standard(Planted):
+    def test_a_name_whose_header_is_missing(self):
+        self.finds("standard", "base/a.cc",
+                   '#include "base/fine.h"\nstd::string a;\nstd::vector<int> b;\n', line=3,
+                   says="<vector> is not included")
+
+    def test_through_a_header_of_ours(self):
+        self.allows("standard", "base/a.cc", '#include "base/fine.h"\nstd::string a;\n')
+
+    def test_the_system_s_headers_do_not_count_for_each_other(self):
+        self.finds("standard", "base/a.h", "#pragma once\n#include <iostream>\nstd::string a();\n")
+
+
 class Sizes(Planted):
     def test_a_file_that_is_refused(self):
         self.finds("sizes", "base/a.cc", "// x\n" * 1001)

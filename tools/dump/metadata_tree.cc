@@ -1,6 +1,7 @@
 #include "tools/dump/metadata_tree.h"
 
 #include <algorithm>
+#include <variant>
 
 #include "metadata/image_records.h"
 #include "metadata/loader.h"

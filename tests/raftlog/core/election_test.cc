@@ -1,5 +1,8 @@
 // Who leads: section 5.2 and 5.4.1 of the Raft paper, Kafka's KIP-595, 853 and 996.
-#include "gtest/gtest.h"
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
 #include "tests/raftlog/core/unit.h"
 
 namespace drave::raft {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <vector>
 
 #include "tests/vectors/vectors.h"
 #include "tools/dump/dump.h"
