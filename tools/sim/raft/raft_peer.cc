@@ -28,6 +28,10 @@ segments::LogDirectoryOptions small_directory(std::int64_t tail_bytes_max) {
   return options;
 }
 
+io::Task<void> nothing() {
+  co_return;
+}
+
 template <class Function>
 void each_record(const protocol::BatchView& batch, Function function) {
   protocol::RecordIterator records(batch.records(), batch.record_count());
@@ -135,8 +139,10 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
       co_await scope_->join();
       Result<void> stopped = co_await log_->stop();
       if (done) done = std::move(stopped);
+      // It is asked for nothing any more; what was asked of it ends.
+      const std::unique_ptr<raft::RaftLog> ended = std::move(log_);
       co_await server.close();
-      log_.reset();
+      co_await scope_->join();
       scope_.reset();
     } else {
       done = std::unexpected(opened.error());
@@ -149,7 +155,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
 }
 
 io::Task<void> RaftPeer::serve(raft::RpcExchange& exchange) {
-  return raft::serve_raft(*log_, exchange);
+  return log_ == nullptr ? nothing() : raft::serve_raft(*log_, exchange);
 }
 
 // --- The state machine
@@ -234,6 +240,7 @@ void RaftPeer::snapshot() {
 }
 
 io::Task<void> RaftPeer::write_snapshot(OffsetAndEpoch id, std::vector<std::uint8_t> bytes) {
+  if (log_ == nullptr) co_return;
   [[maybe_unused]] const Result<void> written = co_await log_->write_snapshot(id, std::move(bytes));
 }
 
