@@ -1,5 +1,7 @@
 #include "broker/produce/produce_operation.h"
 
+#include <algorithm>
+
 #include "base/canary.h"
 #include "broker/handlers/leader_hint.h"
 #include "broker/net/connection.h"
@@ -24,6 +26,11 @@ ProduceOperation::ProduceOperation(Request request, const protocol::ProduceReque
       has_transactional_id_(message.transactional_id.has_value()),
       timeout_([](io::Timer& timer) { static_cast<Timeout&>(timer).operation->on_timeout(); }) {
   timeout_.operation = this;
+  std::size_t partitions = 0;
+  for (const auto& topic : message.topic_data) partitions += topic.partition_data.size();
+  topics_.make(message.topic_data.size());
+  appends_.make(partitions);
+  parts_.make(std::min<std::size_t>(partitions, shard_.count()));
 }
 
 io::Task<void> ProduceOperation::start(Request request, protocol::ProduceRequest message) {
@@ -48,20 +55,21 @@ ErrorCode topic_error_of(const ServedTopic* served, std::string_view name, bool 
 }  // namespace
 
 io::Task<void> ProduceOperation::judge(const protocol::ProduceRequest& message, Access access) {
+  std::size_t topic_number = 0;
+  std::size_t append_number = 0;
   for (const auto& topic : message.topic_data) {
     const ServedTopic* served =
         version_ >= 13 ? shard_.image().find(topic.topic_id) : shard_.image().find(topic.name);
     const ErrorCode error = topic_error_of(served, topic.name, version_ >= 13, access);
-    topics_.push_back(
-        {std::string(topic.name), topic.topic_id, appends_.size(), topic.partition_data.size()});
+    topics_[topic_number++] = {std::string(topic.name), topic.topic_id, append_number,
+                               topic.partition_data.size()};
     // The image may be swapped while a large batch is judged: the entry is held, not borrowed.
     const ServingImagePtr image = shard_.image_ptr();
     for (const auto& partition : topic.partition_data) {
-      auto append = std::make_unique<PartitionAppend>();
-      if (served != nullptr) append->id = {served->topic->id, partition.index};
-      indexes_.push_back(partition.index);
-      co_await judge_partition(served, error, partition.records, *append);
-      appends_.push_back(std::move(append));
+      PartitionAppend& append = appends_[append_number++];
+      append.index = partition.index;
+      if (served != nullptr) append.id = {served->topic->id, partition.index};
+      co_await judge_partition(served, error, partition.records, append);
     }
   }
 }
@@ -146,42 +154,41 @@ io::Task<void> ProduceOperation::recompress(metadata::TopicConfig config, Partit
 }
 
 ProducePart& ProduceOperation::part_of(std::uint32_t shard) {
-  for (const auto& part : parts_)
-    if (part->shard_number_ == shard) return *part;
-  parts_.push_back(std::make_unique<ProducePart>(*this, shard));
-  return *parts_.back();
+  for (ProducePart& part : parts())
+    if (part.shard_number_ == shard) return part;
+  ProducePart& part = parts_[part_count_++];
+  part.begin(*this, shard);
+  return part;
 }
 
 void ProduceOperation::dispatch() {
-  for (const auto& append : appends_) {
-    if (append->error != ErrorCode::none) continue;
-    ProducePart& part = part_of(shard_of(append->id, shard_.count()));
-    append->part = &part;
-    part.appends_.push_back(append.get());
+  for (PartitionAppend& append : appends_) {
+    if (append.error == ErrorCode::none) part_of(shard_of(append.id, shard_.count())).add(append);
   }
-  parts_appending_ = parts_open_ = parts_.size();
+  parts_appending_ = parts_open_ = part_count_;
   if (acks_ == 0) {
     // No answer will be sent; the order of answers must not wait for this one.
     bool failed = false;
-    for (const auto& append : appends_) failed = failed || append->error != ErrorCode::none;
+    for (const PartitionAppend& append : appends_)
+      failed = failed || append.error != ErrorCode::none;
     if (failed)
       response_->close_connection();
     else
       response_->send_nothing();
     response_ = nullptr;
   }
-  if (parts_.empty()) return finish();
+  if (part_count_ == 0) return finish();
   if (acks_ != 0) {
     shard_.loop().timers().arm(timeout_,
                                shard_.loop().now() + milliseconds(std::max(timeout_ms_, 1)));
   }
   // A local part may finish this operation at once: the last touch of it is a local part's arrival.
   ProducePart* local = nullptr;
-  for (const auto& part : parts_) {
-    if (part->shard_number_ == shard_.number())
-      local = part.get();
+  for (ProducePart& part : parts()) {
+    if (part.shard_number_ == shard_.number())
+      local = &part;
     else
-      shard_.loop().hub()->send(shard_.number(), part->shard_number_, part->go_);
+      shard_.loop().hub()->send(shard_.number(), part.shard_number_, part.go_);
   }
   if (local != nullptr) local->arrive();
 }
@@ -204,7 +211,7 @@ void ProduceOperation::on_timeout() {
     out.topic_id = topic.id;
     for (std::size_t i = topic.first; i < topic.first + topic.count; ++i) {
       auto& partition = out.partition_responses.emplace_back();
-      partition.index = indexes_[i];
+      partition.index = appends_[i].index;
       partition.error_code = static_cast<std::int16_t>(ErrorCode::request_timed_out);
       partition.base_offset = -1;
     }
@@ -222,9 +229,9 @@ void ProduceOperation::answer() {
     out.topic_id = topic.id;
     out.partition_responses.reserve(topic.count);
     for (std::size_t i = topic.first; i < topic.first + topic.count; ++i) {
-      const PartitionAppend& append = *appends_[i];
+      const PartitionAppend& append = appends_[i];
       auto& partition = out.partition_responses.emplace_back();
-      partition.index = indexes_[i];
+      partition.index = append.index;
       partition.error_code = static_cast<std::int16_t>(append.error);
       partition.base_offset = append.error == ErrorCode::none ? append.base_offset : -1;
       partition.log_append_time_ms = append.append_time;
@@ -246,8 +253,8 @@ void ProduceOperation::finish() {
   if (response_ != nullptr)
     answer();
   else if (acks_ == 0) {
-    for (const auto& append : appends_) {
-      if (append->error == ErrorCode::none) continue;
+    for (const PartitionAppend& append : appends_) {
+      if (append.error == ErrorCode::none) continue;
       connection_.stop_reading("a produce request with acks=0 failed");
       break;
     }
@@ -258,17 +265,24 @@ void ProduceOperation::finish() {
 
 // --- On the partitions' shard
 
-ProducePart::ProducePart(ProduceOperation& operation, std::uint32_t shard)
-    : operation_(operation), shard_number_(shard) {
+void ProducePart::begin(ProduceOperation& operation, std::uint32_t shard) {
+  operation_ = &operation;
+  shard_number_ = shard;
   go_.part = appended_.part = done_.part = this;
   go_.run = [](io::Message& message) { static_cast<PartMessage&>(message).part->arrive(); };
   appended_.run = [](io::Message& message) {
-    static_cast<PartMessage&>(message).part->operation_.on_appended();
+    static_cast<PartMessage&>(message).part->operation_->on_appended();
   };
   done_.run = [](io::Message& message) {
-    static_cast<PartMessage&>(message).part->operation_.on_done();
+    static_cast<PartMessage&>(message).part->operation_->on_done();
   };
   shard_ = &operation.shard_.node().shard(shard);
+}
+
+void ProducePart::add(PartitionAppend& append) {
+  append.part = this;
+  (last_ == nullptr ? next_ : last_->next) = &append;
+  last_ = &append;
 }
 
 void ProducePart::arrive() {
@@ -277,8 +291,8 @@ void ProducePart::arrive() {
 }
 
 bool ProducePart::try_append() {
-  for (; next_ < appends_.size(); ++next_) {
-    if (!append_one(*appends_[next_])) return false;
+  for (; next_ != nullptr; next_ = next_->next) {
+    if (!append_one(*next_)) return false;
   }
   send_home(appended_);
   one_settled();
@@ -357,7 +371,7 @@ void ProducePart::wait_for_duplicate(PartitionAppend& append, Replica& replica, 
 }
 
 void ProducePart::wait_durable(PartitionAppend& append, Replica& replica, Offset end) {
-  if (operation_.acks_ == 0) return;
+  if (operation_->acks_ == 0) return;
   ++unsettled_;
   append.durable.append = &append;
   append.durable.wanted = end;
@@ -377,7 +391,7 @@ void ProducePart::one_settled() {
 }
 
 void ProducePart::send_home(PartMessage& message) {
-  Shard& home = operation_.shard_;
+  Shard& home = operation_->shard_;
   if (&home == shard_) return message.run(message);
   shard_->loop().hub()->send(shard_number_, home.number(), message);
 }

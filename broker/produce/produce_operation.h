@@ -11,15 +11,20 @@
 //
 // Parts go to their shards in the order of the requests, so one connection's batches reach a
 // partition in that order. Nothing here suspends but validation of large batches.
+//
+// Almost all requests are for one partition: all that is needed for one stands in the operation
+// itself, which comes from the frame pool.
 
 #include <cstdint>
-#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "base/fixed_array.h"
 #include "broker/net/request.h"
 #include "broker/shard.h"
+#include "io/frame_pool.h"
 #include "io/mailbox.h"
 #include "io/timer_wheel.h"
 #include "protocol/batch_validator.h"
@@ -39,6 +44,7 @@ struct PartitionAppend {
   };
 
   // What is to be appended.
+  PartitionIndex index = 0;  // as the request says
   TopicIdPartition id;
   MutableByteView batch;
   protocol::AcceptedBatch accepted;
@@ -56,12 +62,14 @@ struct PartitionAppend {
   bool appended = false;
   Durable durable;
   ProducePart* part = nullptr;
+  PartitionAppend* next = nullptr;  // of the same part
 };
 
 // The partitions of the request that one shard owns.
 class ProducePart {
  public:
-  ProducePart(ProduceOperation& operation, std::uint32_t shard);
+  ProducePart() = default;
+  ProducePart(const ProducePart&) = delete;
 
   // On the partitions' shard. Appends what is not appended yet; false: a log is full, try again
   // when room() says so.
@@ -78,6 +86,8 @@ class ProducePart {
     ProducePart* part = nullptr;
   };
 
+  void begin(ProduceOperation& operation, std::uint32_t shard);
+  void add(PartitionAppend& append);
   void arrive();
   bool append_one(PartitionAppend& append);
   void wait_for_duplicate(PartitionAppend& append, Replica& replica, Offset end);
@@ -85,12 +95,12 @@ class ProducePart {
   void one_settled();
   void send_home(PartMessage& message);
 
-  ProduceOperation& operation_;
+  ProduceOperation* operation_ = nullptr;
   Shard* shard_ = nullptr;  // of the partitions
-  std::uint32_t shard_number_;
-  std::vector<PartitionAppend*> appends_;
-  std::size_t next_ = 0;       // appends before it were tried
-  std::size_t unsettled_ = 1;  // waits for durability, and one for the appending itself
+  std::uint32_t shard_number_ = 0;
+  PartitionAppend* last_ = nullptr;
+  PartitionAppend* next_ = nullptr;  // those before it were tried
+  std::size_t unsettled_ = 1;        // waits for durability, and one for the appending itself
   io::WaitQueue* room_ = nullptr;
   PartMessage go_;
   PartMessage appended_;
@@ -99,6 +109,11 @@ class ProducePart {
 
 class ProduceOperation {
  public:
+  static void* operator new(std::size_t size) { return io::FramePool::allocate(size); }
+  static void operator delete(void* object, std::size_t size) {
+    io::FramePool::release(object, size);
+  }
+
   // Validates and sends the parts on their way; the answer follows. `request` has been decoded into
   // `message`, whose views live in the request's frame.
   static io::Task<void> start(Request request, protocol::ProduceRequest message);
@@ -125,6 +140,7 @@ class ProduceOperation {
   io::Task<void> recompress(metadata::TopicConfig config, PartitionAppend& append);
   void dispatch();
   ProducePart& part_of(std::uint32_t shard);
+  std::span<ProducePart> parts() { return {parts_.begin(), part_count_}; }
   void on_appended();
   void on_done();
   void on_timeout();
@@ -139,10 +155,10 @@ class ProduceOperation {
   std::int16_t acks_;
   std::int32_t timeout_ms_;
   bool has_transactional_id_;
-  std::vector<Topic> topics_;
-  std::vector<std::unique_ptr<PartitionAppend>> appends_;
-  std::vector<PartitionIndex> indexes_;  // of appends_
-  std::vector<std::unique_ptr<ProducePart>> parts_;
+  FixedArray<Topic> topics_;
+  FixedArray<PartitionAppend> appends_;
+  FixedArray<ProducePart> parts_;
+  std::size_t part_count_ = 0;  // of parts_ those that are used
   std::size_t parts_appending_ = 0;
   std::size_t parts_open_ = 0;
   Timeout timeout_;

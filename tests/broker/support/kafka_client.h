@@ -66,6 +66,11 @@ class KafkaClient {
   template <class Response, class Request>
   io::Task<Result<Answer<Response>>> call(Request request, std::int16_t version) {
     CO_TRY_VOID(co_await send_bytes(frame_of(request, version)));
+    co_return co_await answer_to<Response, Request>(version);
+  }
+  // Of what was sent last.
+  template <class Response, class Request>
+  io::Task<Result<Answer<Response>>> answer_to(std::int16_t version) {
     Answer<Response> answer;
     CO_TRY(answer.frame, co_await receive_frame());
     protocol::Reader in(answer.frame);
