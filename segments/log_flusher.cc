@@ -85,8 +85,9 @@ bool LogFlusher::is_pressed() const {
          files_.pinned_count() > files_.files_max();
 }
 
+// A quarter is room for what comes until the next look.
 bool LogFlusher::is_memory_scarce() const {
-  return (tails_.used_bytes() - tails_.evictable_bytes()) * 2 >= tails_.bytes_max();
+  return (tails_.used_bytes() - tails_.evictable_bytes()) * 4 >= tails_.bytes_max() * 3;
 }
 
 bool LogFlusher::is_aged(const OpenLog& log, Instant now) const {
@@ -127,7 +128,8 @@ void LogFlusher::look_at_journal() {
   if (journal_.used_bytes() * 2 < journal_.bytes_max() && !journal_.is_full()) return;
   for (JournalClient* client : journal_.oldest_clients()) {
     OpenLog* log = owner_.log_of(*client);
-    if (log == nullptr || log->is_retired) continue;
+    // One that is being synced will have released the file, or is asked again.
+    if (log == nullptr || log->is_retired || log->is_syncing) continue;
     log->is_urgent = true;
     if (!is_on<DirtyTag>(*log)) dirty_.push_back(*log);
   }
@@ -204,6 +206,11 @@ io::Task<void> LogFlusher::write_out(OpenLog& log, bool everything) {
       co_return;
     }
     if (*written == 0) co_return;
+    // Where memory is scarce all logs want to be written and few are: each in its turn.
+    if (is_on<DirtyTag>(log)) {
+      take_off<DirtyTag>(log);
+      dirty_.push_back(log);
+    }
     ++counters_.pieces;
     counters_.piece_bytes += *written;
     // One that is hot would never end: what came meanwhile is the next turn's.

@@ -4,8 +4,8 @@
 //
 // Writing: pieces of a size that the disk likes, as soon as a log has one; what is smaller waits
 // until nothing was appended for idle_write_ms / 2, until it is idle_write_ms * 4 old, or until
-// memory gets scarce: where a thousand logs get a little all the time, what counts is the number of
-// writes.
+// memory gets scarce, those first that were not written for longest: where a thousand logs get a
+// little all the time, what counts is the number of writes.
 //
 // Syncing: one log at a time, some seconds after it was first written, with a pause after each that
 // is three times what the sync took and shrinks as the journal fills; when the journal is half full

@@ -11,6 +11,7 @@
 #include "io/sim/world.h"
 #include "protocol/record_batch.h"
 #include "segments/log_directory.h"
+#include "segments/log_shard.h"
 #include "tests/segments/log_support.h"
 
 namespace drave::segments::testing {
@@ -523,10 +524,66 @@ io::Task<void> fail_with_full_tails(io::sim::Process& process, int& woken) {
   (void)co_await (*directory)->close(loop, 1, false);
 }
 
+constexpr int kManyLogs = 64;
+constexpr int kManyRounds = 200;
+
+// Appends to each of many logs every 10 ms, more than their tails' memory or the journal holds.
+io::Task<void> grow_many(io::sim::Process& process, LogDirectoryOptions options,
+                         FlusherCounters& told, std::int64_t& bytes) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", options);
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)
+                   ->start_shard(
+                       loop, [](const PartitionToOpen&) { return true; },
+                       [](const PartitionToOpen&) { return LogConfig{}; });
+  EXPECT_TRUE(shard.has_value());
+  std::vector<PartitionLog*> logs;
+  for (int i = 0; i < kManyLogs; ++i) {
+    auto log = co_await (*shard)->open_or_create({"t", {{1, 1}, i}, LogConfig{}});
+    EXPECT_TRUE(log.has_value());
+    logs.push_back(*log);
+  }
+  BatchShape shape;
+  shape.value_bytes = 1000;
+  for (int round = 0; round < kManyRounds; ++round) {
+    for (PartitionLog* log : logs) {
+      auto batch = make_batch(shape);
+      while (true) {
+        const auto appended = log->append_as_leader(batch, 0, 1000);
+        if (appended) break;
+        EXPECT_EQ(appended.error().code, Errc::busy);
+        co_await log->room().wait();
+      }
+      bytes += static_cast<std::int64_t>(batch.size());
+    }
+    co_await io::sleep_for(loop, milliseconds(10));
+  }
+  told = static_cast<LogShardImpl&>(**shard).flusher_counters();
+  EXPECT_TRUE((co_await (*shard)->stop()).has_value());
+  (*shard).reset();
+  EXPECT_TRUE((co_await (*directory)->close(loop, 1, true)).has_value());
+}
+
 void put_identity(io::sim::Node& node) {
   const std::string meta =
       "#\nnode.id=1\nversion=1\ncluster.id=c\ndirectory.id=q4x9lwHTRwKFrQ69LT3_Sg\n";
   node.disk().put("/data/meta.properties", as_bytes(meta));
+}
+
+// Runs grow_many() in the simulator; how many bytes were appended.
+std::int64_t grow_many_logs(const LogDirectoryOptions& options, FlusherCounters& told,
+                            Duration sync = {}) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  if (sync.ns > 0) node.disk().options().sync_delay = {sync, sync};
+  std::int64_t bytes = 0;
+  node.start([&](io::sim::Process& process) { return grow_many(process, options, told, bytes); },
+             1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_FALSE(node.is_running());
+  return bytes;
 }
 
 }  // namespace
@@ -579,6 +636,34 @@ TEST(LogDirectoryInSimulator, a_stop_on_a_full_disk_with_a_full_journal_ends) {
   EXPECT_TRUE(next.has_ended && next.outcome.has_value());
   EXPECT_GT(full.acknowledged, 0);
   EXPECT_GE(next.found, full.acknowledged);
+}
+
+TEST(LogDirectoryInSimulator, many_logs_share_the_memory_of_tails_in_large_pieces) {
+  LogDirectoryOptions options;
+  options.free_bytes_min = kMiB;
+  options.tail_bytes_max = 4 * kMiB;
+  options.idle_write_ms = 60'000;  // nothing is written because of its age
+  FlusherCounters told;
+  const std::int64_t bytes = grow_many_logs(options, told);
+  // Three quarters of the memory, shared by all, were a piece of 48 KiB for each; who is written
+  // next has twice as much.
+  ASSERT_GT(told.pieces, 0u);
+  const std::uint64_t piece = told.piece_bytes / told.pieces;
+  EXPECT_GE(piece, 32 * kKiB);
+  EXPECT_GE(static_cast<std::int64_t>(told.piece_bytes), bytes - options.tail_bytes_max);
+}
+
+TEST(LogDirectoryInSimulator, a_log_is_synced_once_for_each_half_of_a_journal) {
+  LogDirectoryOptions options;
+  options.free_bytes_min = kMiB;
+  options.journal = {
+      .file_bytes = kMiB, .first_file_bytes = kMiB, .bytes_max = 8 * kMiB, .group_bytes_max = kMiB};
+  options.idle_write_ms = 60'000;
+  FlusherCounters told;
+  const std::int64_t bytes = grow_many_logs(options, told, milliseconds(12));
+  const auto halves = static_cast<std::uint64_t>(bytes / (options.journal.bytes_max / 2));
+  EXPECT_GE(told.pressed_syncs, (halves - 1) * kManyLogs);
+  EXPECT_LE(told.syncs, halves * kManyLogs);
 }
 
 TEST(LogDirectoryInSimulator, a_log_that_grows_all_the_time_is_written_in_few_pieces) {
