@@ -10,7 +10,9 @@
 Ours always flushes before it acknowledges (its default). Kafka runs twice: `flushed` with
 flush.messages=1, `cache` as it comes. Within a round the three alternate case by case, each in turn
 beside the idle other, on topics of their own that are deleted afterwards; dirty pages are written out
-in between. Needs the release build (draved, drave-load, disk-probe) and Kafka's jars (tests/prepare).
+in between. Cases that compare numbers of partitions have nodes and folders of their own and a longer
+warm-up: making a thousand files where thousands were just deleted takes ext4 seconds. Needs the
+release build (draved, drave-load, disk-probe) and Kafka's jars (tests/prepare).
 """
 import argparse
 import datetime
@@ -55,6 +57,9 @@ CASES = {
         ("fetch", "--partitions 6 --connections 8 --bytes 16384"),
 }
 FETCH_FILL_SECONDS = 4
+# On fresh folders, after so many seconds of warm-up at least.
+FRESH = re.compile("partitions?, ")
+FRESH_WARM_SECONDS = 10
 TOPIC_CONFIGS = {"file.delete.delay.ms": "1000", "segment.bytes": "268435456"}
 SECTOR = 512
 
@@ -149,6 +154,8 @@ class Runner:
     def measure(self, subject, case):
         mode, arguments = CASES[case]
         options = self.options
+        is_short = options.quick or not FRESH.search(case)
+        warm = options.warm if is_short else max(options.warm, FRESH_WARM_SECONDS)
         partitions = int(re.search(r"--partitions (\d+)", arguments)[1])
         topic = subject.topic(partitions)
         if mode == "fetch":
@@ -156,11 +163,11 @@ class Runner:
             self.load(subject, topic, "produce", fill, FETCH_FILL_SECONDS, 0)
         os.sync()
         before, counted = self.disk.written(), counters(subject.node)
-        result = self.load(subject, topic, mode, arguments, options.seconds, options.warm)
+        result = self.load(subject, topic, mode, arguments, options.seconds, warm)
         after = counters(subject.node)
         os.sync()  # what is still in the page cache was written for these requests, too
         written = self.disk.written() - before
-        share = result["seconds"] / (result["seconds"] + options.warm)
+        share = result["seconds"] / (result["seconds"] + warm)
         if mode == "produce" and result["bytes"]:
             result["written_per_byte"] = round(written * share / result["bytes"], 2)
         # Counters span the warm-up, too.
@@ -171,28 +178,39 @@ class Runner:
         subject.drop(topic)
         return result
 
-    def probe(self):
-        done = subprocess.run([str(self.bin / "disk-probe"), str(self.folder), "2"],
-                              capture_output=True, text=True)
-        probe = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr.strip()}
-        self.disk_probes.append(probe)
-        return probe
+    def probe(self, case):
+        """The disk one write after the other, and as often as the case asks for one."""
+        rate = re.search(r"--rate (\d+)", CASES[case][1])[1]
+        for arguments in (["1"], ["2", "4096", rate]):
+            done = subprocess.run([str(self.bin / "disk-probe"), str(self.folder), *arguments],
+                                  capture_output=True, text=True)
+            probe = json.loads(done.stdout) if done.returncode == 0 else {"error": done.stderr.strip()}
+            self.disk_probes.append(probe)
+        return self.disk_probes[-2:]
 
     def round(self, number):
-        drave = Draved(self.folder / f"drave-{number}", settings={"num.partitions": "1"})
+        usual = [case for case in self.options.chosen if not FRESH.search(case)]
+        if usual:
+            self.run_cases(number, str(number), usual)
+        for i, case in enumerate(case for case in self.options.chosen if FRESH.search(case)):
+            self.run_cases(number, f"{number}-{i}", [case])
+
+    def run_cases(self, number, name, cases):
+        """Some cases on nodes of their own."""
+        drave = Draved(self.folder / f"drave-{name}", settings={"num.partitions": "1"})
         subjects, nodes = [], [drave]
         nodes[0].start()
         subjects.append(Subject("Drave", drave, {}))
         if not self.options.no_kafka:
-            kafka = GenuineKafka(self.folder / f"kafka-{number}", heap=self.options.heap)
+            kafka = GenuineKafka(self.folder / f"kafka-{name}", heap=self.options.heap)
             kafka.start()
             nodes.append(kafka)
             subjects.append(Subject("Kafka flushed", kafka, {"flush.messages": "1"}))
             subjects.append(Subject("Kafka cache", kafka, {}))
         try:
-            for case in self.options.chosen:
+            for case in cases:
                 for subject in subjects if number % 2 == 0 else reversed(subjects):
-                    probe = self.probe() if "open" in case else {}
+                    probe = self.probe(case) if "open" in case else []
                     row = {"round": number, "broker": subject.name, "case": case}
                     row.update(self.measure(subject, case), probe=probe)
                     self.rows.append(row)
@@ -344,9 +362,10 @@ def main():
         values = {key: median([r[key] for r in results]) for key in results[0]}
         print(f"\n{kind}: exec to first acknowledged record {values['first_ack_ms']:.0f} ms, "
               f"idle {values['rss_mib']:.0f} MiB, stop {values['stop_ms']:.0f} ms")
-    probes = [p["p50_us"] for p in runner.disk_probes if "p50_us" in p]
-    if probes:
-        print(f"\nthe disk in the same minutes: 4 KiB O_DIRECT|O_DSYNC p50 {median(probes):.0f} us "
+    for rate in sorted({p["rate"] for p in runner.disk_probes if "rate" in p}):
+        probes = [p["p50_us"] for p in runner.disk_probes if p.get("rate") == rate]
+        how = f"{rate} a second" if rate else "one after the other"
+        print(f"\nthe disk in the same minutes: 4 KiB O_DIRECT|O_DSYNC, {how}: p50 {median(probes):.0f} us "
               f"({min(probes):.0f} to {max(probes):.0f})")
     if options.output:
         Path(options.output).write_text(json.dumps(
