@@ -1,7 +1,9 @@
 #include "base/log.h"
 
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
+#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -34,7 +36,28 @@ spdlog::logger& find_or_make(Registry& from, std::string_view name) {
   return *found->second;
 }
 
+spdlog::level::level_enum of(Level level) {
+  switch (level) {
+    case Level::debug: return spdlog::level::debug;
+    case Level::info: return spdlog::level::info;
+    case Level::warn: return spdlog::level::warn;
+    case Level::error: return spdlog::level::err;
+  }
+  return spdlog::level::err;
+}
+
 }  // namespace
+
+bool detail::wanted(const spdlog::logger& to, Level level) {
+  return to.should_log(of(level));
+}
+
+void detail::write(spdlog::logger& to, Level level, fmt::string_view format,
+                   fmt::format_args arguments) {
+  fmt::memory_buffer line;
+  fmt::vformat_to(std::back_inserter(line), format, arguments);
+  to.log(spdlog::source_loc{}, of(level), spdlog::string_view_t(line.data(), line.size()));
+}
 
 spdlog::logger& target(std::string_view name) {
   Registry& all = registry();

@@ -132,13 +132,6 @@ class Headers(Planted):
         self.finds("headers", "base/a.h", "#pragma once\nstd::vector<int> numbers();\n",
                    says="does not compile alone")
 
-    def test_what_the_build_has_compiled_alone_is_left_out_if_told_so(self):
-        self.write("base/a.h", "#pragma once\nstd::vector<int> numbers();\n")
-        self.write("base/a.cc", '#include "base/a.h"\n')
-        self.write("base/b.h", "#pragma once\nstd::vector<int> others();\n")
-        self.assertEqual(len(self.tidy("headers")), 2)
-        self.assertEqual([l.split(":")[0] for l in self.tidy("headers", "--built")], ["base/b.h"])
-
     def test_a_header_that_stops_compiling_when_another_changes(self):
         self.write("base/a.h", '#pragma once\n#include "base/b.h"\ninline B make() { return {}; }\n')
         self.write("base/b.h", "#pragma once\nstruct B {};\n")

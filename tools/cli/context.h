@@ -2,11 +2,11 @@
 // What all verbs share: the options that stand before or behind any of them, and the registration
 // of a verb.
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 
+#include "tools/cli/cli11.h"
 #include "tools/cli/outcome.h"
 #include "tools/cli/output.h"
 #include "tools/client/client.h"

@@ -5,7 +5,6 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "io/process.h"
 #include "io/threads.h"
 #include "io/uring/uring_backend.h"
+#include "tools/cli/cli11.h"
 #include "tools/raftlog/commands.h"
 #include "tools/raftlog/node.h"
 

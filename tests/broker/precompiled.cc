@@ -1,0 +1,1 @@
+#include "tests/broker/precompiled.h"
