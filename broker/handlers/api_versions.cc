@@ -10,6 +10,8 @@ namespace drave::broker {
 
 namespace {
 
+constexpr std::int16_t kFeaturesFromZero = 4;
+
 // Java clients name themselves so; Kafka refuses anything else.
 bool is_valid_software_name(std::string_view name) {
   if (name.empty()) return false;
@@ -43,8 +45,11 @@ io::Task<void> handle_api_versions(Request request) {
     answer.api_keys.push_back({static_cast<std::int16_t>(api.key), min, api.version_max});
   }
   const metadata::Image& image = request.shard.image().metadata();
+  // Java clients from 2.7 to 3.8, who ask with version 3, do not survive a range that begins at 0
+  // (KAFKA-17492): such features are not told to them.
   for (const auto& feature : metadata::supported_features())
-    answer.supported_features.push_back({feature.name, feature.min, feature.max});
+    if (feature.min > 0 || request.version >= kFeaturesFromZero)
+      answer.supported_features.push_back({feature.name, feature.min, feature.max});
   for (const auto& [name, level] : image.features())
     if (level > 0) answer.finalized_features.push_back({name, level, level});
   answer.finalized_features_epoch = image.last_contained().offset;

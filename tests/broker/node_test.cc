@@ -188,6 +188,28 @@ io::Task<void> unknown_version(KafkaClient& client) {
   EXPECT_EQ(answer.error_code, code(ErrorCode::unsupported_version));
 }
 
+TEST_F(NodeTest, tells_older_clients_no_feature_whose_range_begins_at_0) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    protocol::ApiVersionsRequest request;
+    request.client_software_name = request.client_software_version = "test";
+    std::size_t all = 0;
+    for (const std::int16_t version : {std::int16_t{4}, std::int16_t{3}}) {
+      const auto answer = co_await client.call<protocol::ApiVersionsResponse>(request, version);
+      EXPECT_TRUE(answer.has_value());
+      if (!answer) co_return;
+      const auto& supported = answer->message.supported_features;
+      for (const auto& feature : supported)
+        if (version < 4) EXPECT_GT(feature.min_version, 0) << feature.name;
+      if (version == 4) all = supported.size();
+      EXPECT_GT(supported.size(), 0u);
+      EXPECT_EQ(supported.size() < all, version < 4);
+      EXPECT_GT(answer->message.finalized_features.size(), 0u);
+    }
+  });
+  stop();
+}
+
 TEST_F(NodeTest, answers_an_unknown_version_of_api_versions) {
   boot(1);
   run(unknown_version);
