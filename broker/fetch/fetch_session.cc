@@ -1,6 +1,8 @@
 #include "broker/fetch/fetch_session.h"
 
 #include <algorithm>
+#include <set>
+#include <tuple>
 
 #include "broker/security/access.h"
 #include "broker/shard.h"
@@ -15,12 +17,47 @@ constexpr std::int32_t kInitialEpoch = 0;
 constexpr std::int32_t kFinalEpoch = -1;
 constexpr std::int16_t kTopicIdVersion = 13;
 
-bool same_partition(const FetchItem& a, const FetchItem& b) {
-  // By name where the client speaks in names: a topic that was made again is still that topic to
-  // it.
-  if (a.id.partition != b.id.partition) return false;
-  return a.topic.empty() ? a.id.topic_id == b.id.topic_id : a.topic == b.topic;
+// A partition as the client names it. By name where it speaks in names: a topic that was made again
+// is still that topic to it.
+using Name = std::tuple<PartitionIndex, std::string_view, TopicId>;
+
+Name name_of(const FetchItem& item) {
+  return {item.id.partition, item.topic, item.topic.empty() ? item.id.topic_id : TopicId()};
 }
+
+// Finds items of a session, as many times as `look_ups` says: one after the other while that is
+// little work, else by an index.
+class Places {
+ public:
+  Places(const std::vector<FetchItem>& items, std::size_t look_ups) : items_(items) {
+    constexpr std::size_t kComparedMax = 10'000;
+    if (items.size() * look_ups <= kComparedMax) return;
+    for (std::size_t at = 0; at < items.size(); ++at) add(at);
+    is_indexed_ = true;
+  }
+  // items.size(): it is not there.
+  std::size_t find(const FetchItem& wanted) const {
+    if (is_indexed_) {
+      const auto found = index_.find(owned(name_of(wanted)));
+      return found == index_.end() ? items_.size() : found->second;
+    }
+    std::size_t at = 0;
+    while (at < items_.size() && name_of(items_[at]) != name_of(wanted)) ++at;
+    return at;
+  }
+  void added() {
+    if (is_indexed_) add(items_.size() - 1);
+  }
+
+ private:
+  using Key = std::tuple<PartitionIndex, std::string, TopicId>;
+  static Key owned(const Name& name) { return Key(name); }
+  void add(std::size_t at) { index_.emplace(owned(name_of(items_[at])), at); }
+
+  const std::vector<FetchItem>& items_;
+  bool is_indexed_ = false;
+  std::map<Key, std::size_t> index_;
+};
 
 std::int32_t epoch_after(std::int32_t epoch) {
   return epoch == INT32_MAX ? 1 : epoch + 1;
@@ -83,32 +120,43 @@ std::vector<FetchItem> FetchSessions::items_of(const protocol::FetchRequest& req
 
 void FetchSessions::update(Session& session, const protocol::FetchRequest& request,
                            std::int16_t version) {
-  for (FetchItem& changed : items_of(request)) {
-    const auto known = std::find_if(session.items.begin(), session.items.end(),
-                                    [&](FetchItem& item) { return same_partition(item, changed); });
-    if (known == session.items.end()) {
+  std::vector<FetchItem> changes = items_of(request);
+  Places places(session.items, changes.size());
+  for (FetchItem& changed : changes) {
+    const std::size_t at = places.find(changed);
+    if (at == session.items.size()) {
       session.items.push_back(std::move(changed));
+      places.added();
     } else {
-      changed.sent_high_watermark = known->sent_high_watermark;
-      changed.sent_log_start = known->sent_log_start;
-      changed.sent_error = known->sent_error;
-      *known = std::move(changed);
+      const FetchItem& known = session.items[at];
+      changed.sent_high_watermark = known.sent_high_watermark;
+      changed.sent_log_start = known.sent_log_start;
+      changed.sent_error = known.sent_error;
+      session.items[at] = std::move(changed);
     }
   }
-  for (const auto& topic : request.forgotten_topics_data) {
-    std::erase_if(session.items, [&](const FetchItem& item) {
-      const bool same_topic = version >= kTopicIdVersion ? item.id.topic_id == topic.topic_id
-                                                         : item.topic == topic.topic;
-      return same_topic && std::find(topic.partitions.begin(), topic.partitions.end(),
-                                     item.id.partition) != topic.partitions.end();
-    });
-  }
+  if (request.forgotten_topics_data.empty()) return;
+  const bool by_id = version >= kTopicIdVersion;
+  std::set<Name> forgotten;
+  for (const auto& topic : request.forgotten_topics_data)
+    for (const PartitionIndex partition : topic.partitions)
+      forgotten.emplace(partition, by_id ? "" : topic.topic, by_id ? topic.topic_id : TopicId());
+  std::erase_if(session.items, [&](const FetchItem& item) {
+    return forgotten.contains(by_id ? Name(item.id.partition, "", item.id.topic_id)
+                                    : Name(item.id.partition, item.topic, TopicId()));
+  });
 }
 
-bool FetchSessions::make_room() {
+bool FetchSessions::has_room_for(std::size_t items) const {
+  for (const auto& [id, session] : sessions_) items += session.items.size();
+  return items <= kItemsMax / shard_.count();
+}
+
+bool FetchSessions::make_room(std::size_t items) {
   const auto slots = static_cast<std::size_t>(
       std::max(shard_.config().fetch_sessions_max / static_cast<std::int32_t>(shard_.count()), 1));
   if (shard_.config().fetch_sessions_max <= 0) return false;
+  if (!has_room_for(items)) return false;
   if (sessions_.size() < slots) return true;
   const auto oldest = std::min_element(
       sessions_.begin(), sessions_.end(),
@@ -142,7 +190,7 @@ FetchPlan FetchSessions::plan(const protocol::FetchRequest& request, std::int16_
     plan.items = items_of(request);
     for (FetchItem& item : plan.items) resolve(item, version, reading);
     if (request.session_epoch == kInitialEpoch && version >= 7 && !plan.items.empty() &&
-        make_room()) {
+        make_room(plan.items.size())) {
       plan.session_id = new_id();
       Session& session = sessions_[plan.session_id];
       session.items = plan.items;
@@ -162,7 +210,13 @@ FetchPlan FetchSessions::plan(const protocol::FetchRequest& request, std::int16_
   }
   session.next_epoch = epoch_after(session.next_epoch);
   session.last_used = now;
+  const std::size_t items_before = session.items.size();
   update(session, request, version);
+  if (session.items.size() > items_before && !has_room_for(0)) {
+    sessions_.erase(found);  // the client goes on with full requests
+    plan.error = ErrorCode::fetch_session_id_not_found;
+    return plan;
+  }
   for (FetchItem& item : session.items) resolve(item, version, reading);
   plan.session_id = request.session_id;
   plan.incremental = true;

@@ -61,6 +61,8 @@ class FetchSessions {
  public:
   static constexpr Duration kEvictIdle = seconds(120);
   static constexpr std::uint32_t kShardBits = 8;
+  // Partitions of all sessions of a node: beyond, fetches are answered without one.
+  static constexpr std::size_t kItemsMax = 400'000;
 
   explicit FetchSessions(Shard& shard) : shard_(shard) {}
 
@@ -95,7 +97,8 @@ class FetchSessions {
   static std::vector<FetchItem> items_of(const protocol::FetchRequest& request);
   void update(Session& session, const protocol::FetchRequest& request, std::int16_t version);
   void resolve(FetchItem& item, std::int16_t version, const Reading& reading);
-  bool make_room();
+  bool make_room(std::size_t items);
+  bool has_room_for(std::size_t items) const;
   std::int32_t new_id();
 
   Shard& shard_;

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <set>
 
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
@@ -19,21 +19,23 @@ using protocol::ErrorCode;
 
 namespace {
 
+constexpr std::size_t kResourcesAtOnce = 16;
+// Configs that one answer tells: resources beyond are refused. All those of ten thousand topics.
+constexpr std::size_t kDescribedConfigsMax = 500'000;
+
 using Answer = protocol::OwnedMessage<protocol::DescribeConfigsResponse>;
 using ResourceAsked = protocol::DescribeConfigsRequest::DescribeConfigsResource;
 using ResourceResult = protocol::DescribeConfigsResponse::DescribeConfigsResult;
 
-bool is_wanted(const ResourceAsked& asked, const std::string& name) {
-  if (!asked.configuration_keys.has_value() || asked.configuration_keys->empty()) return true;
-  const auto& keys = *asked.configuration_keys;
-  return std::find(keys.begin(), keys.end(), name) != keys.end();
-}
-
 void add_entries(Answer& answer, ResourceResult& result, const ResourceAsked& asked,
                  const protocol::DescribeConfigsRequest& message,
                  std::vector<metadata::ConfigEntry> entries) {
+  // None: all of them.
+  std::set<std::string_view> wanted;
+  if (asked.configuration_keys.has_value())
+    wanted.insert(asked.configuration_keys->begin(), asked.configuration_keys->end());
   for (metadata::ConfigEntry& entry : entries) {
-    if (!is_wanted(asked, entry.name)) continue;
+    if (!wanted.empty() && !wanted.contains(entry.name)) continue;
     auto& out = result.configs.emplace_back();
     out.name = answer.keep(std::move(entry.name));
     out.value.reset();
@@ -137,16 +139,24 @@ io::Task<void> handle_describe_configs(Request request) {
   if (!request.read(message)) co_return;
   Answer answer;
   const Access access(request);
+  std::size_t described = 0;
   for (const ResourceAsked& asked : message.resources) {
     ResourceResult& result = answer.message.results.emplace_back();
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;
     result.error_message.reset();
     const ErrorCode refused = refusal_of(access, asked);
-    if (refused != ErrorCode::none)
+    if (refused != ErrorCode::none) {
       refuse(answer, result, refused, std::string(protocol::message(refused)));
-    else
+    } else if (described >= kDescribedConfigsMax) {
+      refuse(answer, result, ErrorCode::policy_violation, "Too many configs in one answer.");
+    } else {
       describe(request.shard, answer, result, asked, message);
+      described += 1 + result.configs.size();
+    }
+    // One resource takes some tens of microseconds.
+    if (answer.message.results.size() % kResourcesAtOnce == 0)
+      co_await io::yield(request.shard.loop());
   }
   request.response.send(answer.message);
 }

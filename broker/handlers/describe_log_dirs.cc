@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
@@ -49,12 +50,14 @@ io::Task<Usage> usage_of(Node& node) {
   co_return usage;
 }
 
-bool is_wanted(const protocol::DescribeLogDirsRequest& message, const LogSize& log) {
-  if (!message.topics.has_value()) return true;
-  return std::any_of(message.topics->begin(), message.topics->end(), [&](const auto& topic) {
-    return topic.topic == log.topic && std::find(topic.partitions.begin(), topic.partitions.end(),
-                                                 log.id.partition) != topic.partitions.end();
-  });
+using Wanted = std::set<std::pair<std::string_view, PartitionIndex>>;
+
+Wanted wanted_of(const protocol::DescribeLogDirsRequest& message) {
+  Wanted wanted;
+  if (!message.topics.has_value()) return wanted;
+  for (const auto& topic : *message.topics)
+    for (const PartitionIndex partition : topic.partitions) wanted.emplace(topic.topic, partition);
+  return wanted;
 }
 
 }  // namespace
@@ -71,6 +74,8 @@ io::Task<void> handle_describe_log_dirs(Request request) {
   Shard& here = request.shard;
   Node* node = &here.node();
   const Usage usage = co_await io::call_on(here.loop(), 0, [node] { return usage_of(*node); });
+  const bool all = !message.topics.has_value();
+  const Wanted wanted = wanted_of(message);
   protocol::DescribeLogDirsResponse answer;
   std::vector<std::map<std::string, std::vector<LogSize>>> found(usage.paths.size());
   for (std::size_t directory = 0; directory < usage.paths.size(); ++directory) {
@@ -79,7 +84,8 @@ io::Task<void> handle_describe_log_dirs(Request request) {
           here.loop(), shard,
           [node, shard, directory] { return sizes_of(node->shard(shard), directory); });
       for (LogSize& log : sizes)
-        if (is_wanted(message, log)) found[directory][log.topic].push_back(std::move(log));
+        if (all || wanted.contains({log.topic, log.id.partition}))
+          found[directory][log.topic].push_back(std::move(log));
     }
   }
   for (std::size_t directory = 0; directory < usage.paths.size(); ++directory) {

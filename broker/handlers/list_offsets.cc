@@ -64,6 +64,19 @@ io::Task<Found> look_up(Replica& replica, std::int64_t timestamp, bool read_comm
   co_return found;
 }
 
+using Named = std::set<std::pair<std::string_view, std::int32_t>>;
+
+// Partitions that the request names more than once.
+Named doubles_of(const protocol::ListOffsetsRequest& message) {
+  Named seen;
+  Named doubles;
+  for (const auto& topic : message.topics)
+    for (const auto& partition : topic.partitions)
+      if (!seen.emplace(topic.name, partition.partition_index).second)
+        doubles.emplace(topic.name, partition.partition_index);
+  return doubles;
+}
+
 }  // namespace
 
 io::Task<void> handle_list_offsets(Request request) {
@@ -72,12 +85,11 @@ io::Task<void> handle_list_offsets(Request request) {
   protocol::ListOffsetsResponse answer;
   const Access access(request);
   const bool read_committed = message.isolation_level == 1;
+  const Named doubles = doubles_of(message);
   for (const auto& topic : message.topics) {
     auto& out = answer.topics.emplace_back();
     out.name = topic.name;
     const bool may_describe = access.may_topic(protocol::AclOperation::describe, topic.name);
-    std::multiset<std::int32_t> indexes;
-    for (const auto& partition : topic.partitions) indexes.insert(partition.partition_index);
     for (const auto& partition : topic.partitions) {
       protocol::ListOffsetsResponse::ListOffsetsPartitionResponse found_out;
       found_out.partition_index = partition.partition_index;
@@ -86,7 +98,7 @@ io::Task<void> handle_list_offsets(Request request) {
           request.shard, topic.name, partition.partition_index, partition.current_leader_epoch);
       if (!may_describe) {
         found_out.error_code = code_of(ErrorCode::topic_authorization_failed);
-      } else if (indexes.count(partition.partition_index) > 1) {
+      } else if (doubles.contains({topic.name, partition.partition_index})) {
         found_out.error_code = code_of(ErrorCode::invalid_request);
       } else if (timestamp < kEarliestPendingUpload || request.version < version_of(timestamp)) {
         found_out.error_code = code_of(ErrorCode::unsupported_version);

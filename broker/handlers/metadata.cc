@@ -183,8 +183,10 @@ io::Task<void> handle_metadata(Request request) {
     const auto created = co_await auto_create(request, missing);
     for (const auto& topic : created ? created->message.topics : kNoTopics) {
       const auto error = static_cast<ErrorCode>(topic.error_code);
-      if (error == ErrorCode::invalid_topic_exception || error == ErrorCode::policy_violation)
-        invalid.insert(*std::find(missing.begin(), missing.end(), topic.name));
+      if (error != ErrorCode::invalid_topic_exception && error != ErrorCode::policy_violation)
+        continue;
+      const auto name = std::find(missing.begin(), missing.end(), topic.name);
+      if (name != missing.end()) invalid.insert(*name);  // the request's text lives longer
     }
   }
   const ServingImagePtr image = shard.image_ptr();
@@ -200,8 +202,12 @@ io::Task<void> handle_metadata(Request request) {
                       answer);
   static const std::vector<MetadataTopic> kNone;
   if (all) describer.all();
+  // As in Kafka a topic is described once, however often it is named: nobody is to be told a
+  // thousand times of ten thousand partitions.
+  std::set<std::pair<Uuid, std::string_view>> asked;
   for (const MetadataTopic& wanted : all ? kNone : *message.topics) {
     const std::string_view name = wanted.name.value_or("");
+    if (!asked.emplace(wanted.topic_id, wanted.topic_id.is_zero() ? name : "").second) continue;
     if (!wanted.topic_id.is_zero())
       describer.by_id(wanted.topic_id);
     else if (not_creatable.contains(name))

@@ -1,5 +1,7 @@
 // DeleteRecords, OffsetForLeaderEpoch and DescribeProducers: small questions to single partitions.
 
+#include <set>
+
 #include "broker/handlers/handlers.h"
 #include "broker/handlers/partition_access.h"
 #include "broker/node.h"
@@ -131,6 +133,8 @@ io::Task<void> handle_describe_producers(Request request) {
   if (!request.read(message)) co_return;
   protocol::DescribeProducersResponse answer;
   const Access access(request);
+  // Each is told of once: an answer is larger than its question.
+  std::set<std::pair<std::string_view, std::int32_t>> seen;
   for (const auto& topic : message.topics) {
     auto& out = answer.topics.emplace_back();
     out.name = topic.name;
@@ -139,6 +143,8 @@ io::Task<void> handle_describe_producers(Request request) {
       ProducersFound found;
       const PartitionPlace place = find_partition(request.shard, topic.name, index);
       found.error = may_read ? place.error : ErrorCode::topic_authorization_failed;
+      if (found.error == ErrorCode::none && !seen.emplace(topic.name, index).second)
+        found.error = ErrorCode::invalid_request;
       if (found.error == ErrorCode::none)
         found = co_await on_replica(request.shard, place.id, producers_of);
       auto& described = out.partitions.emplace_back();

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "metadata/config/config_def.h"
 
@@ -296,6 +297,7 @@ Result<std::string> canonical_list(const ConfigDef& def, std::string_view text) 
                     options.empty() ? "any non-empty value" : "[" + readable(options) + "]"));
   }
   std::vector<std::string> distinct;
+  std::set<std::string_view> seen;
   for (const std::string& item : items) {
     if (item.empty()) {
       return failure(Errc::invalid,
@@ -305,9 +307,7 @@ Result<std::string> canonical_list(const ConfigDef& def, std::string_view text) 
       return std::unexpected(
           invalid_value(def, item, fmt::format("String must be one of: {}", readable(options))));
     }
-    if (std::find(distinct.begin(), distinct.end(), item) == distinct.end()) {
-      distinct.push_back(item);
-    }
+    if (seen.insert(item).second) distinct.push_back(item);
   }
   return fmt::format("{}", fmt::join(distinct, ","));
 }

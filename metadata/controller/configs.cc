@@ -203,13 +203,14 @@ void add_records(const ControllerContext& context, const ConfigResource& resourc
                  const ConfigMap& after, RecordList& records) {
   // A node's own records are written even if nothing changes: that makes it read them again.
   const bool always = resource.type == ConfigResourceType::broker;
+  std::set<std::string_view> asked;
+  if (always)
+    for (const Change& change : changes) asked.insert(change.name);
   bool min_insync = false;
   for (const auto& [name, value] : after) {
     const auto old = before.find(name);
-    const bool asked = std::any_of(changes.begin(), changes.end(),
-                                   [&name](const Change& change) { return change.name == name; });
     const bool differs = old == before.end() || old->second != value;
-    if (!differs && !(always && asked)) continue;
+    if (!differs && !asked.contains(name)) continue;
     add_config(records, resource, name, value);
     min_insync |= differs && name == kMinInsyncReplicas;
   }
