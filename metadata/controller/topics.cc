@@ -20,13 +20,36 @@ std::int16_t code_of(ErrorCode code) {
   return static_cast<std::int16_t>(code);
 }
 
+// How often a request to delete names what.
+struct Named {
+  explicit Named(const protocol::DeleteTopicsRequest& request) {
+    for (const std::string_view name : request.topic_names) ++names[name];
+    for (const auto& topic : request.topics) {
+      if (topic.name.has_value() && topic.topic_id.is_zero())
+        ++names[*topic.name];
+      else if (!topic.name.has_value() && !topic.topic_id.is_zero())
+        ++ids[topic.topic_id];
+    }
+  }
+  // By a name that counts.
+  bool also_by_name(const TopicImage& topic) const {
+    const auto found = names.find(topic.name);
+    return found != names.end() && found->second == 1;
+  }
+
+  std::map<std::string_view, int> names;
+  std::map<TopicId, int> ids;
+};
+
 }  // namespace
 
 protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
     const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
     std::int16_t version, RecordList& records) {
   protocol::OwnedMessage<protocol::DeleteTopicsResponse> answer;
-  std::set<TopicId> deleted;
+  const Named named(request);
+  std::set<std::string_view> names_refused;
+  std::set<TopicId> ids_refused;
   auto refuse = [&answer](std::optional<std::string_view> name, const TopicId& id, ErrorCode code,
                           std::string_view text) {
     auto& result = answer.message.responses.emplace_back();
@@ -41,8 +64,6 @@ protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
           version < 3 ? ErrorCode::invalid_request : ErrorCode::topic_deletion_disabled;
       return refuse(name, topic->id, code, protocol::message(ErrorCode::topic_deletion_disabled));
     }
-    if (!deleted.insert(topic->id).second)
-      return refuse(name, topic->id, ErrorCode::invalid_request, "Duplicate topic.");
     protocol::RemoveTopicRecord record;
     record.topic_id = topic->id;
     records.add(record);
@@ -50,8 +71,18 @@ protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
     result.name = name.has_value() ? *name : answer.keep(topic->name);
     result.topic_id = topic->id;
   };
+  // What is named twice is told so once, and stays.
   auto by_name = [&](std::string_view name) {
     const TopicImage* topic = context.image.topics().find(name);
+    if (named.names.at(name) > 1) {
+      if (names_refused.insert(name).second)
+        refuse(name, TopicId(), ErrorCode::invalid_request, "Duplicate topic name.");
+      return;
+    }
+    if (topic != nullptr && named.ids.contains(topic->id)) {
+      return refuse(name, topic->id, ErrorCode::invalid_request,
+                    "The provided topic name maps to an ID that was already supplied.");
+    }
     if (topic != nullptr) return remove(topic, name);
     refuse(name, TopicId(), ErrorCode::unknown_topic_or_partition,
            protocol::message(ErrorCode::unknown_topic_or_partition));
@@ -66,9 +97,13 @@ protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
     } else if (asked.topic_id.is_zero()) {
       refuse(std::nullopt, TopicId(), ErrorCode::invalid_request,
              "Neither topic name nor id were specified.");
+    } else if (named.ids.at(asked.topic_id) > 1) {
+      if (ids_refused.insert(asked.topic_id).second) {
+        refuse(std::nullopt, asked.topic_id, ErrorCode::invalid_request, "Duplicate topic id.");
+      }
     } else if (const TopicImage* topic = context.image.topics().find(asked.topic_id);
                topic != nullptr) {
-      remove(topic, std::nullopt);
+      if (!named.also_by_name(*topic)) remove(topic, std::nullopt);  // else the name says why not
     } else {
       refuse(std::nullopt, asked.topic_id, ErrorCode::unknown_topic_id,
              protocol::message(ErrorCode::unknown_topic_id));

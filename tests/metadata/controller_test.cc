@@ -187,6 +187,28 @@ TEST_F(Decisions, delete_topics_by_name_and_id) {
   EXPECT_TRUE(image.topics().by_name().empty());
 }
 
+TEST_F(Decisions, what_is_to_be_deleted_twice_stays) {
+  for (const char* name : {"one", "two", "three", "four"}) create(name);
+  const TopicId two = image.topics().find(std::string_view("two"))->id;
+  const TopicId three = image.topics().find(std::string_view("three"))->id;
+  protocol::DeleteTopicsRequest request;
+  request.topics = {{"one", TopicId()},  {"one", TopicId()},    {std::nullopt, two},
+                    {std::nullopt, two}, {std::nullopt, three}, {"three", TopicId()},
+                    {"four", TopicId()}};
+  const auto answer = delete_topics(context(), request, 6, records);
+  const std::vector<std::pair<int, std::string>> expected{
+      {42, "Duplicate topic name."},
+      {42, "Duplicate topic id."},
+      {42, "The provided topic name maps to an ID that was already supplied."},
+      {0, ""}};
+  std::vector<std::pair<int, std::string>> found;
+  for (const auto& response : answer.message.responses)
+    found.emplace_back(response.error_code, response.error_message.value_or(""));
+  EXPECT_EQ(found, expected);
+  accept();
+  EXPECT_EQ(image.topics().by_name().size(), 3u);
+}
+
 TEST_F(Decisions, configs_are_altered_as_kafka_does) {
   create("tx-a");
   create("tx-b");
