@@ -49,10 +49,14 @@ Result<Message> decoded(ByteView body, std::int16_t version) {
 }
 
 template <class Response>
-Result<Decision> encoded(const Response& answer, std::int16_t version) {
+Result<Decision> encoded(Response& answer, std::int16_t version) {
+  const bool not_controller = says_not_controller(answer);
+  // Version 0 says what is wrong with the whole of each partition only.
+  if constexpr (std::is_same_v<Response, protocol::ElectLeadersResponse>)
+    if (version == 0) answer.error_code = 0;
   protocol::Writer out;
   TRY_VOID(encode(out, answer, version));
-  return Decision{{out.own().begin(), out.own().end()}, says_not_controller(answer)};
+  return Decision{{out.own().begin(), out.own().end()}, not_controller};
 }
 
 template <auto kMethod>
@@ -64,7 +68,7 @@ struct MethodOf<kMethod> {
   static io::Task<Result<Decision>> decide(QuorumController& controller, ByteView body,
                                            std::int16_t version, Caller) {
     CO_TRY(const Request request, decoded<Request>(body, version));
-    const auto answer = co_await (controller.*kMethod)(request, version);
+    auto answer = co_await (controller.*kMethod)(request, version);
     co_return encoded(answer.message, version);
   }
   static Result<Duration> timeout(ByteView body, std::int16_t version) {
@@ -87,7 +91,7 @@ struct OfQuorum<kMethod> {
                                            std::int16_t version, Caller) {
     CO_TRY(const Request request, decoded<Request>(body, version));
     if (controller.has_stopped()) co_return failure(Errc::closed, "the controller has stopped");
-    const auto answer = co_await (controller.raft().*kMethod)(request, version);
+    auto answer = co_await (controller.raft().*kMethod)(request, version);
     CO_TRY(Decision decision, encoded(answer.message, version));
     decision.not_controller = answer.message.error_code == kNotLeader;
     co_return decision;
@@ -105,7 +109,7 @@ struct DescribeQuorum {
                                            std::int16_t version, Caller) {
     CO_TRY(const auto request, decoded<protocol::DescribeQuorumRequest>(body, version));
     if (controller.has_stopped()) co_return failure(Errc::closed, "the controller has stopped");
-    const auto answer = controller.raft().describe_quorum(request, version);
+    auto answer = controller.raft().describe_quorum(request, version);
     CO_TRY(Decision decision, encoded(answer.message, version));
     decision.not_controller = !controller.raft().is_leader();
     co_return decision;

@@ -16,6 +16,16 @@ using metadata::ControllerContext;
 using metadata::RecordList;
 using protocol::OwnedMessage;
 
+namespace {
+
+// Whether a refusal is told although the decision was not taken. What was judged by a state that
+// may have been lost, or by a node that does not lead, is not.
+bool stays(std::int16_t refusal, const Error& error) {
+  return refusal != 0 && error.code == Errc::too_large;
+}
+
+}  // namespace
+
 // --- Topics
 
 QuorumController::Answer<protocol::CreateTopicsResponse> Controller::create_topics(
@@ -28,7 +38,7 @@ QuorumController::Answer<protocol::CreateTopicsResponse> Controller::create_topi
       },
       [](A& answer, const Error& error) {
         for (auto& topic : answer.message.topics) {
-          if (topic.error_code != 0) continue;
+          if (stays(topic.error_code, error)) continue;
           const std::string_view name = topic.name;
           topic = {};
           topic.name = name;
@@ -48,7 +58,7 @@ QuorumController::Answer<protocol::DeleteTopicsResponse> Controller::delete_topi
       },
       [](A& answer, const Error& error) {
         for (auto& topic : answer.message.responses) {
-          if (topic.error_code != 0) continue;
+          if (stays(topic.error_code, error)) continue;
           topic.error_code = refusal_of(error);
           topic.error_message = answer.keep(error.context);
         }
@@ -65,7 +75,7 @@ QuorumController::Answer<protocol::CreatePartitionsResponse> Controller::create_
       },
       [](A& answer, const Error& error) {
         for (auto& topic : answer.message.results) {
-          if (topic.error_code != 0) continue;
+          if (stays(topic.error_code, error)) continue;
           topic.error_code = refusal_of(error);
           topic.error_message = answer.keep(error.context);
         }
@@ -80,10 +90,9 @@ QuorumController::Answer<protocol::ElectLeadersResponse> Controller::elect_leade
       [&request](const ControllerContext& context, RecordList& records) {
         return metadata::elect_leaders(context, request, records);
       },
-      [](A& answer, const Error& error) {
-        if (answer.message.error_code != 0) return;
-        answer.message.error_code = refusal_of(error);
-        answer.message.replica_election_results.clear();
+      [&request](A& answer, const Error& error) {
+        if (stays(answer.message.error_code, error)) return;
+        metadata::refuse_election(request, refusal_of(error), answer.message);
       });
 }
 
@@ -94,7 +103,7 @@ namespace {
 template <class A>
 void fail_resources(A& answer, const Error& error) {
   for (auto& resource : answer.message.responses) {
-    if (resource.error_code != 0) continue;
+    if (stays(resource.error_code, error)) continue;
     resource.error_code = refusal_of(error);
     resource.error_message = answer.keep(error.context);
   }
@@ -134,7 +143,7 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
         return metadata::update_features(context, request, version, records);
       },
       [](A& answer, const Error& error) {
-        if (answer.message.error_code != 0) return;
+        if (stays(answer.message.error_code, error)) return;
         answer.message.error_code = refusal_of(error);
         answer.message.error_message = answer.keep(error.context);
         answer.message.results.clear();
@@ -153,7 +162,7 @@ QuorumController::Answer<protocol::CreateAclsResponse> Controller::create_acls(
       },
       [](A& answer, const Error& error) {
         for (auto& result : answer.message.results) {
-          if (result.error_code != 0) continue;
+          if (stays(result.error_code, error)) continue;
           result.error_code = refusal_of(error);
           result.error_message = answer.keep(error.context);
         }
@@ -170,7 +179,7 @@ QuorumController::Answer<protocol::DeleteAclsResponse> Controller::delete_acls(
       },
       [](A& answer, const Error& error) {
         for (auto& result : answer.message.filter_results) {
-          if (result.error_code != 0) continue;
+          if (stays(result.error_code, error)) continue;
           result = {};
           result.error_code = refusal_of(error);
           result.error_message = answer.keep(error.context);
@@ -189,7 +198,7 @@ QuorumController::Answer<Response> Controller::broker_change(std::string_view wh
         return active_ ? decide(context, records) : A{};
       },
       [](A& answer, const Error& error) {
-        if (answer.message.error_code != 0) return;
+        if (stays(answer.message.error_code, error)) return;
         answer.message = {};
         answer.message.error_code = refusal_of(error);
       });

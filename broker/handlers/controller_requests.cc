@@ -12,6 +12,7 @@
 #include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
+#include "metadata/controller/leadership.h"
 #include "protocol/messages/add_raft_voter.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/create_partitions.h"
@@ -154,6 +155,13 @@ bool withhold(const Access& access, const ServingImage&, RequestMessage&, Respon
                           refused);
 }
 
+bool withhold(const Access& access, const ServingImage&, protocol::ElectLeadersRequest& asked,
+              protocol::ElectLeadersResponse& refused) {
+  if (access.may_cluster(AclOperation::alter)) return true;
+  metadata::refuse_election(asked, code_of(ErrorCode::cluster_authorization_failed), refused);
+  return false;
+}
+
 // --- complete: adds the refusals to what the controller answered.
 
 template <class T>
@@ -194,6 +202,8 @@ io::Task<void> forward(Request request) {
   const ServingImagePtr image = request.shard.image_ptr();  // refusals borrow from it
   Answered refused;
   if (!access.is_open() && !withhold(access, *image, message, refused)) {
+    if constexpr (std::is_same_v<Answered, protocol::ElectLeadersResponse>)
+      if (request.version == 0) refused.error_code = 0;  // each partition says it
     request.response.send(refused);
     co_return;
   }

@@ -28,6 +28,17 @@ void add(protocol::DescribeClusterResponse& answer, const metadata::Registration
   }
 }
 
+// Whom to ask for what a controller decides. A controller's client finds the active one by this;
+// for a broker's client any broker is as good.
+NodeId controller_of(const Request& request, const metadata::Image& image) {
+  Shard& shard = request.shard;
+  if (!request.from_controller_listener) return any_alive_broker(image, shard.config().node_id);
+  // Such connections live on shard 0, with the controller.
+  const QuorumController& controller = shard.node().controller();
+  const auto leader = controller.has_stopped() ? std::nullopt : controller.leader();
+  return leader.has_value() ? leader->id : -1;
+}
+
 }  // namespace
 
 io::Task<void> handle_describe_cluster(Request request) {
@@ -39,7 +50,7 @@ io::Task<void> handle_describe_cluster(Request request) {
   protocol::DescribeClusterResponse answer;
   answer.cluster_id = shard.node().cluster_id();
   answer.endpoint_type = message.endpoint_type;
-  answer.controller_id = any_alive_broker(image, shard.config().node_id);
+  answer.controller_id = controller_of(request, image);
   const Access access(request);
   // On a controller it takes more than on a broker, as in Kafka.
   const bool is_refused =

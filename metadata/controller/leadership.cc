@@ -178,7 +178,7 @@ protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
     RecordList& records) {
   protocol::OwnedMessage<protocol::ElectLeadersResponse> answer;
   if (request.election_type != 0 && request.election_type != 1) {
-    answer.message.error_code = code_of(ErrorCode::invalid_request);
+    refuse_election(request, code_of(ErrorCode::invalid_request), answer.message);
     return answer;
   }
   const Election election = request.election_type == 0 ? Election::preferred : Election::unclean;
@@ -218,6 +218,23 @@ protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
     }
   }
   return answer;
+}
+
+void refuse_election(const protocol::ElectLeadersRequest& request, std::int16_t error_code,
+                     protocol::ElectLeadersResponse& answer) {
+  answer.error_code = error_code;
+  answer.replica_election_results.clear();
+  if (!request.topic_partitions.has_value()) return;
+  for (const auto& asked : *request.topic_partitions) {
+    auto& results = answer.replica_election_results.emplace_back();
+    results.topic = asked.topic;
+    for (const PartitionIndex index : asked.partitions) {
+      auto& result = results.partition_result.emplace_back();
+      result.partition_id = index;
+      result.error_code = error_code;
+      result.error_message = std::nullopt;
+    }
+  }
 }
 
 // --- AssignReplicasToDirs

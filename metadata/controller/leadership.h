@@ -34,6 +34,11 @@ protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
     const ControllerContext& context, const protocol::ElectLeadersRequest& request,
     RecordList& records);
 
+// The answer when nothing of it is done: the code as a whole, which version 0 cannot say, and of
+// every partition that was named.
+void refuse_election(const protocol::ElectLeadersRequest& request, std::int16_t error_code,
+                     protocol::ElectLeadersResponse& answer);
+
 // AssignReplicasToDirs: a broker says where it keeps its replicas.
 protocol::OwnedMessage<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
     const ControllerContext& context, const protocol::AssignReplicasToDirsRequest& request,

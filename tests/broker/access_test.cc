@@ -21,6 +21,7 @@
 #include "protocol/messages/describe_producers.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/describe_topic_partitions.h"
+#include "protocol/messages/elect_leaders.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
@@ -312,6 +313,10 @@ io::Task<Outcomes> use_cluster(KafkaClient& client) {
   alter.resources[0].resource_name = "1";
   const auto altered = co_await client.call<protocol::IncrementalAlterConfigsResponse>(alter, 1);
   found["alter configs"] = altered->message.responses.at(0).error_code;
+  protocol::ElectLeadersRequest election;
+  election.topic_partitions.emplace();
+  const auto elected = co_await client.call<protocol::ElectLeadersResponse>(election, 2);
+  found["elect leaders"] = elected->message.error_code;
   protocol::UpdateFeaturesRequest features;
   const auto updated = co_await client.call<protocol::UpdateFeaturesResponse>(features, 2);
   found["update features"] = updated->message.error_code;
@@ -355,6 +360,15 @@ TEST_F(NodeTest, the_cluster_is_closed_by_a_denial) {
     EXPECT_EQ(none->message.error_code, 0);
     EXPECT_EQ(none->message.cluster_authorized_operations, 0);
     EXPECT_EQ(co_await add_acl(client, {.name = "too late"}), kClusterRefused);
+    // Its first version has no code for the whole.
+    protocol::ElectLeadersRequest election;
+    election.topic_partitions.emplace().push_back({"topic", {3}});
+    const auto elected = co_await client.call<protocol::ElectLeadersResponse>(election, 0);
+    EXPECT_TRUE(elected.has_value());
+    if (!elected) co_return;
+    const auto& partition = elected->message.replica_election_results.at(0).partition_result.at(0);
+    EXPECT_EQ(partition.partition_id, 3);
+    EXPECT_EQ(partition.error_code, kClusterRefused);
   });
   stop();
 }

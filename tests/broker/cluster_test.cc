@@ -5,6 +5,7 @@
 #include "protocol/messages/api_versions.h"
 #include "protocol/messages/describe_cluster.h"
 #include "protocol/messages/describe_quorum.h"
+#include "protocol/messages/elect_leaders.h"
 #include "protocol/messages/init_producer_id.h"
 #include "protocol/messages/metadata.h"
 #include "tests/broker/support/sim_cluster.h"
@@ -96,6 +97,46 @@ TEST_F(ClusterTest, every_node_knows_all_of_them) {
   boot();
   world_.run_for(seconds(1));
   for (int i = 0; i < kNodes; ++i) run(i, [](KafkaClient& client) { return describe(client, 3); });
+  shut_down();
+}
+
+// What the tools ask that are given --bootstrap-controller.
+TEST_F(ClusterTest, a_controller_that_is_not_the_active_one_says_so_and_who_is) {
+  boot();
+  EXPECT_EQ(create(0, "there"), 0);
+  world_.run_for(seconds(1));
+  const int leader = wait_active();
+  const int other = (leader + 1) % kNodes;
+  run(other, [&](KafkaClient& client) -> io::Task<void> {
+    return [](io::Loop& loop, std::string host, NodeId active) -> io::Task<void> {
+      KafkaClient controller(loop);
+      EXPECT_TRUE((co_await controller.connect({host, 9093})).has_value());
+      protocol::DescribeClusterRequest cluster;
+      cluster.endpoint_type = 2;
+      const auto told = co_await controller.call<protocol::DescribeClusterResponse>(cluster, 1);
+      EXPECT_TRUE(told.has_value());
+      if (told) EXPECT_EQ(told->message.controller_id, active);
+      // Nor does it judge by what it has.
+      protocol::CreateTopicsRequest request;
+      for (const std::string_view name : {"there", "new"}) {
+        auto& topic = request.topics.emplace_back();
+        topic.name = name;
+        topic.num_partitions = topic.replication_factor = 1;
+      }
+      const auto made = co_await controller.call<protocol::CreateTopicsResponse>(request, 7);
+      EXPECT_TRUE(made.has_value());
+      for (int i = 0; made && i < 2; ++i)
+        EXPECT_EQ(made->message.topics.at(i).error_code, code(ErrorCode::not_controller));
+      protocol::ElectLeadersRequest election;
+      election.topic_partitions.emplace().push_back({"there", {0}});
+      const auto elected = co_await controller.call<protocol::ElectLeadersResponse>(election, 0);
+      EXPECT_TRUE(elected.has_value());
+      if (elected)
+        EXPECT_EQ(elected->message.replica_election_results.at(0).partition_result.at(0).error_code,
+                  code(ErrorCode::not_controller));
+      co_await controller.close();
+    }(client.loop(), machines_[other]->host(), leader + 1);
+  });
   shut_down();
 }
 
