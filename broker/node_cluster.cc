@@ -157,7 +157,11 @@ io::Task<Result<protocol::AllocateProducerIdsResponse>> Node::take_producer_ids(
 io::Task<Result<ProducerId>> Node::next_producer_id() {
   while (producer_ids_left_ == 0) {
     if (allocating_ids_) {
+      const ProducerId before = producer_id_next_;
       co_await ids_ready_.wait();
+      // All who waited for an attempt that failed are told so, instead of trying one by one.
+      if (!allocating_ids_ && producer_id_next_ == before)
+        co_return failure(Errc::timed_out, "no active controller gave producer ids");
       continue;
     }
     allocating_ids_ = true;

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/assert.h"
@@ -14,20 +15,27 @@ namespace drave::broker {
 
 using protocol::ErrorCode;
 
+namespace {
+// What a node that is asked takes to answer, at least.
+constexpr Duration kTryMin = milliseconds(500);
+}  // namespace
+
 Forwarder::Forwarder(io::Loop& loop, QuorumController& controller, ControllerChannel& channel)
     : loop_(loop), controller_(controller), channel_(channel) {}
 
 io::Task<Result<std::vector<std::uint8_t>>> Forwarder::forward(ForwardRequest request) {
   CO_TRY(const Duration timeout, request.api->timeout(request.body, request.version));
   const Instant deadline = loop_.now() + timeout;
-  for (;;) {
-    // The last try is here: it says why nothing was decided.
-    const bool last = loop_.now() >= deadline || channel_.is_stopping();
+  for (bool tried = false;; tried = true) {
+    // The last try is here: it says why nothing was decided. There is one before it, however short
+    // the time.
+    const bool last = (tried && loop_.now() >= deadline) || channel_.is_stopping();
     if (controller_.is_active() || last) {
       CO_TRY(Decision decision, co_await request.api->decide(controller_, request.body,
                                                              request.version, request.caller));
       if (!decision.not_controller || last) co_return std::move(decision.body);
-    } else if (auto answer = co_await send(request, deadline - loop_.now()); answer.has_value()) {
+    } else if (auto answer = co_await send(request, std::max(deadline - loop_.now(), kTryMin));
+               answer.has_value()) {
       co_return std::move(*answer);
     }
     if (!channel_.is_stopping()) co_await channel_.back_off();

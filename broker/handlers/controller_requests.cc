@@ -51,16 +51,19 @@ bool withhold(const Access& access, const ServingImage&, protocol::CreateTopicsR
   return true;
 }
 
-// Who may not describe a topic is not told whether there is one, nor the name of an id.
+// Who may not describe a topic is not told whether there is one, nor the name of an id. What may be
+// unknown here only, because it is new, does not go on to the controller, which does not ask who
+// may.
 bool withhold(const Access& access, const ServingImage& image, protocol::DeleteTopicsRequest& asked,
               protocol::DeleteTopicsResponse& refused) {
   if (access.may_cluster_quietly(AclOperation::remove)) return true;
-  const auto refuse = [&](std::optional<std::string_view> name, const TopicId& id) {
+  const auto refuse = [&](std::optional<std::string_view> name, const TopicId& id,
+                          ErrorCode error = ErrorCode::topic_authorization_failed) {
     auto& out = refused.responses.emplace_back();
     out.name = name;
     out.topic_id = id;
-    out.error_code = code_of(ErrorCode::topic_authorization_failed);
-    out.error_message = protocol::message(ErrorCode::topic_authorization_failed);
+    out.error_code = code_of(error);
+    out.error_message = protocol::message(error);
     return true;
   };
   const auto may_see = [&](std::string_view name) {
@@ -71,13 +74,18 @@ bool withhold(const Access& access, const ServingImage& image, protocol::DeleteT
   };
   const auto refuse_name = [&](std::string_view name) {
     if (!may_see(name)) return refuse(name, TopicId());
-    return image.find(name) != nullptr && !may_delete(name) && refuse(name, TopicId());
+    if (may_delete(name)) return false;
+    return refuse(name, TopicId(),
+                  image.find(name) == nullptr ? ErrorCode::unknown_topic_or_partition
+                                              : ErrorCode::topic_authorization_failed);
   };
   std::erase_if(asked.topic_names, refuse_name);
   std::erase_if(asked.topics, [&](const auto& topic) {
     if (topic.name.has_value()) return topic.topic_id.is_zero() && refuse_name(*topic.name);
+    if (topic.topic_id.is_zero()) return false;
     const ServedTopic* served = image.find(topic.topic_id);
-    if (served == nullptr || may_delete(served->topic->name)) return false;
+    if (served == nullptr) return refuse(std::nullopt, topic.topic_id, ErrorCode::unknown_topic_id);
+    if (may_delete(served->topic->name)) return false;
     const bool is_seen = may_see(served->topic->name);
     return refuse(is_seen ? std::optional<std::string_view>(served->topic->name) : std::nullopt,
                   topic.topic_id);

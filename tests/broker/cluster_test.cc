@@ -3,11 +3,14 @@
 #include <set>
 
 #include "protocol/messages/api_versions.h"
+#include "protocol/messages/create_acls.h"
+#include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_cluster.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/elect_leaders.h"
 #include "protocol/messages/init_producer_id.h"
 #include "protocol/messages/metadata.h"
+#include "protocol/resource.h"
 #include "tests/broker/support/sim_cluster.h"
 
 namespace drave {
@@ -137,6 +140,90 @@ TEST_F(ClusterTest, a_controller_that_is_not_the_active_one_says_so_and_who_is) 
       co_await controller.close();
     }(client.loop(), machines_[other]->host(), leader + 1);
   });
+  shut_down();
+}
+
+TEST_F(ClusterTest, who_has_no_time_is_served_by_any_node_all_the_same) {
+  boot();
+  const int leader = wait_active();
+  for (int i = 0; i < kNodes; ++i)
+    EXPECT_EQ(create((leader + i) % kNodes, "topic-" + std::to_string(i), 1, 0), 0);
+  shut_down();
+}
+
+io::Task<void> take_none(io::Loop& loop, std::string host, int& refused) {
+  KafkaClient client(loop);
+  EXPECT_TRUE((co_await client.connect({host, 9092})).has_value());
+  const auto answer = co_await client.call<protocol::InitProducerIdResponse>(
+      protocol::InitProducerIdRequest{.transactional_id = std::nullopt}, 4);
+  EXPECT_TRUE(answer.has_value());
+  if (answer && answer->message.error_code == code(ErrorCode::coordinator_load_in_progress))
+    ++refused;
+  co_await client.close();
+}
+
+TEST_F(ClusterTest, without_a_majority_all_who_want_producer_ids_are_told_so_together) {
+  boot();
+  const int first = wait_active();
+  machines_[(first + 1) % kNodes]->power_cut();
+  machines_[(first + 2) % kNodes]->power_cut();
+  int refused = 0;
+  const Instant begun = world_.now();
+  run(first, [&](KafkaClient& client) -> io::Task<void> {
+    return [](io::Loop& loop, std::string host, int& count) -> io::Task<void> {
+      for (int i = 0; i < 5; ++i) loop.start(take_none(loop, host, count));
+      const Instant end = loop.now() + seconds(60);
+      while (count < 5 && loop.now() < end) co_await io::sleep_for(loop, milliseconds(10));
+    }(client.loop(), machines_[first]->host(), refused);
+  });
+  EXPECT_EQ(refused, 5);
+  EXPECT_LT(world_.now() - begun, seconds(8));
+  shut_down();
+}
+
+// A node that is behind does not know the topic yet, nor therefore who may delete it.
+TEST_F(ClusterTest, what_a_node_does_not_know_it_lets_nobody_delete) {
+  boot();
+  const int leader = wait_active();
+  const int behind = (leader + 1) % kNodes;
+  run(leader, [](KafkaClient& client) -> io::Task<void> {
+    protocol::CreateAclsRequest request;
+    for (const auto type : {protocol::ResourceType::topic, protocol::ResourceType::cluster}) {
+      auto& acl = request.creations.emplace_back();
+      acl.resource_type = static_cast<std::int8_t>(type);
+      acl.resource_name = type == protocol::ResourceType::topic ? "*" : "kafka-cluster";
+      acl.resource_pattern_type = static_cast<std::int8_t>(protocol::PatternType::literal);
+      acl.principal = "User:*";
+      acl.host = "*";
+      acl.operation = static_cast<std::int8_t>(type == protocol::ResourceType::topic
+                                                   ? protocol::AclOperation::describe
+                                                   : protocol::AclOperation::create);
+      acl.permission_type = static_cast<std::int8_t>(protocol::AclPermission::allow);
+    }
+    const auto answer = co_await client.call<protocol::CreateAclsResponse>(request, 3);
+    EXPECT_TRUE(answer.has_value() && answer->message.results.at(0).error_code == 0);
+  });
+  world_.run_for(seconds(1));
+  machines_[behind]->disk().options().stall_one_in = 1;
+  machines_[behind]->disk().options().stall_delay = {seconds(5), seconds(5)};
+  EXPECT_EQ(create(leader, "secret"), 0);
+  const TopicId id = image_of(leader).topics().find("secret")->id;
+  run(behind, [id](KafkaClient& client) -> io::Task<void> {
+    return [](KafkaClient& asked, TopicId topic) -> io::Task<void> {
+      protocol::DeleteTopicsRequest request;
+      request.timeout_ms = 3'000;
+      request.topics.push_back({"secret", TopicId()});
+      request.topics.push_back({std::nullopt, topic});
+      const auto answer = co_await asked.call<protocol::DeleteTopicsResponse>(request, 6);
+      EXPECT_TRUE(answer.has_value());
+      if (!answer) co_return;
+      for (const auto& response : answer->message.responses)
+        EXPECT_NE(response.error_code, 0) << response.name.value_or("by id");
+    }(client, id);
+  });
+  machines_[behind]->disk().options().stall_one_in = 0;
+  world_.run_for(seconds(1));
+  EXPECT_NE(image_of(leader).topics().find("secret"), nullptr);
   shut_down();
 }
 
