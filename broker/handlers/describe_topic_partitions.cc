@@ -60,6 +60,15 @@ bool describe(Answer& answer, const metadata::TopicImage& topic, const metadata:
   return true;
 }
 
+// A cursor names a partition, of a topic that is asked for.
+bool is_valid_cursor(const protocol::DescribeTopicPartitionsRequest& message) {
+  if (!message.cursor.has_value()) return true;
+  const auto is_named = [&](const auto& topic) { return topic.name == message.cursor->topic_name; };
+  return message.cursor->partition_index >= 0 &&
+         (message.topics.empty() ||
+          std::any_of(message.topics.begin(), message.topics.end(), is_named));
+}
+
 }  // namespace
 
 io::Task<void> handle_describe_topic_partitions(Request request) {
@@ -70,6 +79,11 @@ io::Task<void> handle_describe_topic_partitions(Request request) {
   const bool all = message.topics.empty();
   const metadata::ListenerView view(image->metadata(), request.connection.listener().name);
   Answer answer;
+  if (const bool valid = is_valid_cursor(message); !valid) {
+    for (const auto& topic : message.topics) refuse(answer, topic.name, ErrorCode::invalid_request);
+    request.response.send(answer);
+    co_return;
+  }
   // Topics in the order of their names; a cursor says where an earlier answer stopped.
   std::set<std::string_view> names;
   if (all) {
@@ -79,12 +93,8 @@ io::Task<void> handle_describe_topic_partitions(Request request) {
   }
   const std::string_view from = message.cursor.has_value() ? message.cursor->topic_name : "";
   names.erase(names.begin(), names.lower_bound(from));
-  std::int32_t left =
-      std::min(message.response_partition_limit, request.shard.config().request_partitions_max);
-  if (left <= 0 || (message.cursor.has_value() && message.cursor->partition_index < 0)) {
-    request.refuse(Error{Errc::invalid, 0, "a partition limit or cursor that cannot be"});
-    co_return;
-  }
+  std::int32_t left = std::max(
+      std::min(message.response_partition_limit, request.shard.config().request_partitions_max), 1);
   for (const std::string_view name : names) {
     if (left == 0) {
       answer.next_cursor.emplace();

@@ -7,6 +7,7 @@
 #include "protocol/messages/api_versions.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_topics.h"
+#include "protocol/messages/describe_topic_partitions.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/init_producer_id.h"
 #include "protocol/messages/list_offsets.h"
@@ -205,6 +206,42 @@ TEST_F(NodeTest, tells_older_clients_no_feature_whose_range_begins_at_0) {
       EXPECT_GT(supported.size(), 0u);
       EXPECT_EQ(supported.size() < all, version < 4);
       EXPECT_GT(answer->message.finalized_features.size(), 0u);
+    }
+  });
+  stop();
+}
+
+TEST_F(NodeTest, describes_topics_in_pages) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    protocol::CreateTopicsRequest creation;
+    auto& topic = creation.topics.emplace_back();
+    topic.name = "a";
+    topic.num_partitions = 3;
+    topic.replication_factor = 1;
+    EXPECT_TRUE((co_await client.call<protocol::CreateTopicsResponse>(creation, 7)).has_value());
+    protocol::DescribeTopicPartitionsRequest request;
+    request.topics.push_back({"a"});
+    // As in Kafka at least one partition is told, whatever the limit says.
+    for (const std::int32_t limit : {-1, 0, 1}) {
+      request.response_partition_limit = limit;
+      const auto answer =
+          co_await client.call<protocol::DescribeTopicPartitionsResponse>(request, 0);
+      EXPECT_TRUE(answer.has_value());
+      if (!answer) co_return;
+      EXPECT_EQ(answer->message.topics.at(0).partitions.size(), 1u);
+      EXPECT_EQ(answer->message.next_cursor->partition_index, 1);
+    }
+    for (const auto& [name, partition] : {std::pair{"a", -1}, std::pair{"b", 0}}) {
+      request.cursor.emplace();
+      request.cursor->topic_name = name;
+      request.cursor->partition_index = partition;
+      const auto answer =
+          co_await client.call<protocol::DescribeTopicPartitionsResponse>(request, 0);
+      EXPECT_TRUE(answer.has_value());
+      if (!answer) co_return;
+      EXPECT_EQ(answer->message.topics.at(0).error_code,
+                static_cast<int>(protocol::ErrorCode::invalid_request));
     }
   });
   stop();
