@@ -197,6 +197,7 @@ void Shard::read_gauges() {
   set(to.replicas, replicas_.size());
   set(to.fetch_sessions, fetch_sessions_->count());
   segments::JournalCounters sum;
+  segments::ReadCounters reads;
   std::int64_t used = 0, most = 0, tail = 0;
   for (const auto& directory : directories_) {
     segments::Journal& journal = directory->journal();
@@ -209,6 +210,11 @@ void Shard::read_gauges() {
     used += journal.used_bytes();
     most += journal.bytes_max();
     tail += directory->tail_bytes();
+    const segments::ReadCounters read = directory->read_counters();
+    reads.hits += read.hits;
+    reads.disk_reads += read.disk_reads;
+    reads.cache_bytes += read.cache_bytes;
+    reads.ahead_bytes += read.ahead_bytes;
     set(to.journal_write_p50_ns, journal.write_ns().percentile(0.5));
     set(to.journal_write_p99_ns, journal.write_ns().percentile(0.99));
     set(to.journal_group_entries_p50, journal.group_entries().percentile(0.5));
@@ -221,6 +227,10 @@ void Shard::read_gauges() {
   set(to.journal_used_bytes, used);
   set(to.journal_bytes_max, most);
   set(to.tail_bytes, tail);
+  set(to.read_cache_bytes, reads.cache_bytes);
+  set(to.read_ahead_bytes, reads.ahead_bytes);
+  set(to.read_hits, reads.hits);
+  set(to.disk_reads, reads.disk_reads);
 }
 
 io::Task<void> Shard::stop() {

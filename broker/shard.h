@@ -66,6 +66,10 @@ struct ShardMetrics {
     std::atomic<std::uint64_t> journal_write_p99_ns{0};
     std::atomic<std::uint64_t> journal_group_entries_p50{0};
     std::atomic<std::uint64_t> tail_bytes{0};
+    std::atomic<std::uint64_t> read_cache_bytes{0};
+    std::atomic<std::uint64_t> read_ahead_bytes{0};
+    std::atomic<std::uint64_t> read_hits{0};
+    std::atomic<std::uint64_t> disk_reads{0};
     std::atomic<std::uint64_t> buffer_bytes{0};
     std::atomic<std::uint64_t> replicas{0};
     std::atomic<std::uint64_t> fetch_sessions{0};

@@ -69,6 +69,14 @@ struct PartitionToOpen {
   LogConfig config;
 };
 
+// What a shard's readers behind the tails cost.
+struct ReadCounters {
+  std::uint64_t hits = 0;         // answers from memory
+  std::uint64_t disk_reads = 0;   // read-ahead included
+  std::uint64_t cache_bytes = 0;  // pieces of segments: in the cache, being read, being sent
+  std::uint64_t ahead_bytes = 0;  // of the cache: not asked for yet
+};
+
 // What a shard has of a directory: a journal, a flusher, its logs. Lives on that shard's loop.
 class LogShard {
  public:
@@ -87,6 +95,7 @@ class LogShard {
   // False while free space is below the bound: produce is refused, all else goes on.
   virtual bool accepts_writes() const = 0;
   virtual std::int64_t tail_bytes() const = 0;
+  virtual ReadCounters read_counters() const = 0;
   // What `replication-offset-checkpoint` shall say of a log; without one, its durable end. The file
   // never names more than what is in synced segments.
   virtual void set_high_watermark_source(std::function<Offset(const PartitionLog&)> source) = 0;

@@ -74,6 +74,14 @@ LogServices LogShardImpl::services() {
           .on_fault = [this](const Error& error) { fence(error); }};
 }
 
+ReadCounters LogShardImpl::read_counters() const {
+  const ReadCache& cache = files_.read_cache();
+  return {.hits = cache.counters().hits,
+          .disk_reads = cache.counters().disk_reads,
+          .cache_bytes = cache.held_bytes(),
+          .ahead_bytes = cache.ahead_bytes()};
+}
+
 io::Task<Result<void>> LogShardImpl::start_journal(std::string name, JournalOptions options) {
   CO_TRY(journal_, co_await Journal::create(loop_, directory_.path(), std::move(name), options));
   journal_->set_failure_handler([this](const Error& error) { fence(error); });

@@ -65,6 +65,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   Journal& journal() override { return *journal_; }
   bool accepts_writes() const override { return has_space_ && !fenced_; }
   std::int64_t tail_bytes() const override { return tails_.used_bytes(); }
+  ReadCounters read_counters() const override;
   void set_high_watermark_source(std::function<Offset(const PartitionLog&)> source) override {
     high_watermark_of_ = std::move(source);
   }

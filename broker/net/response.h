@@ -50,6 +50,9 @@ class Response : public ListLink<> {
   // The connection ends once everything before this has been sent.
   void close_connection();
 
+  // Bytes of `message` may lie in several pieces: the field is a view of their whole size that
+  // begins where the first of them does, and they are kept one behind the other between two empty
+  // ones.
   void keep(segments::LogPiece piece) { pieces_.push_back(std::move(piece)); }
   // Keeps whatever long fields of the message point to.
   void keep(std::shared_ptr<const void> owner) {

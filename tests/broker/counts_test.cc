@@ -14,6 +14,7 @@
 #include <semaphore>
 #include <vector>
 
+#include "broker/http/metrics_text.h"
 #include "broker/node.h"
 #include "io/threads.h"
 #include "io/uring/uring_backend.h"
@@ -86,13 +87,14 @@ struct Counts {
 // A node with one shard on a thread of its own.
 class RealNode {
  public:
-  RealNode() {
+  explicit RealNode(const std::vector<std::string>& more = {}) {
     std::string path = "/var/tmp/drave-counts-XXXXXX";
     EXPECT_NE(::mkdtemp(path.data()), nullptr);
     path_ = path;
     std::vector<broker::Property> properties;
     std::vector<std::string> texts{"listeners=PLAINTEXT://127.0.0.1:0", "log.dirs=" + path_,
                                    "drave.journal.bytes=64MiB", "drave.journal.file.bytes=8MiB"};
+    texts.insert(texts.end(), more.begin(), more.end());
     for (const std::string& text : texts) properties.push_back(*broker::parse_override(text));
     broker::LoadedConfig loaded = broker::load_broker_config(properties, {});
     EXPECT_TRUE(loaded.errors.empty());
@@ -111,6 +113,7 @@ class RealNode {
     threads_->join();
     std::filesystem::remove_all(path_);
   }
+  broker::Node& node() { return *node_; }
   std::uint16_t port() const { return node_->advertised_listeners().at(0).port; }
 
   // The node's thread stands still between the two.
@@ -363,6 +366,39 @@ TEST_F(RequestCounts, of_a_large_fetch_has_no_copy_of_its_records) {
   std::printf("allocated_bytes=%.0f of %zu per request\n", cost.allocated_bytes,
               kBatches * batch_.size());
   EXPECT_LE(cost.allocated_bytes, 64.0 * 1024);
+}
+
+double metric(broker::Node& node, const std::string& name) {
+  const std::string text = broker::metrics_text(node);
+  const std::size_t at = text.find("\n" + name + "{");
+  if (at == std::string::npos) return -1;
+  return std::strtod(text.c_str() + text.find('}', at) + 1, nullptr);
+}
+
+TEST_F(RequestCounts, of_readers_behind_the_tail_are_metrics) {
+  RealNode node({"drave.memory.tail.bytes=1MiB"});
+  run(create(node));
+  batch_ = [] {
+    protocol::BatchBuilder builder{protocol::BatchOptions{}};
+    const std::string value(100 * kValueBytes, 'x');
+    builder.append(1'760'000'000'000, std::nullopt, as_bytes(value));
+    return std::move(builder).finish();
+  }();
+  constexpr int kBatches = 60;
+  run(produce(node, 0, kBatches));
+  for (int i = 0; i < 2; ++i) run(read_all(node, 0, kBatches, 1000));
+  const Instant end = loop_.now() + seconds(20);
+  const auto all_there = [&] {
+    return metric(node.node(), "drave_disk_reads_total") > 0 &&
+           metric(node.node(), "drave_read_cache_hits_total") > kBatches &&
+           metric(node.node(), "drave_read_cache_bytes") >= 1 << 20;
+  };
+  while (!all_there() && loop_.now() < end) loop_.pass(loop_.now() + milliseconds(50));
+  EXPECT_GE(metric(node.node(), "drave_disk_reads_total"), 4);
+  EXPECT_LE(metric(node.node(), "drave_disk_reads_total"), kBatches);
+  EXPECT_GT(metric(node.node(), "drave_read_cache_hits_total"), kBatches);
+  EXPECT_GE(metric(node.node(), "drave_read_cache_bytes"), 1 << 20);
+  EXPECT_GE(metric(node.node(), "drave_read_ahead_bytes"), 0);
 }
 
 }  // namespace
