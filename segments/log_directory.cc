@@ -133,7 +133,7 @@ io::Task<Result<std::unique_ptr<LogShard>>> LogDirectoryImpl::start_metadata_sha
   shard->start(attached ? std::move(logs) : std::vector<LogPointer>());
   if (attached) {
     auto opened = co_await shard->open_or_create({std::string(kMetadataTopic), id, config});
-    if (!opened) attached = std::unexpected(std::move(opened).error());
+    attached = opened ? co_await mark_metadata_log() : std::unexpected(std::move(opened).error());
   }
   if (!attached) {
     [[maybe_unused]] auto stopped = co_await shard->stop();
@@ -291,6 +291,8 @@ io::Task<Result<void>> LogDirectoryImpl::close(io::Loop& loop, std::int64_t brok
   }
   if (clean && all_clean_ && outcome) {
     outcome = co_await write_checkpoints();
+    if (outcome && (co_await io::status(home_, metadata_log_mark())).has_value())
+      outcome = co_await io::unlink(home_, metadata_log_mark());
     if (outcome) outcome = co_await io::remove_tree(home_, path_of(kJournalDirtyName));
     if (outcome) outcome = co_await sync_path();
     if (outcome)

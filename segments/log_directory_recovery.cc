@@ -76,8 +76,21 @@ io::Task<Result<void>> LogDirectoryImpl::begin_recovery() {
   report_.torn_bytes_cut = scanned_.torn_bytes;
   report_.rotten = scanned_.rotten;
   CO_TRY_VOID(co_await io::make_directories(home_, path_of(kJournalDirtyName)));
+  CO_TRY_VOID(co_await mark_metadata_log());
   if (marker) CO_TRY_VOID(co_await io::unlink(home_, path_of(kCleanShutdownName)));
   co_return co_await sync_path();
+}
+
+std::string LogDirectoryImpl::metadata_log_mark() const {
+  return io::join_path(path_of(partition_directory_name(kMetadataTopic, 0)), kMetadataLogDirtyName);
+}
+
+// Once there is such a log.
+io::Task<Result<void>> LogDirectoryImpl::mark_metadata_log() {
+  const std::string log = path_of(partition_directory_name(kMetadataTopic, 0));
+  if (!(co_await io::status(home_, log)).has_value()) co_return Result<void>{};
+  if ((co_await io::status(home_, metadata_log_mark())).has_value()) co_return Result<void>{};
+  co_return co_await io::replace_file(home_, metadata_log_mark(), {});
 }
 
 io::Task<Result<OffsetCheckpoint>> LogDirectoryImpl::read_checkpoint(std::string_view name) {

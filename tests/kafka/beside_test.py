@@ -122,6 +122,11 @@ class Beside(unittest.TestCase):
             if node.running():
                 node.kill()
 
+    def metadata_log(self):
+        folder = self.ours.data / "__cluster_metadata-0"
+        return {path.name: path.read_bytes() for path in folder.iterdir()
+                if path.suffix in (".log", ".checkpoint") or path.name == "quorum-state"}
+
     def life(self, node, expected, codec):
         node.start()
         expected.check(self, node, f"{node.kind} before it writes {codec}")
@@ -141,9 +146,11 @@ class Beside(unittest.TestCase):
         self.ours.start()
         expected.write(self.ours, "lz4", True)
         self.ours.kill()
+        left = self.metadata_log()
         with self.assertRaises(NodeFailed) as raised:
             self.kafka.start()
         self.assertIn("exited with", str(raised.exception))
+        self.assertEqual(self.metadata_log(), left, "Kafka's controller wrote before it gave up")
         self.ours.start()
         expected.check(self, self.ours, "ours after its SIGKILL")
         self.ours.check(self.ours.stop())
