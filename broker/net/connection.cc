@@ -11,6 +11,7 @@
 #include "broker/node.h"
 #include "broker/shard.h"
 #include "protocol/header.h"
+#include "protocol/limits.h"
 
 namespace drave::broker {
 
@@ -287,6 +288,8 @@ namespace {
 template <class F>
 void each_kept_piece(const std::vector<segments::LogPiece>& kept, std::size_t& from, ByteView field,
                      F&& add) {
+  // What the writer copied together is no field, and may stand between thousands of pieces.
+  if (field.size() < protocol::kGatherBytesMin) return add(field);
   for (std::size_t n = 0; n < kept.size(); ++n) {
     const std::size_t first = (from + n) % kept.size();
     if (kept[first].bytes().data() != field.data()) continue;
