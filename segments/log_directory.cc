@@ -291,8 +291,7 @@ io::Task<Result<void>> LogDirectoryImpl::close(io::Loop& loop, std::int64_t brok
   }
   if (clean && all_clean_ && outcome) {
     outcome = co_await write_checkpoints();
-    if (outcome && (co_await io::status(home_, metadata_log_mark())).has_value())
-      outcome = co_await io::unlink(home_, metadata_log_mark());
+    if (outcome) outcome = co_await unmark_metadata_log();
     if (outcome) outcome = co_await io::remove_tree(home_, path_of(kJournalDirtyName));
     if (outcome) outcome = co_await sync_path();
     if (outcome)

@@ -93,6 +93,7 @@ class LogDirectoryImpl final : public LogDirectory, public ReplayTarget {
   io::Task<Result<void>> begin_recovery();
   std::string metadata_log_mark() const;
   io::Task<Result<void>> mark_metadata_log();
+  io::Task<Result<void>> unmark_metadata_log();
   io::Task<Result<OffsetCheckpoint>> read_checkpoint(std::string_view name);
   io::Task<Result<void>> read_checkpoints();
   io::Task<Result<void>> list_partitions();

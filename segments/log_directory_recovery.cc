@@ -93,6 +93,14 @@ io::Task<Result<void>> LogDirectoryImpl::mark_metadata_log() {
   co_return co_await io::replace_file(home_, metadata_log_mark(), {});
 }
 
+// Durable on return: a mark that came back would keep Kafka from a clean directory.
+io::Task<Result<void>> LogDirectoryImpl::unmark_metadata_log() {
+  if (!(co_await io::status(home_, metadata_log_mark())).has_value()) co_return Result<void>{};
+  CO_TRY_VOID(co_await io::unlink(home_, metadata_log_mark()));
+  co_return co_await io::sync_directory(home_,
+                                        path_of(partition_directory_name(kMetadataTopic, 0)));
+}
+
 io::Task<Result<OffsetCheckpoint>> LogDirectoryImpl::read_checkpoint(std::string_view name) {
   auto content = co_await io::read_file(home_, path_of(name));
   if (!content) {

@@ -17,8 +17,9 @@ inline constexpr std::string_view kLockName = ".lock";
 inline constexpr std::string_view kCleanShutdownName = ".kafka_cleanshutdown";
 // A folder whose name is no partition's: what Kafka's broker stumbles over.
 inline constexpr std::string_view kJournalDirtyName = "drave.journal.dirty";
-// In the metadata log's folder, a file whose name is no offset: Kafka's controller, which starts
-// before its broker and would lead and append, ends when it lists that folder.
+// In the metadata log's folder while the directory is dirty, a file whose name is no offset:
+// Kafka's controller, which starts before its broker and would lead and append, ends when it lists
+// that folder.
 inline constexpr std::string_view kMetadataLogDirtyName = "drave-journal-dirty.cleaned";
 inline constexpr std::string_view kRecoveryPointName = "recovery-point-offset-checkpoint";
 inline constexpr std::string_view kLogStartName = "log-start-offset-checkpoint";

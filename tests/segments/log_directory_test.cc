@@ -178,6 +178,24 @@ TEST_F(DirectoryFixture, the_metadata_log_has_a_shard_of_its_own) {
   }
 }
 
+// Kafka's controller would lead, and write, before its broker finds drave.journal.dirty.
+TEST_F(DirectoryFixture, the_metadata_log_is_marked_until_a_clean_stop) {
+  const std::string mark = "__cluster_metadata-0/drave-journal-dirty.cleaned";
+  format();
+  for (int run = 0; run < 2; ++run) {
+    open();
+    EXPECT_EQ(exists(mark), run == 1);  // from the first step on, if there is such a log
+    auto started = io.run(logs->start_metadata_shard(io.loop(), LogConfig{}));
+    ASSERT_TRUE(started.has_value()) << started.error().message();
+    EXPECT_TRUE(exists(mark));
+    start();
+    EXPECT_TRUE(io.run((*started)->stop()).has_value());
+    started->reset();
+    stop();
+    EXPECT_FALSE(exists(mark));
+  }
+}
+
 TEST_F(DirectoryFixture, idle_data_reaches_its_segment_and_the_journal_is_released) {
   format();
   options.idle_write_ms = 40;
