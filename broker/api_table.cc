@@ -52,29 +52,27 @@ namespace {
 using protocol::kListenerBroker;
 using protocol::kListenerController;
 
+// In all versions that are finished: Kafka 4.3 has one that is not, InitProducerId 6.
 template <class M>
-constexpr ApiEntry entry(Handler handler, std::uint8_t listeners = kListenerBroker,
-                         std::int16_t version_max = M::kVersionMax) {
-  return {static_cast<protocol::ApiKey>(M::kApiKey), M::kVersionMin, version_max, listeners,
-          handler};
+ApiEntry entry(Handler handler, std::uint8_t listeners = kListenerBroker) {
+  const auto key = static_cast<protocol::ApiKey>(M::kApiKey);
+  return {key, M::kVersionMin, protocol::api_info(key).max_stable(), listeners, handler};
 }
 
 constexpr std::uint8_t kBoth = kListenerBroker | kListenerController;
 
-// Versions that Kafka 4.3 marks as not final are not served: Fetch 18, ListOffsets 11,
-// InitProducerId 6.
 const auto kTable = std::to_array<ApiEntry>({
     entry<protocol::ProduceRequest>(handle_produce),
     entry<protocol::FetchRequest>(handle_fetch),
     entry<protocol::FetchRequest>(handle_metadata_fetch, kListenerController),
-    entry<protocol::ListOffsetsRequest>(handle_list_offsets, kListenerBroker, 10),
+    entry<protocol::ListOffsetsRequest>(handle_list_offsets),
     entry<protocol::MetadataRequest>(handle_metadata),
     entry<protocol::FindCoordinatorRequest>(handle_find_coordinator),
     entry<protocol::ApiVersionsRequest>(handle_api_versions, kBoth),
     entry<protocol::CreateTopicsRequest>(handle_create_topics, kBoth),
     entry<protocol::DeleteTopicsRequest>(handle_delete_topics, kBoth),
     entry<protocol::DeleteRecordsRequest>(handle_delete_records),
-    entry<protocol::InitProducerIdRequest>(handle_init_producer_id, kListenerBroker, 5),
+    entry<protocol::InitProducerIdRequest>(handle_init_producer_id),
     entry<protocol::OffsetForLeaderEpochRequest>(handle_offset_for_leader_epoch),
     entry<protocol::DescribeAclsRequest>(handle_describe_acls, kBoth),
     entry<protocol::CreateAclsRequest>(handle_create_acls, kBoth),

@@ -47,7 +47,7 @@ io::Task<Found> look_up(Replica& replica, std::int64_t timestamp, bool read_comm
   } else if (timestamp == kEarliest || timestamp == kEarliestLocal) {
     found.at.offset = log.log_start();
     found.at.leader_epoch = log.epoch_of(log.log_start());
-  } else if (timestamp == kLatestTiered) {
+  } else if (timestamp == kLatestTiered || timestamp == kEarliestPendingUpload) {
     // Nothing is tiered: there is no such offset.
     found.at.leader_epoch = -1;
   } else {

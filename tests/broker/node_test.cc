@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "protocol/messages/api_versions.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_topics.h"
@@ -207,6 +209,66 @@ TEST_F(NodeTest, tells_older_clients_no_feature_whose_range_begins_at_0) {
       EXPECT_EQ(supported.size() < all, version < 4);
       EXPECT_GT(answer->message.finalized_features.size(), 0u);
     }
+  });
+  stop();
+}
+
+// Which those are is held against a genuine node (NodeVector.advertised_versions...).
+TEST_F(NodeTest, serves_every_api_in_all_versions_that_are_finished) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    const auto answer =
+        co_await client.call<protocol::ApiVersionsResponse>(protocol::ApiVersionsRequest{}, 0);
+    EXPECT_TRUE(answer.has_value());
+    if (!answer) co_return;
+    EXPECT_GT(answer->message.api_keys.size(), 25u);
+    for (const auto& served : answer->message.api_keys) {
+      const protocol::ApiInfo* api = protocol::find_api(served.api_key);
+      EXPECT_TRUE(api != nullptr) << served.api_key;
+      if (api != nullptr) EXPECT_EQ(served.max_version, api->max_stable()) << api->name;
+    }
+  });
+  stop();
+}
+
+struct OffsetTold {
+  std::int16_t error = 0;
+  Offset offset = 0;
+  std::int32_t epoch = 0;
+
+  bool operator==(const OffsetTold&) const = default;
+};
+
+io::Task<OffsetTold> offset_at(KafkaClient& client, std::int64_t timestamp, std::int16_t version) {
+  protocol::ListOffsetsRequest request;
+  auto& topic = request.topics.emplace_back();
+  topic.name = "events";
+  auto& partition = topic.partitions.emplace_back();
+  partition.timestamp = timestamp;
+  const auto answer = co_await client.call<protocol::ListOffsetsResponse>(request, version);
+  EXPECT_TRUE(answer.has_value());
+  if (!answer) co_return OffsetTold{};
+  const auto& told = answer->message.topics.at(0).partitions.at(0);
+  co_return OffsetTold{told.error_code, told.offset, told.leader_epoch};
+}
+
+// As a genuine node does: the transcripts have each of them.
+TEST_F(NodeTest, knows_every_special_timestamp) {
+  boot(1);
+  run(produce_and_fetch);
+  run([](KafkaClient& client) -> io::Task<void> {
+    const Offset end = (co_await offset_at(client, -1, 11)).offset;
+    EXPECT_GT(end, 0);
+    const std::int16_t newer = code(ErrorCode::unsupported_version);
+    for (const auto& [timestamp, first_version, expected] :
+         {std::tuple{-2, 1, OffsetTold{0, 0, 0}}, std::tuple{-4, 8, OffsetTold{0, 0, 0}},
+          std::tuple{-5, 9, OffsetTold{0, -1, -1}}, std::tuple{-6, 11, OffsetTold{0, -1, -1}}}) {
+      EXPECT_EQ(co_await offset_at(client, timestamp, 11), expected) << timestamp;
+      if (first_version == 1) continue;
+      const auto before = static_cast<std::int16_t>(first_version - 1);
+      EXPECT_EQ((co_await offset_at(client, timestamp, before)).error, newer) << timestamp;
+    }
+    EXPECT_EQ((co_await offset_at(client, -7, 11)).error, newer);
   });
   stop();
 }
