@@ -135,7 +135,14 @@ Task<Result<void>> File::simple(OperationCode code, const char* what, std::uint6
   operation.position = position;
   operation.size = size;
   const std::int32_t result = co_await perform(*loop_, operation);
-  if (result < 0) co_return file_error(result, what, path_);
+  if (result < 0) {
+    auto error = file_error(result, what, path_);
+    // What a failed sync was to write may be gone, and the next one says nothing of it: there is no
+    // waiting for space.
+    const bool is_sync = code == OperationCode::sync || code == OperationCode::sync_data;
+    if (is_sync && error.error().code == Errc::no_space) error.error().code = Errc::io;
+    co_return error;
+  }
   co_return Result<void>{};
 }
 

@@ -274,7 +274,9 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<void>> write_all();
   io::Task<Result<void>> finish_writes();
   void release_journal();
+  // Fences the log, unless it only wants for space.
   Error fault(Error error);
+  Error fault_for_good(Error error);
 
   // Cutting.
   io::Task<Result<ProducerStates>> producers_at(Offset offset);

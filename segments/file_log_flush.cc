@@ -75,7 +75,12 @@ bool FileLog::needs_sync() const {
 Error FileLog::fault(Error error) {
   // A full disk is no fault: nothing that was acknowledged is in danger, and writing goes on when
   // there is room.
-  if (error.code == Errc::no_space || fenced_) return error;
+  if (error.code == Errc::no_space) return error;
+  return fault_for_good(std::move(error));
+}
+
+Error FileLog::fault_for_good(Error error) {
+  if (fenced_) return error;
   fence(error);
   if (services_.on_fault) services_.on_fault(error);
   return error;
@@ -208,19 +213,24 @@ io::Task<Result<void>> FileLog::save_state(Offset synced_end) {
       epochs_changed_ = true;
     }
     if (text != saved_epochs_) {
-      CO_TRY_VOID(co_await io::replace_file(loop(), io::join_path(path_, "leader-epoch-checkpoint"),
-                                            bytes_of(text)));
+      Result<void> saved = co_await io::replace_file(
+          loop(), io::join_path(path_, "leader-epoch-checkpoint"), bytes_of(text));
+      if (!saved) {
+        epochs_changed_ = true;  // a full disk is tried again
+        co_return saved;
+      }
       saved_epochs_ = text;
     }
   }
   while (!pending_snapshots_.empty() && (pending_snapshots_.front().offset <= synced_end ||
                                          DRAVE_CANARY("snapshot-ahead-of-segment"))) {
-    PendingSnapshot snapshot = std::move(pending_snapshots_.front());
-    pending_snapshots_.erase(pending_snapshots_.begin());
+    const Offset offset = pending_snapshots_.front().offset;
+    std::vector<std::uint8_t> bytes = pending_snapshots_.front().bytes;
     CO_TRY_VOID(co_await io::replace_file(
-        loop(), io::join_path(path_, segment_file_name(snapshot.offset, ".snapshot")),
-        std::move(snapshot.bytes)));
-    snapshots_.insert(snapshot.offset);
+        loop(), io::join_path(path_, segment_file_name(offset, ".snapshot")), std::move(bytes)));
+    std::erase_if(pending_snapshots_,
+                  [offset](const PendingSnapshot& saved) { return saved.offset == offset; });
+    snapshots_.insert(offset);
   }
   co_return Result<void>{};
 }

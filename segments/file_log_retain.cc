@@ -91,8 +91,9 @@ io::Task<Result<void>> FileLog::retire_segments(std::size_t count) {
     for (const char* suffix : {".log", ".index", ".timeindex", ".txnindex", ".snapshot"}) {
       const std::string path = segment->path(suffix);
       const Result<void> renamed = co_await io::rename(loop(), path, path + ".deleted");
-      if (renamed) {
-        doomed_.push_back({path + ".deleted", due});
+      if (renamed || renamed.error().code == Errc::no_space) {
+        // Under its old name it goes as well.
+        doomed_.push_back({renamed ? path + ".deleted" : path, due});
       } else if (renamed.error().code != Errc::not_found) {
         co_return renamed;
       }

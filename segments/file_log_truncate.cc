@@ -175,7 +175,9 @@ io::Task<Result<void>> FileLog::remove_index_files(SegmentPtr segment) {
   co_return Result<void>{};
 }
 
-// The cut in files: newest first, so that a crash leaves a shorter log and never one with a hole.
+// The cut in files. Where it cannot be finished, also for lack of space, the log is not what it
+// says it is: nothing is to be written to it, and the next start cuts it by the journal. Newest
+// first, so that a crash leaves a shorter log and never one with a hole.
 io::Task<Result<void>> FileLog::cut_files(LogPosition at, std::vector<SegmentPtr> removed) {
   CO_TRY_VOID(co_await remove_snapshots_above(end_));
   for (; !removed.empty(); removed.pop_back()) {
@@ -234,7 +236,7 @@ io::Task<Result<void>> FileLog::truncate_locked(Offset offset) {
   wake_waiters(false, cut);
   if (sequence != 0) CO_TRY_VOID(co_await wait_journal(sequence));
   Result<void> done = co_await cut_files(at, std::move(removed));
-  if (!done) co_return std::unexpected(fault(std::move(done).error()));
+  if (!done) co_return std::unexpected(fault_for_good(std::move(done).error()));
   co_return co_await sync_locked();
 }
 
@@ -274,7 +276,7 @@ io::Task<Result<void>> FileLog::truncate_fully_locked(Offset offset) {
     done = co_await remove_segment_files(removed.back());
   }
   if (done) done = co_await cut_files(at, {});
-  if (!done) co_return std::unexpected(fault(std::move(done).error()));
+  if (!done) co_return std::unexpected(fault_for_good(std::move(done).error()));
   co_return co_await sync_locked();
 }
 

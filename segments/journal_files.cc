@@ -70,9 +70,9 @@ io::Task<Result<void>> JournalFiles::stop(bool unlink) {
 // for good before the next one goes.
 io::Task<Result<void>> JournalFiles::unlink_all() {
   for (std::size_t i = 0; i < ready_.size(); ++i)
-    CO_TRY_VOID(co_await io::unlink(loop_, ready_[i]->path));
+    CO_TRY_VOID(co_await unlink_if_there(ready_[i]->path));
   for (std::size_t i = 0; i < live_.size(); ++i) {
-    CO_TRY_VOID(co_await io::unlink(loop_, live_[i]->path));
+    CO_TRY_VOID(co_await unlink_if_there(live_[i]->path));
     CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
   }
   co_return Result<void>{};
@@ -130,7 +130,7 @@ bool JournalFiles::is_recyclable(JournalFile& file) const {
 }
 
 bool JournalFiles::oldest_is_recyclable() {
-  return holds_ == 0 && live_.size() > 1 && is_recyclable(*live_.front());
+  return holds_ == 0 && !recycling_waits_ && live_.size() > 1 && is_recyclable(*live_.front());
 }
 
 void JournalFiles::look_for_released() {
@@ -177,22 +177,27 @@ bool JournalFiles::wants_file() const {
   return needed_ > 0 && (beyond_bound_ || holds_ > 0 || needed_ > options_.file_bytes);
 }
 
+// While no file can be made, others may still be freed; what found no space waits a while.
 io::Task<void> JournalFiles::run_steward() {
   while (!stopping_ && !failed_) {
     Result<void> done;
+    bool* waits = nullptr;
     if (oldest_is_recyclable()) {
       done = co_await recycle_oldest();
+      waits = &recycling_waits_;
     } else if (wants_file()) {
       done = co_await prepare(next_size());
-    } else if (waits_for_space_) {
-      const bool woken = co_await work_.wait_until(loop_.now() + kSpaceRetry);
-      if (!woken) waits_for_space_ = false;
+      waits = &waits_for_space_;
+    } else if (waits_for_space_ || recycling_waits_) {
+      co_await work_.wait_until(retry_at_);
+      if (loop_.now() >= retry_at_) waits_for_space_ = recycling_waits_ = false;
     } else {
       co_await work_.wait();
     }
     if (done || stopping_) continue;
     if (done.error().code == Errc::no_space) {
-      waits_for_space_ = true;
+      *waits = true;
+      retry_at_ = loop_.now() + kSpaceRetry;
       LOG_WARN("journal", "no space for a journal file: {}", done.error().message());
     } else {
       failed_ = true;
@@ -201,6 +206,7 @@ io::Task<void> JournalFiles::run_steward() {
   }
 }
 
+// A file that is not gone for good stays the oldest: until then no newer one may go.
 io::Task<Result<void>> JournalFiles::recycle_oldest() {
   std::unique_ptr<JournalFile> file = std::move(live_.front());
   live_.pop_front();
@@ -208,26 +214,52 @@ io::Task<Result<void>> JournalFiles::recycle_oldest() {
     if (at.client != nullptr && at.client->noted_file_ == file.get())
       at.client->noted_file_ = nullptr;
   file->clients.clear();
-  if (file->size != options_.file_bytes) {
-    // One of the small first ones, or one that a very large entry needed.
-    allocated_bytes_ -= file->size;
-    CO_TRY_VOID(co_await file->file.close());
-    CO_TRY_VOID(co_await io::unlink(loop_, file->path));
-    CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
-    observer_.on_file_ready();
-    co_return Result<void>{};
-  }
-  std::string path = io::join_path(directory_, journal_file_name(next_name_));
-  CO_TRY_VOID(co_await io::rename(loop_, file->path, path));
-  CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
-  file->path = std::move(path);
-  file->generation = next_name_.generation++;
-  file->position = 0;
   file->released_count = 0;
-  ++counters_.files_recycled;
-  ready_.push_back(std::move(file));
+  // One of the small first ones, or one that a very large entry needed, goes.
+  const bool goes = file->size != options_.file_bytes;
+  Result<void> done = goes ? co_await remove(*file) : co_await rename_to_next(*file);
+  if (!done) {
+    live_.push_front(std::move(file));
+    co_return done;
+  }
+  if (goes) {
+    allocated_bytes_ -= file->size;
+  } else {
+    file->position = 0;
+    ++counters_.files_recycled;
+    ready_.push_back(std::move(file));
+  }
   observer_.on_file_ready();
   co_return Result<void>{};
+}
+
+io::Task<Result<void>> JournalFiles::remove(JournalFile& file) {
+  if (file.file.is_open()) CO_TRY_VOID(co_await file.file.close());
+  CO_TRY_VOID(co_await unlink_if_there(file.path));
+  co_return co_await io::sync_directory(loop_, directory_);
+}
+
+// One that an earlier try has removed may come back in a crash all the same.
+io::Task<Result<void>> JournalFiles::unlink_if_there(std::string path) {
+  Result<void> gone = co_await io::unlink(loop_, std::move(path));
+  if (!gone && gone.error().code == Errc::not_found) co_return Result<void>{};
+  co_return gone;
+}
+
+// Of a file that holds nothing, as far as that works: what is left of it harms nobody, and recovery
+// removes it.
+io::Task<void> JournalFiles::discard(std::unique_ptr<JournalFile> file) {
+  [[maybe_unused]] auto closed = co_await file->file.close();
+  [[maybe_unused]] auto gone = co_await io::unlink(loop_, file->path);
+}
+
+// Nobody else gets the name, whether it is there to stay or not.
+io::Task<Result<void>> JournalFiles::rename_to_next(JournalFile& file) {
+  std::string path = io::join_path(directory_, journal_file_name(next_name_));
+  CO_TRY_VOID(co_await io::rename(loop_, file.path, path));
+  file.path = std::move(path);
+  file.generation = next_name_.generation++;
+  co_return co_await io::sync_directory(loop_, directory_);
 }
 
 io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
@@ -240,11 +272,12 @@ io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
     co_return std::unexpected(std::move(made).error());
   }
   std::unique_ptr<JournalFile> file = std::move(*made);
-  std::string path = io::join_path(directory_, journal_file_name(next_name_));
-  CO_TRY_VOID(co_await io::rename(loop_, preparing, path));
-  CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
-  file->path = std::move(path);
-  file->generation = next_name_.generation++;
+  file->path = std::move(preparing);
+  Result<void> named = co_await rename_to_next(*file);
+  if (!named) {
+    co_await discard(std::move(file));
+    co_return named;
+  }
   allocated_bytes_ += size;
   last_size_ = std::max(last_size_, std::min(size, options_.file_bytes));
   ++counters_.files_created;
@@ -257,8 +290,7 @@ io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
   ready_.push_back(std::move(file));
   if (useless != nullptr) {
     allocated_bytes_ -= useless->size;
-    CO_TRY_VOID(co_await useless->file.close());
-    CO_TRY_VOID(co_await io::unlink(loop_, useless->path));
+    co_await discard(std::move(useless));
   }
   observer_.on_file_ready();
   co_return Result<void>{};

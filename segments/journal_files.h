@@ -79,6 +79,10 @@ class JournalFiles {
  private:
   io::Task<void> run_steward();
   io::Task<Result<void>> recycle_oldest();
+  io::Task<Result<void>> remove(JournalFile& file);
+  io::Task<Result<void>> unlink_if_there(std::string path);
+  io::Task<void> discard(std::unique_ptr<JournalFile> file);
+  io::Task<Result<void>> rename_to_next(JournalFile& file);
   io::Task<Result<void>> prepare(std::int64_t size);
   io::Task<Result<std::unique_ptr<JournalFile>>> make_zeroed(std::string path, std::int64_t size);
   io::Task<Result<io::File>> open_new(std::string path);
@@ -97,7 +101,7 @@ class JournalFiles {
   JournalOptions& options_;
   JournalCounters& counters_;
   JournalFilesObserver& observer_;
-  std::deque<std::unique_ptr<JournalFile>> live_;   // by generation; the last is active
+  std::deque<std::unique_ptr<JournalFile>> live_;   // oldest first; the last is active
   std::deque<std::unique_ptr<JournalFile>> ready_;  // by generation
   std::uint64_t next_preparing_ = 1;
   std::int64_t last_size_ = 0;        // of the newest file made
@@ -107,7 +111,10 @@ class JournalFiles {
   bool beyond_bound_ = false;
   bool stopping_ = false;
   bool failed_ = false;
+  // No space was found to make a file, or to rename or remove the oldest: until retry_at_.
   bool waits_for_space_ = false;
+  bool recycling_waits_ = false;
+  Instant retry_at_;
   io::Scope scope_;
   io::WaitQueue work_;
 };

@@ -323,7 +323,33 @@ void SimBackend::take_effect(Flight& flight) {
   finish(flight, perform(flight));
 }
 
+// Why a name or a size cannot be changed; 0: it can.
+std::int32_t SimBackend::name_error(const Flight& flight) {
+  Disk& disk = node_.disk();
+  const Operation& operation = *flight.operation;
+  switch (operation.code) {
+    case OperationCode::open:
+      if (!operation.open.create || disk.exists(operation.path)) return 0;
+      break;
+    case OperationCode::rename:
+    case OperationCode::unlink:
+    case OperationCode::make_directory:
+    case OperationCode::remove_directory:
+    case OperationCode::truncate: break;
+    case OperationCode::sync:
+    case OperationCode::sync_data:
+      if (!flight.inode->is_directory) return 0;
+      break;
+    default: return 0;
+  }
+  const bool is_full = happens(disk.random(), disk.options().name_no_space_one_in);
+  if (!is_full && !happens(disk.random(), disk.options().name_error_one_in)) return 0;
+  ++node_.world().counters().name_errors;
+  return is_full ? -ENOSPC : -EIO;
+}
+
 std::int32_t SimBackend::perform(Flight& flight) {
+  if (const std::int32_t error = name_error(flight); error != 0) return error;
   switch (flight.operation->code) {
     case OperationCode::close: return close(*flight.operation);
     case OperationCode::listen: {

@@ -60,6 +60,7 @@ class SimBackend final : public Backend {
   bool resolve_handle(Flight& flight, std::int32_t& error);
   std::int32_t perform(Flight& flight);
   std::int32_t perform_on_name(Flight& flight);
+  std::int32_t name_error(const Flight& flight);
   std::int32_t perform_on_file(Flight& flight);
   std::int32_t open(Flight& flight);
   std::int32_t read(Flight& flight);

@@ -32,6 +32,7 @@ struct WorldCounters {
   std::uint64_t failed_syncs = 0;
   std::uint64_t lying_syncs = 0;
   std::uint64_t no_space = 0;
+  std::uint64_t name_errors = 0;  // of names and sizes: no space, or -EIO
   std::uint64_t short_transfers = 0;
   std::uint64_t stalls = 0;
   std::uint64_t flips = 0;

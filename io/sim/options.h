@@ -33,6 +33,10 @@ struct DiskOptions {
   std::uint32_t write_error_one_in = 0;  // -EIO; any subset of the sectors has changed
   std::uint32_t sync_error_one_in = 0;   // -EIO; see FileData::fail_sync
   std::uint32_t no_space_one_in = 0;     // -ENOSPC although there is room
+  // The same of what changes a name or a size: creating, renaming, removing, truncating, and the
+  // sync of a directory.
+  std::uint32_t name_error_one_in = 0;     // -EIO; nothing has happened
+  std::uint32_t name_no_space_one_in = 0;  // -ENOSPC; nothing has happened
   std::uint32_t short_read_one_in = 0;
   std::uint32_t short_write_one_in = 0;
   std::uint32_t stall_one_in = 0;  // an operation takes stall_delay longer
@@ -42,6 +46,12 @@ struct DiskOptions {
 
   // A sector that was being written when the power went holds neither old nor new bytes.
   std::uint32_t garbage_sector_one_in = 16;
+
+  // From now on nothing fails.
+  void stop_errors() {
+    read_error_one_in = write_error_one_in = sync_error_one_in = no_space_one_in = 0;
+    name_error_one_in = name_no_space_one_in = 0;
+  }
 };
 
 struct NetworkOptions {

@@ -34,6 +34,8 @@ WorldOptions WorldOptions::harsh(std::uint64_t seed) {
   if (random.one_in(4)) network.window_bytes = 4096;
   if (random.one_in(4)) network.latency = {milliseconds(1), milliseconds(30)};
   options.node.clock_drift_ppm = random.between(-300, 301);
+  disk.name_error_one_in = rate(1000);
+  disk.name_no_space_one_in = rate(300);
   return options;
 }
 
@@ -76,6 +78,7 @@ std::string WorldCounters::text() const {
   add("failed_syncs", failed_syncs);
   add("lying_syncs", lying_syncs);
   add("no_space", no_space);
+  add("name_errors", name_errors);
   add("short_transfers", short_transfers);
   add("stalls", stalls);
   add("flips", flips);

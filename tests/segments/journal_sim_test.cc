@@ -1,5 +1,7 @@
 // What a journal is after crashes of its machine.
 
+#include <algorithm>
+
 #include "gtest/gtest.h"
 #include "io/file.h"
 #include "io/sim/world.h"
@@ -65,6 +67,90 @@ TEST(JournalSim, a_group_that_a_start_has_found_is_there_after_a_power_cut) {
     if (before > 0) ++found_whole;
   }
   EXPECT_GT(found_whole, 50);
+}
+
+constexpr JournalOptions kSmallFiles{.file_bytes = 64 * kKiB,
+                                     .first_file_bytes = 64 * kKiB,
+                                     .bytes_max = 256 * kKiB,
+                                     .group_bytes_max = 16 * kKiB};
+
+struct Outcome {
+  bool went_on = false;
+  bool ended = false;
+  std::size_t files_most = 0;
+  std::uint64_t recycled = 0;
+  std::string failed;
+};
+
+// Writes one entry after the other and releases what is durable.
+struct Writer final : JournalClient {
+  Writer(io::Loop& its_loop, Journal& its_journal, io::sim::Disk& its_disk, Outcome& its_outcome)
+      : loop(its_loop), journal(its_journal), disk(its_disk), outcome(its_outcome) {}
+
+  void on_journal_durable(JournalSequence sequence) override { durable = sequence; }
+  void on_journal_failed(const Error& error) override { outcome.failed = error.message(); }
+
+  // False: an entry is not durable in 10 s.
+  io::Task<bool> write(int count) {
+    for (; count > 0; --count, ++offset) {
+      const JournalSequence sequence =
+          journal.append(*this, {JournalEntryType::append, kPartition, offset, offset + 1, bytes});
+      const Instant end = loop.now() + seconds(10);
+      while (durable < sequence && outcome.failed.empty() && loop.now() < end)
+        co_await io::sleep_for(loop, microseconds(200));
+      outcome.files_most = std::max(outcome.files_most, disk.files_below(kDirectory).size());
+      if (durable < sequence) co_return false;
+      journal.release(*this, sequence);
+    }
+    co_return true;
+  }
+
+  io::Loop& loop;
+  Journal& journal;
+  io::sim::Disk& disk;
+  Outcome& outcome;
+  std::vector<std::uint8_t> bytes = std::vector<std::uint8_t>(3000, 1);
+  Offset offset = 0;
+  JournalSequence durable = 0;
+};
+
+// Names find no space for a while, several times.
+io::Task<void> write_without_names(Process& process, io::sim::Disk& disk, Outcome& outcome) {
+  io::Loop& loop = process.loop();
+  auto journal = co_await Journal::create(loop, kDirectory, "journal-0", kSmallFiles);
+  EXPECT_TRUE(journal.has_value());
+  if (!journal) co_return;
+  Writer writer(loop, **journal, disk, outcome);
+  EXPECT_TRUE(co_await writer.write(100));
+  outcome.went_on = true;
+  for (int i = 0; i < 8 && outcome.went_on; ++i) {
+    disk.options().name_no_space_one_in = 1;
+    EXPECT_FALSE(co_await writer.write(100));
+    disk.options().name_no_space_one_in = 0;
+    outcome.went_on = co_await writer.write(60);
+  }
+  outcome.recycled = (*journal)->counters().files_recycled;
+  (*journal)->forget(writer);
+  EXPECT_TRUE((co_await (*journal)->close()).has_value());
+  outcome.ended = true;
+}
+
+// A file that cannot be renamed keeps its place: the journal goes on when there is space again, and
+// what could not be made leaves nothing behind.
+TEST(JournalSim, files_whose_names_find_no_space_are_used_later) {
+  io::sim::World world(1);
+  io::sim::Node& node = world.add_node();
+  node.disk().make_directory(kDirectory);
+  node.disk().sync_all();
+  Outcome outcome;
+  node.start([&](Process& process) { return write_without_names(process, node.disk(), outcome); });
+  world.run_until([&] { return outcome.ended; }, seconds(120));
+  EXPECT_TRUE(outcome.ended);
+  EXPECT_TRUE(outcome.went_on);
+  EXPECT_EQ(outcome.failed, "");
+  EXPECT_GT(outcome.recycled, 6u);
+  EXPECT_LE(outcome.files_most, 5u);  // four and one that is being made
+  if (node.is_running()) node.kill();
 }
 
 }  // namespace

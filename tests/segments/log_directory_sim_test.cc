@@ -399,6 +399,57 @@ io::Task<void> grow_all_the_time(io::sim::Process& process, Duration span, int& 
   EXPECT_TRUE((co_await (*directory)->close(loop, 1, true)).has_value());
 }
 
+// What a start finds.
+struct FoundLog {
+  bool is_there = false;
+  Offset start = -1;
+  Offset end = -1;
+  LeaderEpoch last_epoch = -1;
+  bool is_readable = false;
+};
+
+// Opens the log of the metadata, does `work` with it, stops.
+io::Task<void> with_log(io::sim::Process& process,
+                        std::function<io::Task<void>(PartitionLog&)> work, FoundLog& found) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", small_directory());
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)->start_metadata_shard(loop, small_segments());
+  EXPECT_TRUE(shard.has_value());
+  PartitionLog* log = (*shard)->find({kMetadataTopicId, 0});
+  EXPECT_TRUE(log != nullptr);
+  co_await work(*log);
+  found = {true, log->log_start(), log->end(), log->epoch_of(log->end() - 1), false};
+  const auto read = co_await log->read({log->log_start(), INT64_MAX, 1000, true});
+  found.is_readable = read.has_value();
+  const bool clean = (co_await (*shard)->stop()).has_value();
+  (*shard).reset();
+  (void)co_await (*directory)->close(loop, 1, clean);
+}
+
+io::Task<void> append_in_epoch(PartitionLog& log, LeaderEpoch epoch, int count) {
+  log.begin_epoch(epoch);
+  for (int i = 0; i < count; ++i) {
+    auto batch = make_batch({.records = 1, .value_bytes = 300});
+    EXPECT_TRUE(log.append_as_leader(batch, epoch, 1000).has_value());
+  }
+  (void)co_await log.flush();
+}
+
+FoundLog life_of(io::sim::World& world, io::sim::Node& node,
+                 std::function<io::Task<void>(PartitionLog&)> work) {
+  FoundLog found;
+  node.start([&](io::sim::Process& process) { return with_log(process, work, found); }, 1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_FALSE(node.is_running());
+  if (node.is_running()) node.kill();
+  return found;
+}
+
+io::Task<void> no_work(PartitionLog&) {
+  co_return;
+}
+
 struct FullDisk {
   bool is_full = false;
   bool has_ended = false;
@@ -610,6 +661,47 @@ TEST(LogDirectoryInSimulator, a_stop_that_fails_lets_readers_end) {
       1);
   world.run_until([&] { return !node.is_running(); }, seconds(60));
   EXPECT_FALSE(node.is_running());
+}
+
+// Files cannot be removed and made: the log that was cut in memory only is not written to, and the
+// next start cuts its files.
+TEST(LogDirectoryInSimulator, a_truncation_that_finds_no_space_is_finished_by_the_next_start) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  (void)life_of(world, node, [](PartitionLog& log) { return append_in_epoch(log, 1, 40); });
+  const auto cut = [&node](PartitionLog& log) -> io::Task<void> {
+    return [](PartitionLog& to_cut, io::sim::DiskOptions& disk) -> io::Task<void> {
+      co_await append_in_epoch(to_cut, 2, 10);
+      disk.name_no_space_one_in = 1;
+      EXPECT_FALSE((co_await to_cut.truncate_fully_to(1000)).has_value());
+      disk.name_no_space_one_in = 0;
+      EXPECT_TRUE(to_cut.is_fenced());
+    }(log, node.disk().options());
+  };
+  (void)life_of(world, node, cut);
+  const FoundLog found = life_of(world, node, no_work);
+  EXPECT_EQ(found.start, 1000);
+  EXPECT_EQ(found.end, 1000);
+}
+
+TEST(LogDirectoryInSimulator, epochs_that_found_no_space_are_written_when_there_is_some) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  (void)life_of(world, node, [](PartitionLog& log) { return append_in_epoch(log, 1, 4); });
+  const auto begin = [&node](PartitionLog& log) -> io::Task<void> {
+    return [](PartitionLog& full, io::sim::DiskOptions& disk) -> io::Task<void> {
+      disk.name_no_space_one_in = 1;
+      co_await append_in_epoch(full, 7, 4);
+      disk.name_no_space_one_in = 0;
+      co_await append_in_epoch(full, 7, 4);
+    }(log, node.disk().options());
+  };
+  EXPECT_EQ(life_of(world, node, begin).last_epoch, 7);
+  const FoundLog found = life_of(world, node, no_work);
+  EXPECT_EQ(found.end, 12);
+  EXPECT_EQ(found.last_epoch, 7);
 }
 
 // Nothing of what the journal has still to write can be written: the stop does not wait for space.

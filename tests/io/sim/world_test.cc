@@ -216,6 +216,8 @@ TEST(SimWorld, every_disk_fault_occurs_and_reaches_the_program) {
     options.node.disk.write_error_one_in = 20;
     options.node.disk.sync_error_one_in = 20;
     options.node.disk.no_space_one_in = 20;
+    options.node.disk.name_error_one_in = 4;
+    options.node.disk.name_no_space_one_in = 4;
     options.node.disk.short_read_one_in = 5;
     options.node.disk.short_write_one_in = 5;
     options.node.disk.stall_one_in = 20;
@@ -223,10 +225,12 @@ TEST(SimWorld, every_disk_fault_occurs_and_reaches_the_program) {
     return options;
   }());
   Node& node = world.add_node();
+  node.disk().put("/f", {});
   std::set<int> errors;
+  std::set<int> name_errors;
   run_to_end(world, node, [&](Process& process) {
     return [](Process& at, std::set<int>& seen) -> Task<void> {
-      auto file = co_await File::open(at.loop(), "/f", {.write = true, .create = true});
+      auto file = co_await File::open(at.loop(), "/f", {.write = true});
       std::vector<std::uint8_t> bytes(5000);
       for (int i = 0; i < 300; ++i) {
         if (auto r = co_await file->write(0, bytes); !r) seen.insert(r.error().system);
@@ -236,6 +240,25 @@ TEST(SimWorld, every_disk_fault_occurs_and_reaches_the_program) {
       co_await file->close();
     }(process, errors);
   });
+  const auto change_names = [&](Process& process) {
+    return [](Process& at, std::set<int>& seen) -> Task<void> {
+      const auto note = [&seen](const auto& done) {
+        if (!done) seen.insert(done.error().system);
+      };
+      for (int i = 0; i < 20; ++i) {
+        auto file = co_await File::open(at.loop(), "/new", {.write = true, .create = true});
+        note(file);
+        if (file) {
+          note(co_await file->truncate(100));
+          co_await file->close();
+        }
+        note(co_await rename(at.loop(), "/f", "/g"));
+        note(co_await rename(at.loop(), "/g", "/f"));
+        note(co_await sync_directory(at.loop(), "/"));
+      }
+    }(process, name_errors);
+  };
+  run_to_end(world, node, change_names);
   const WorldCounters& counters = world.counters();
   EXPECT_GT(counters.read_errors, 0u);
   EXPECT_GT(counters.write_errors, 0u);
@@ -245,6 +268,8 @@ TEST(SimWorld, every_disk_fault_occurs_and_reaches_the_program) {
   EXPECT_GT(counters.stalls, 0u);
   EXPECT_GT(counters.lying_syncs, 0u);
   EXPECT_EQ(errors, (std::set<int>{EIO, ENOSPC}));
+  EXPECT_GT(counters.name_errors, 0u);
+  EXPECT_TRUE(name_errors.contains(EIO) && name_errors.contains(ENOSPC));
 }
 
 TEST(SimWorld, direct_files_want_alignment_and_can_be_unsupported) {

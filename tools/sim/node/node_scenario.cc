@@ -30,8 +30,7 @@ class Driver {
         harsh_(node_.disk().options()),
         workload_(world_.random().next(), 2 + static_cast<std::uint32_t>(seed % 5)) {
     gentle_ = harsh_;
-    gentle_.read_error_one_in = gentle_.write_error_one_in = gentle_.sync_error_one_in = 0;
-    gentle_.no_space_one_in = 0;
+    gentle_.stop_errors();
     // Whoever set the machine up made the data directory.
     node_.disk().make_directory(kDataDirectory);
     node_.disk().sync_all();
@@ -42,6 +41,7 @@ class Driver {
       harsh_.sync_error_one_in = 400;
       harsh_.write_error_one_in = 800;
       harsh_.no_space_one_in = 400;
+      harsh_.name_no_space_one_in = 200;
     }
     rots_ = world_.random().one_in(4);
   }

@@ -33,6 +33,7 @@ io::sim::WorldOptions world_options(std::uint64_t seed) {
     options.node.disk.write_error_one_in = 500;
     options.node.disk.sync_error_one_in = 100;
     options.node.disk.no_space_one_in = 200;
+    options.node.disk.name_no_space_one_in = 100;
   }
   return options;
 }
@@ -181,8 +182,8 @@ class Run {
 
   void heal(RaftPeer& healed) {
     io::sim::DiskOptions& disk = healed.node().disk().options();
-    disk.read_error_one_in = disk.write_error_one_in = disk.sync_error_one_in = 0;
-    disk.no_space_one_in = disk.stall_one_in = 0;
+    disk.stop_errors();
+    disk.stall_one_in = 0;
     if (healed.node().is_running() && healed.node().is_paused()) healed.node().resume();
     if (!healed.node().is_running()) healed.start();
   }

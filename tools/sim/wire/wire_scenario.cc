@@ -49,8 +49,7 @@ class Driver {
         config_(config_for(server_)) {
     // Slow, and sound: what fails is the power. There is time for an answer that comes too early.
     io::sim::DiskOptions& disk = server_.disk().options();
-    disk.read_error_one_in = disk.write_error_one_in = disk.sync_error_one_in = 0;
-    disk.no_space_one_in = 0;
+    disk.stop_errors();
     disk.device_delay = {microseconds(100), milliseconds(3)};
   }
 
