@@ -16,10 +16,8 @@ group of processes, stood still): it is made again, and counted as disturbed.
 """
 import argparse
 import json
-import shutil
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -27,7 +25,7 @@ from pathlib import Path
 from confluent_kafka.admin import AdminClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness.cluster import Cluster, pause, resume  # noqa: E402
+from harness.cluster import new_cluster, pause, resume  # noqa: E402
 from harness.load import client_settings  # noqa: E402
 from harness.node import NodeFailed  # noqa: E402
 from harness.wire import TOPIC_ALREADY_EXISTS  # noqa: E402
@@ -170,9 +168,38 @@ def verify(cluster, stream, others=frozenset()):
             "unknown": len(unknown), "doubled": int(again != TOPIC_ALREADY_EXISTS)}
 
 
+def expect_all(cluster, stream, others=frozenset()):
+    result = verify(cluster, stream, others)
+    if result["lost"] or result["unknown"] or result["doubled"]:
+        sys.exit(f"{result}")
+
+
 def percentile(values, share):
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def all_tries(cluster, stream, options):
+    """The seconds of each, and how many did not count."""
+    away, disturbed, pulse = [], 0, Pulse()
+    pulse.start()
+    while len(away) < options.tries and disturbed <= options.tries:
+        stalls, seconds = pulse.stalls, None
+        try:
+            if options.kind == "hand-over":
+                seconds = longest_gap(cluster, stream, options.seconds_max)
+            else:
+                seconds = one_try(cluster, stream, options.kind, options.seconds_max)
+        except NodeFailed:
+            if pulse.stalls == stalls:
+                raise
+        if pulse.stalls != stalls:
+            disturbed += 1
+            continue
+        away.append(seconds)
+        if seconds > options.tell:
+            print(f"{time.strftime('%H:%M:%S', time.gmtime())} {seconds:.3f} s", file=sys.stderr)
+    return away, disturbed
 
 
 def main():
@@ -187,49 +214,25 @@ def main():
     parser.add_argument("--keep", action="store_true", help="keep the nodes' folders")
     parser.add_argument("--set", action="append", default=[], metavar="key=value")
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="drave-failover-")
     arguments = [f"--profile={options.profile}"] if options.profile else []
-    cluster = Cluster(folder, settings=dict(pair.split("=", 1) for pair in options.set),
-                      arguments=arguments, wires=options.kind == "cut")
-    away, disturbed = [], 0
-    try:
+    settings = dict(pair.split("=", 1) for pair in options.set)
+    with new_cluster("failover", options.keep, settings=settings, arguments=arguments,
+                     wires=options.kind == "cut") as cluster:
         cluster.start()
         stream = Stream(cluster)
-        one = longest_gap if options.kind == "hand-over" else (
-            lambda *a: one_try(a[0], a[1], options.kind, a[2]))
-        pulse = Pulse()
-        pulse.start()
-        while len(away) < options.tries and disturbed <= options.tries:
-            stalls, seconds = pulse.stalls, None
-            try:
-                seconds = one(cluster, stream, options.seconds_max)
-            except NodeFailed:
-                if pulse.stalls == stalls:
-                    raise
-            if pulse.stalls != stalls:
-                disturbed += 1
-                continue
-            away.append(seconds)
-            if seconds > options.tell:
-                print(f"{time.strftime('%H:%M:%S', time.gmtime())} {seconds:.3f} s", file=sys.stderr)
+        away, disturbed = all_tries(cluster, stream, options)
         result = verify(cluster, stream)
         cluster.stop()
-    except BaseException:
-        for node in cluster.nodes.values():
-            print(f"--- {node.log}\n{node.tail(25)}", file=sys.stderr)
-        raise
-    finally:
-        cluster.kill()
-    result.update(kind=options.kind, profile=options.profile, tries=len(away), disturbed=disturbed,
-                  p50_s=round(statistics.median(away), 3), p99_s=round(percentile(away, 0.99), 3),
-                  worst_s=round(max(away), 3), all_s=[round(one, 3) for one in sorted(away)],
-                  last_error=stream.last_error)
-    result["ok"] = result["lost"] == result["unknown"] == result["doubled"] == 0
-    print(json.dumps(result))
-    if result["ok"] and not options.keep:
-        shutil.rmtree(folder)
-    return 0 if result["ok"] else 1
+        result.update(kind=options.kind, profile=options.profile, tries=len(away),
+                      disturbed=disturbed, p50_s=round(statistics.median(away), 3),
+                      p99_s=round(percentile(away, 0.99), 3), worst_s=round(max(away), 3),
+                      all_s=[round(one, 3) for one in sorted(away)],
+                      last_error=stream.last_error)
+        result["ok"] = result["lost"] == result["unknown"] == result["doubled"] == 0
+        print(json.dumps(result))
+        if not result["ok"]:
+            sys.exit(1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -6,18 +6,16 @@ acknowledged is lost, and what the partitions hold is there again.
   separate_roles.py [--tries N]
 """
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient, NewTopic
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from cluster.failover import Stream, verify  # noqa: E402
+from cluster.failover import Stream, expect_all  # noqa: E402
 from cluster.three_nodes import PARTITIONS, numbers, produce, until  # noqa: E402
-from harness.cluster import Cluster  # noqa: E402
+from harness.cluster import new_cluster  # noqa: E402
 from harness.load import client_settings  # noqa: E402
 
 
@@ -66,9 +64,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=2)
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="drave-roles-")
-    cluster = Cluster(folder, brokers=2)
-    try:
+    with new_cluster("roles", brokers=2) as cluster:
         cluster.start()
         stream = Stream(cluster)
         for _ in range(options.tries):
@@ -76,19 +72,9 @@ def main():
         stopped = without_leader(cluster, stream, lambda node: node.process.terminate())
         print(f"asked to stop: {stopped:.3f} s until it had ended and a topic was created")
         check_broker_restart(cluster, 600)
-        result = verify(cluster, stream, {"kept"})
-        if result["lost"] or result["unknown"] or result["doubled"]:
-            sys.exit(f"{result}")
+        expect_all(cluster, stream, {"kept"})
         cluster.stop()
-    except BaseException:
-        for node in cluster.nodes.values():
-            print(f"--- {node.log}\n{node.tail(25)}", file=sys.stderr)
-        raise
-    finally:
-        cluster.kill()
-    shutil.rmtree(folder)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

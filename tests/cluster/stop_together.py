@@ -9,16 +9,14 @@ In every third round each is asked twice, as by somebody impatient.
 """
 import argparse
 import random
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from cluster.failover import Pulse, Stream, verify  # noqa: E402
-from harness.cluster import Cluster  # noqa: E402
+from cluster.failover import Pulse, Stream, expect_all  # noqa: E402
+from harness.cluster import new_cluster  # noqa: E402
 
 SECONDS_MAX = 5
 
@@ -52,12 +50,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     random.seed(options.seed)
-    folder = tempfile.mkdtemp(prefix="drave-stop-")
-    cluster = Cluster(folder)
-    stream = Stream(cluster)
     pulse = Pulse()
     pulse.start()
-    try:
+    with new_cluster("stop") as cluster:
+        stream = Stream(cluster)
         cluster.start()
         while len(stream.acked) < options.topics:
             stream.create(list(cluster.nodes))
@@ -82,19 +78,9 @@ def main():
             if max(took.values()) > SECONDS_MAX and pulse.stalls == stalls:
                 sys.exit(f"a stop took longer than {SECONDS_MAX} s")
             cluster.start()
-        result = verify(cluster, stream)
-        if result["lost"] or result["unknown"] or result["doubled"]:
-            sys.exit(f"{result}")
+        expect_all(cluster, stream)
         cluster.stop()
-    except BaseException:
-        for node in cluster.nodes.values():
-            print(f"--- {node.log}\n{node.tail(25)}", file=sys.stderr)
-        raise
-    finally:
-        cluster.kill()
-    shutil.rmtree(folder)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

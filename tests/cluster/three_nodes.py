@@ -5,9 +5,7 @@ node that stops is replaced and comes back.
   three_nodes.py [--records N]
 """
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient, NewTopic
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness.cluster import Cluster  # noqa: E402
+from harness.cluster import new_cluster  # noqa: E402
 from harness.load import client_settings  # noqa: E402
 
 PARTITIONS = 6
@@ -132,24 +130,14 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=600)
     options = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="drave-cluster-")
-    cluster = Cluster(folder)
-    try:
+    with new_cluster("cluster") as cluster:
         cluster.start()
         check_through_each(cluster, options.records)
         check_restart(cluster, options.records)
         check_hand_over(cluster)
         check_whole_restart(cluster, options.records)
         cluster.stop()
-    except BaseException:
-        for node in cluster.nodes.values():
-            print(f"--- {node.log}\n{node.tail(25)}", file=sys.stderr)
-        raise
-    finally:
-        cluster.kill()
-    shutil.rmtree(folder)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,7 +1,11 @@
 """Several Draved nodes as one cluster on this machine."""
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,6 +15,24 @@ from harness.wire import Connection
 
 def drave_binary():
     return draved_binary().parent / "drave"
+
+
+@contextlib.contextmanager
+def new_cluster(name, keep=False, **more):
+    """A cluster, not started yet, in a folder of its own, which goes in the end unless `keep`. Where
+    something fails it stays, and the ends of the nodes' logs are printed."""
+    folder = Path(tempfile.mkdtemp(prefix=f"drave-{name}-"))
+    cluster = Cluster(folder, **more)
+    try:
+        yield cluster
+    except BaseException:
+        for node in cluster.nodes.values():
+            print(f"--- {node.log}\n{node.tail(25)}", file=sys.stderr)
+        raise
+    finally:
+        cluster.kill()
+    if not keep:
+        shutil.rmtree(folder)
 
 
 class Cluster:
