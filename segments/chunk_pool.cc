@@ -6,6 +6,7 @@
 #include <new>
 
 #include "base/assert.h"
+#include "io/detail/poison.h"
 #include "segments/log_limits.h"
 
 namespace drave::segments {
@@ -28,6 +29,8 @@ struct ChunkPool::Release {
       return;
     }
     auto* node = new (memory) Released{nullptr, capacity};
+    // Who still reads a chunk that was released must not go unnoticed because its memory is kept.
+    ASAN_POISON_MEMORY_REGION(memory + sizeof(Released), capacity - sizeof(Released));
     node->next = pool->released_.load(std::memory_order_relaxed);
     while (!pool->released_.compare_exchange_weak(node->next, node, std::memory_order_release,
                                                   std::memory_order_relaxed)) {
@@ -77,6 +80,7 @@ std::uint8_t* ChunkPool::allocate(std::size_t capacity) {
 }
 
 void ChunkPool::free_reused(std::uint8_t* memory, std::size_t capacity) {
+  ASAN_UNPOISON_MEMORY_REGION(memory, capacity);
   if (capacity >= io::LargePages::kSizeMin)
     large_pages_.give_back(memory, capacity);
   else
@@ -89,6 +93,7 @@ std::uint8_t* ChunkPool::take_idle(int size_class) {
   if (list.empty()) return nullptr;
   std::uint8_t* memory = list.back();
   list.pop_back();
+  ASAN_UNPOISON_MEMORY_REGION(memory, kChunkBytesMin << size_class);
   idle_bytes_ -= static_cast<std::int64_t>(kChunkBytesMin << size_class);
   return memory;
 }

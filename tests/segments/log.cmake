@@ -1,4 +1,5 @@
 drave_test(partition_log_tests SOURCES
+  ${CMAKE_CURRENT_LIST_DIR}/chunk_pool_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/file_log_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/flush_messages_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/formats_test.cc
