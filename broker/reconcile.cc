@@ -65,23 +65,69 @@ Uuid assigned_directory(const metadata::PartitionImage& partition, NodeId node) 
   return {};
 }
 
-// Tells the controller where replicas are of which the metadata says otherwise. `before`: its
-// topics that have not changed need not be looked at.
-io::Task<void> report_places(Shard& shard, const ServingImage& image, const ServingImage* before) {
-  if (shard.directory_ids().size() < 2) co_return;
-  std::vector<std::pair<TopicIdPartition, Uuid>> places;
-  for (const auto& [name, topic] : image.metadata().topics().by_name()) {
-    if (before != nullptr && before->find(topic->id) == image.find(topic->id)) continue;
-    for (const auto& [index, partition] : topic->partitions) {
-      Replica* replica = shard.replica({topic->id, index});
-      if (replica == nullptr) continue;
-      for (std::size_t i = 0; i < shard.directories().size(); ++i) {
-        if (shard.directories()[i].get() != &replica->directory()) continue;
-        const Uuid actual = shard.directory_ids()[i];
-        if (actual != assigned_directory(partition, shard.config().node_id))
-          places.emplace_back(TopicIdPartition{topic->id, index}, actual);
-      }
+// A topic that is another in the image that comes; null where it is not there.
+struct TopicChange {
+  const ServedTopic* before = nullptr;
+  const ServedTopic* after = nullptr;
+};
+
+// `everything`: what stays counts as changed, too.
+std::vector<TopicChange> changes_between(const ServingImage& before, const ServingImage& after,
+                                         bool everything) {
+  std::vector<TopicChange> changes;
+  ServedTopics::for_each_change(before.topics(), after.topics(),
+                                [&](const ServedTopic* old, const ServedTopic* now) {
+                                  if (!everything || now == nullptr) changes.push_back({old, now});
+                                });
+  if (everything)
+    for (const auto& [name, topic] : after.metadata().topics().by_name())
+      changes.push_back({before.find(topic->id), after.find(topic->id)});
+  return changes;
+}
+
+// Lets others run when many partitions were looked at since the last time.
+class Pauses {
+ public:
+  explicit Pauses(io::Loop& loop) : loop_(loop) {}
+  bool is_due(std::size_t partitions) {
+    looked_at_ += partitions;
+    return looked_at_ >= kPartitionsPerPass;
+  }
+  io::YieldAwaiter pause() {
+    looked_at_ = 0;
+    return io::yield(loop_);
+  }
+
+ private:
+  static constexpr std::size_t kPartitionsPerPass = 2000;
+  io::Loop& loop_;
+  std::size_t looked_at_ = 0;
+};
+
+using Places = std::vector<std::pair<TopicIdPartition, Uuid>>;
+
+// Adds where replicas are of which the metadata says otherwise.
+void find_places(Shard& shard, const metadata::TopicImage& topic, Places& places) {
+  for (const auto& [index, partition] : topic.partitions) {
+    Replica* replica = shard.replica({topic.id, index});
+    if (replica == nullptr) continue;
+    for (std::size_t i = 0; i < shard.directories().size(); ++i) {
+      if (shard.directories()[i].get() != &replica->directory()) continue;
+      const Uuid actual = shard.directory_ids()[i];
+      if (actual != assigned_directory(partition, shard.config().node_id))
+        places.emplace_back(TopicIdPartition{topic.id, index}, actual);
     }
+  }
+}
+
+io::Task<void> report_places(Shard& shard, const std::vector<TopicChange>& changes) {
+  if (shard.directory_ids().size() < 2) co_return;
+  Places places;
+  Pauses pauses(shard.loop());
+  for (const TopicChange& change : changes) {
+    if (change.after == nullptr) continue;
+    find_places(shard, *change.after->topic, places);
+    if (pauses.is_due(change.after->topic->partitions.size())) co_await pauses.pause();
   }
   if (places.empty()) co_return;
   Node* node = &shard.node();
@@ -92,10 +138,9 @@ io::Task<void> report_places(Shard& shard, const ServingImage& image, const Serv
   });
 }
 
-// Brings what stays up to date; returns what is to be created.
-std::vector<NewPartition> update_topic(Shard& shard, const ServedTopic& topic,
-                                       DirectoryChoice& directories) {
-  std::vector<NewPartition> created;
+// Brings what stays up to date; adds what is to be created.
+void update_topic(Shard& shard, const ServedTopic& topic, DirectoryChoice& directories,
+                  std::vector<NewPartition>& created) {
   for (const auto& [index, partition] : topic.topic->partitions) {
     const TopicIdPartition id{topic.topic->id, index};
     if (shard_of(id, shard.count()) != shard.number()) continue;
@@ -109,7 +154,6 @@ std::vector<NewPartition> update_topic(Shard& shard, const ServedTopic& topic,
           {*directory, {topic.topic->name, id, topic.log_config}, partition.leader_epoch});
     }
   }
-  return created;
 }
 
 io::Task<void> create(Shard& shard, NewPartition wanted) {
@@ -123,23 +167,17 @@ io::Task<void> create(Shard& shard, NewPartition wanted) {
   shard.add_replica(directory, **log, wanted.leader_epoch);
 }
 
-// Takes what is gone out of service at once.
-std::vector<GonePartition> retire(Shard& shard, const ServingImage& before,
-                                  const ServingImage& after) {
-  std::vector<GonePartition> gone;
-  for (const auto& [name, topic] : before.metadata().topics().by_name()) {
-    const ServedTopic* still = after.find(topic->id);
-    if (still != nullptr && still == before.find(topic->id)) continue;
-    for (const auto& [index, partition] : topic->partitions) {
-      if (still != nullptr && is_here(*still, index, shard.config().node_id)) continue;
-      const TopicIdPartition id{topic->id, index};
-      Replica* replica = shard.replica(id);
-      if (replica == nullptr) continue;
-      gone.push_back({&replica->directory(), id, std::string(name)});
-      shard.remove_replica(id);
-    }
+// Takes what is gone of a topic out of service.
+void retire(Shard& shard, const TopicChange& change, std::vector<GonePartition>& gone) {
+  const metadata::TopicImage& topic = *change.before->topic;
+  for (const auto& [index, partition] : topic.partitions) {
+    if (change.after != nullptr && is_here(*change.after, index, shard.config().node_id)) continue;
+    const TopicIdPartition id{topic.id, index};
+    Replica* replica = shard.replica(id);
+    if (replica == nullptr) continue;
+    gone.push_back({&replica->directory(), id, topic.name});
+    shard.remove_replica(id);
   }
-  return gone;
 }
 
 io::Task<void> remove(GonePartition gone) {
@@ -152,19 +190,25 @@ io::Task<void> remove(GonePartition gone) {
 
 io::Task<void> reconcile(Shard& shard, ServingImagePtr image, bool everything) {
   const ServingImagePtr before = shard.image_ptr();
+  const std::vector<TopicChange> changes = changes_between(*before, *image, everything);
+  Pauses pauses(shard.loop());
   DirectoryChoice directories(shard);
   std::vector<NewPartition> created;
-  for (const auto& [name, topic] : image->metadata().topics().by_name()) {
-    const ServedTopic* served = image->find(topic->id);
-    if (served == before->find(topic->id) && !everything) continue;
-    for (NewPartition& one : update_topic(shard, *served, directories))
-      created.push_back(std::move(one));
+  for (const TopicChange& change : changes) {
+    if (change.after == nullptr) continue;
+    update_topic(shard, *change.after, directories, created);
+    if (pauses.is_due(change.after->topic->partitions.size())) co_await pauses.pause();
   }
   co_await io::for_each(shard.loop(), created.size(), kAtOnce,
                         [&](std::size_t i) { return create(shard, created[i]); });
   shard.set_image(image);
-  co_await report_places(shard, *image, everything ? nullptr : before.get());
-  const std::vector<GonePartition> gone = retire(shard, *before, *image);
+  co_await report_places(shard, changes);
+  std::vector<GonePartition> gone;
+  for (const TopicChange& change : changes) {
+    if (change.before == nullptr) continue;
+    retire(shard, change, gone);
+    if (pauses.is_due(change.before->topic->partitions.size())) co_await pauses.pause();
+  }
   co_await io::for_each(shard.loop(), gone.size(), kAtOnce,
                         [&](std::size_t i) { return remove(gone[i]); });
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 
 #include "base/bytes.h"
 #include "base/log.h"
@@ -33,42 +34,82 @@ std::shared_ptr<const ServingImage> ServingImage::build(metadata::ImagePtr image
   const metadata::Image& now = *made->image_;
   made->node_configs_ = now.configs({ConfigResourceType::broker, std::to_string(config.node_id)});
   made->default_configs_ = now.configs({ConfigResourceType::broker, ""});
-  const bool same_defaults = made->node_configs_ == previous.node_configs_ &&
-                             made->default_configs_ == previous.default_configs_ &&
-                             previous.is_built_;
   made->is_built_ = true;
   made->build_authorizer(config, previous);
-  if (same_defaults) {
-    made->config_ = previous.config_;
-  } else {
-    std::vector<std::string> problems;
-    made->config_ = std::make_shared<BrokerConfig>(
-        with_dynamic_configs(config, made->default_configs_, made->node_configs_, &problems));
-    for (const std::string& problem : problems)
-      LOG_WARN("broker", "a dynamic configuration does not count: {}", problem);
-  }
-  for (const auto& [name, topic] : now.topics().by_name()) {
-    const ConfigResource resource{ConfigResourceType::topic, name};
-    const metadata::ConfigMap& own = now.configs(resource);
-    EntryPtr entry;
-    if (const auto old = previous.by_id_.find(topic->id); old != previous.by_id_.end()) {
-      const bool same =
-          same_defaults && old->second->topic == topic && previous.image_->configs(resource) == own;
-      if (same) entry = old->second;
-    }
-    if (entry == nullptr) {
-      auto fresh = std::make_shared<ServedTopic>();
-      fresh->topic = topic;
-      fresh->config = metadata::resolve_topic_config(
-          {own, made->node_configs_, made->default_configs_, config.given});
-      fresh->log_config = log_config_of(fresh->config);
-      fresh->is_internal = is_internal_topic(name);
-      entry = std::move(fresh);
-    }
-    made->by_name_.emplace(entry->topic->name, entry);
-    made->by_id_.emplace(topic->id, entry);
-  }
+  made->build_config(config, previous);
+  if (previous.is_built_ && made->topic_defaults_ == previous.topic_defaults_)
+    made->take_changed_topics(config, previous);
+  else
+    made->take_all_topics(config);
   return made;
+}
+
+void ServingImage::build_config(const BrokerConfig& config, const ServingImage& previous) {
+  if (previous.is_built_ && node_configs_ == previous.node_configs_ &&
+      default_configs_ == previous.default_configs_) {
+    config_ = previous.config_;
+    topic_defaults_ = previous.topic_defaults_;
+    return;
+  }
+  std::vector<std::string> problems;
+  config_ = std::make_shared<BrokerConfig>(
+      with_dynamic_configs(config, default_configs_, node_configs_, &problems));
+  for (const std::string& problem : problems)
+    LOG_WARN("broker", "a dynamic configuration does not count: {}", problem);
+  topic_defaults_ =
+      metadata::resolve_topic_config({{}, node_configs_, default_configs_, config.given});
+}
+
+void ServingImage::take_topic(const metadata::TopicPtr& topic, const BrokerConfig& config,
+                              const ServedTopic* like) {
+  ++topics_visited_;
+  auto entry = std::make_shared<ServedTopic>();
+  if (like != nullptr) {
+    *entry = *like;
+  } else {
+    const metadata::ConfigMap& own = image_->configs({ConfigResourceType::topic, topic->name});
+    entry->config =
+        own.empty()
+            ? topic_defaults_
+            : metadata::resolve_topic_config({own, node_configs_, default_configs_, config.given});
+    entry->log_config = log_config_of(entry->config);
+    entry->is_internal = is_internal_topic(topic->name);
+  }
+  entry->topic = topic;
+  topics_.put(entry);
+}
+
+void ServingImage::take_all_topics(const BrokerConfig& config) {
+  for (const auto& [name, topic] : image_->topics().by_name()) take_topic(topic, config, nullptr);
+}
+
+void ServingImage::take_changed_topics(const BrokerConfig& config, const ServingImage& previous) {
+  topics_ = previous.topics_;
+  const auto& topics = image_->topics().by_name();
+  std::unordered_set<std::string_view> reconfigured;
+  auto of_configs = [&reconfigured](const ConfigResource& resource, auto, auto) {
+    if (resource.type == ConfigResourceType::topic) reconfigured.insert(resource.name);
+  };
+  metadata::SharedMap<ConfigResource, metadata::ConfigMap>::for_each_change(
+      previous.image_->all_configs(), image_->all_configs(), of_configs);
+  auto of_topics = [&](const std::string& name, const metadata::TopicPtr* before,
+                       const metadata::TopicPtr* after) {
+    const bool is_same = before != nullptr && after != nullptr && (*before)->id == (*after)->id;
+    const bool is_like = is_same && !reconfigured.contains(name);
+    const ServedTopic* like = is_like ? previous.find((*before)->id) : nullptr;
+    if (before != nullptr && !is_same) topics_.remove(**before);
+    if (after != nullptr)
+      take_topic(*after, config, like);
+    else
+      ++topics_visited_;
+    reconfigured.erase(name);
+  };
+  metadata::SharedMap<std::string, metadata::TopicPtr>::for_each_change(
+      previous.image_->topics().by_name(), topics, of_topics);
+  for (const std::string_view name : reconfigured) {
+    const auto topic = topics.find(name);
+    if (topic != topics.end()) take_topic(topic->second, config, nullptr);
+  }
 }
 
 void ServingImage::build_authorizer(const BrokerConfig& config, const ServingImage& previous) {
@@ -80,16 +121,6 @@ void ServingImage::build_authorizer(const BrokerConfig& config, const ServingIma
                     image_->acls(), metadata::AuthorizerOptions{
                                         config.super_users, config.allow_everyone_if_no_acl_found});
   if (!authorizer_->allows_everything()) restrictions_ = authorizer_;
-}
-
-const ServedTopic* ServingImage::find(std::string_view name) const {
-  const auto found = by_name_.find(name);
-  return found == by_name_.end() ? nullptr : found->second.get();
-}
-
-const ServedTopic* ServingImage::find(const TopicId& id) const {
-  const auto found = by_id_.find(id);
-  return found == by_id_.end() ? nullptr : found->second.get();
 }
 
 segments::LogConfig log_config_of(const metadata::TopicConfig& config) {

@@ -7,10 +7,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "base/ids.h"
 #include "broker/config/broker_config.h"
+#include "broker/served_topics.h"
 #include "metadata/authorizer.h"
 #include "metadata/config/topic_config.h"
 #include "metadata/image.h"
@@ -18,19 +18,13 @@
 
 namespace drave::broker {
 
-struct ServedTopic {
-  metadata::TopicPtr topic;
-  metadata::TopicConfig config;
-  segments::LogConfig log_config;
-  bool is_internal = false;  // __consumer_offsets, __transaction_state, __share_group_state
-};
-
 class ServingImage {
  public:
   // An image from which nothing is served yet.
   static std::shared_ptr<const ServingImage> empty();
-  // Reuses the entries of `previous` whose topic and configs did not change. `config`: as the node
-  // started.
+  // Looks at the topics alone that changed since `previous`, itself or in their configs, and shares
+  // the others with it; at all of them if what a topic inherits from the node has changed, or if
+  // `previous` is empty. `config`: as the node started.
   static std::shared_ptr<const ServingImage> build(metadata::ImagePtr image,
                                                    const BrokerConfig& config,
                                                    const ServingImage& previous);
@@ -42,11 +36,13 @@ class ServingImage {
   // Who may do what; null: everybody may do everything.
   std::shared_ptr<const metadata::Authorizer> restrictions() const { return restrictions_; }
   // Null: no such topic.
-  const ServedTopic* find(std::string_view name) const;
-  const ServedTopic* find(const TopicId& id) const;
+  const ServedTopic* find(std::string_view name) const { return topics_.find(name); }
+  const ServedTopic* find(const TopicId& id) const { return topics_.find(id); }
+  const ServedTopics& topics() const { return topics_; }
+  // How many topics build() looked at for this image: what it cost.
+  std::size_t topics_visited() const { return topics_visited_; }
 
  private:
-  using EntryPtr = std::shared_ptr<const ServedTopic>;
   metadata::ImagePtr image_;
   std::shared_ptr<const BrokerConfig> config_;  // shared by images between two dynamic changes
   // Null only without an authorizer; shared by images between which no ACL changed.
@@ -54,10 +50,19 @@ class ServingImage {
   std::shared_ptr<const metadata::Authorizer> restrictions_;  // the same, or null
   metadata::ConfigMap node_configs_;
   metadata::ConfigMap default_configs_;
+  // What a topic without configs of its own is served with.
+  metadata::TopicConfig topic_defaults_;
+  bool is_built_ = false;  // not empty()
+  ServedTopics topics_;
+  std::size_t topics_visited_ = 0;
+
+  void build_config(const BrokerConfig& config, const ServingImage& previous);
   void build_authorizer(const BrokerConfig& config, const ServingImage& previous);
-  bool is_built_ = false;                                   // not empty()
-  std::unordered_map<std::string_view, EntryPtr> by_name_;  // keys: the entries' topic names
-  std::unordered_map<Uuid, EntryPtr> by_id_;
+  void take_all_topics(const BrokerConfig& config);
+  void take_changed_topics(const BrokerConfig& config, const ServingImage& previous);
+  // `like`: an entry of the same topic, under the same configs; null: none.
+  void take_topic(const metadata::TopicPtr& topic, const BrokerConfig& config,
+                  const ServedTopic* like);
 };
 using ServingImagePtr = std::shared_ptr<const ServingImage>;
 

@@ -9,7 +9,8 @@ namespace drave::metadata {
 
 namespace {
 
-// kept_ is written to snapshots in the order of its keys: quotas, SCRAM, tokens, as Kafka does.
+// What is kept is written to snapshots in the order of its keys: quotas, SCRAM, tokens, as Kafka
+// does.
 std::string quota_key(const protocol::ClientQuotaRecord& record) {
   std::vector<std::string> parts;
   for (const auto& entity : record.entity) {
@@ -77,13 +78,14 @@ Result<void> Delta::apply(ByteView value) {
 
 void Delta::apply(const protocol::KRaftVersionRecord& record) {
   if (record.kraft_version == 0)
-    image_.features_.erase("kraft.version");
+    change().features.erase("kraft.version");
   else
-    image_.features_["kraft.version"] = record.kraft_version;
+    change().features["kraft.version"] = record.kraft_version;
 }
 
 void Delta::apply(const protocol::VotersRecord& record) {
-  image_.voters_.clear();
+  std::vector<VoterImage>& voters = change().voters;
+  voters.clear();
   for (const auto& voter : record.voters) {
     VoterImage kept;
     kept.id = voter.voter_id;
@@ -93,36 +95,56 @@ void Delta::apply(const protocol::VotersRecord& record) {
           {std::string(endpoint.name), std::string(endpoint.host), endpoint.port, 0});
     kept.kraft_version = {voter.kraft_version_feature.min_supported_version,
                           voter.kraft_version_feature.max_supported_version};
-    image_.voters_.push_back(std::move(kept));
+    voters.push_back(std::move(kept));
   }
 }
 
 Image Delta::finish(OffsetAndEpoch last_contained, TimestampMs timestamp) && {
-  for (auto& [id, topic] : open_) image_.topics_.put(std::move(topic));
+  for (auto& [id, topic] : open_) change().topics.put(std::move(topic));
   open_.clear();
-  if (acls_ != nullptr) image_.acls_ = std::move(acls_);
+  if (acls_ != nullptr) change().acls = std::move(acls_);
+  image_.content_ = std::move(now_);
+  changed_ = nullptr;
   image_.last_contained_ = last_contained;
   image_.last_contained_timestamp_ = timestamp;
   return std::move(image_);
 }
 
+Image::Content& Delta::change() {
+  if (changed_ == nullptr) now_ = changed_ = std::make_shared<Image::Content>(*now_);
+  return *changed_;
+}
+
+void Delta::count(const PartitionImage& partition, int sign) {
+  auto& counts = change().replica_counts;
+  auto add = [&counts, sign](NodeId id, std::int64_t ReplicaCounts::* what) {
+    ReplicaCounts& of = counts[id];
+    of.*what += sign;
+    if (of == ReplicaCounts()) counts.erase(id);
+  };
+  add(partition.leader, &ReplicaCounts::leads);
+  for (const NodeId id : partition.isr) add(id, &ReplicaCounts::in_isr);
+  for (const NodeId id : partition.eligible_leader_replicas) add(id, &ReplicaCounts::in_elr);
+}
+
 TopicImage* Delta::open(const TopicId& id) {
   const auto found = open_.find(id);
   if (found != open_.end()) return found->second.get();
-  const TopicImage* before = image_.topics_.find(id);
+  const TopicImage* before = now_->topics.find(id);
   if (before == nullptr) return nullptr;
   return open_.emplace(id, std::make_shared<TopicImage>(*before)).first->second.get();
 }
 
 AclMap& Delta::open_acls() {
-  if (acls_ == nullptr) acls_ = std::make_shared<AclMap>(*image_.acls_);
+  if (acls_ == nullptr) acls_ = std::make_shared<AclMap>(*now_->acls);
   return *acls_;
 }
 
 Result<RegistrationImage*> Delta::registered(NodeId id, std::int64_t epoch,
                                              std::string_view record) {
-  const auto found = image_.brokers_.find(id);
-  if (found == image_.brokers_.end())
+  auto& brokers = change().brokers;
+  const auto found = brokers.find(id);
+  if (found == brokers.end())
     return failure(Errc::invalid, fmt::format("{}: broker {} is not registered", record, id));
   if (found->second.epoch != epoch) {
     return failure(Errc::invalid, fmt::format("{}: broker {} is registered in epoch {}, not {}",
@@ -134,12 +156,12 @@ Result<RegistrationImage*> Delta::registered(NodeId id, std::int64_t epoch,
 Result<void> Delta::keep(std::string key, const protocol::MetadataRecord& record) {
   protocol::Writer out;
   TRY_VOID(protocol::encode_metadata_record(out, record, protocol::version_max(record)));
-  image_.kept_[std::move(key)].assign(out.own().begin(), out.own().end());
+  change().kept[key].assign(out.own().begin(), out.own().end());
   return {};
 }
 
 Result<void> Delta::forget(const std::string& key, std::string_view record) {
-  if (image_.kept_.erase(key) == 0)
+  if (change().kept.erase(key) == 0)
     return failure(Errc::invalid, fmt::format("{}: there is nothing to remove", record));
   return {};
 }
@@ -156,24 +178,24 @@ Result<void> Delta::on(const protocol::RegisterBrokerRecord& record) {
   broker.in_controlled_shutdown = record.in_controlled_shutdown;
   broker.directories = record.log_dirs;
   broker.cordoned_directories = record.cordoned_log_dirs;
-  image_.brokers_[record.broker_id] = std::move(broker);
+  change().brokers[record.broker_id] = std::move(broker);
   return {};
 }
 
 Result<void> Delta::on(const protocol::UnregisterBrokerRecord& record) {
   TRY_VOID(registered(record.broker_id, record.broker_epoch, record.kName));
-  image_.brokers_.erase(record.broker_id);
+  change().brokers.erase(record.broker_id);
   return {};
 }
 
 Result<void> Delta::on(const protocol::TopicRecord& record) {
-  if (image_.topics_.find(record.name) != nullptr)
+  if (now_->topics.find(record.name) != nullptr)
     return failure(Errc::invalid, fmt::format("TopicRecord: topic {} exists already", record.name));
   auto topic = std::make_shared<TopicImage>();
   topic->name = record.name;
   topic->id = record.topic_id;
   // A placeholder under its name, so that a second TopicRecord of this delta is found out.
-  image_.topics_.put(std::make_shared<TopicImage>(*topic));
+  change().topics.put(std::make_shared<TopicImage>(*topic));
   open_[record.topic_id] = std::move(topic);
   return {};
 }
@@ -184,7 +206,9 @@ Result<void> Delta::on(const protocol::PartitionRecord& record) {
     return failure(Errc::invalid, fmt::format("PartitionRecord: there is no topic with the id {}",
                                               record.topic_id.to_string()));
   }
+  const bool is_new = !topic->partitions.contains(record.partition_id);
   PartitionImage& partition = topic->partitions[record.partition_id];
+  if (!is_new) count(partition, -1);
   partition = PartitionImage();
   partition.replicas = record.replicas;
   partition.directories = record.directories;
@@ -198,6 +222,7 @@ Result<void> Delta::on(const protocol::PartitionRecord& record) {
   partition.leader_recovery_state = record.leader_recovery_state;
   partition.leader_epoch = record.leader_epoch;
   partition.partition_epoch = record.partition_epoch;
+  count(partition, 1);
   return {};
 }
 
@@ -205,26 +230,26 @@ Result<void> Delta::on(const protocol::ConfigRecord& record) {
   const ConfigResource resource{static_cast<ConfigResourceType>(record.resource_type),
                                 std::string(record.resource_name)};
   if (record.value.has_value()) {
-    image_.configs_[resource][std::string(record.name)] = *record.value;
+    change().configs[resource][std::string(record.name)] = *record.value;
     return {};
   }
-  if (!image_.configs(resource).contains(record.name)) return {};
-  ConfigMap& configs = image_.configs_[resource];
+  const auto present = now_->configs.find(resource);
+  if (present == now_->configs.end() || !present->second.contains(record.name)) return {};
+  ConfigMap& configs = change().configs[resource];
   configs.erase(configs.find(record.name));
-  if (configs.empty()) image_.configs_.erase(resource);
+  if (configs.empty()) change().configs.erase(resource);
   return {};
 }
 
 Result<void> Delta::on(const protocol::PartitionChangeRecord& record) {
   TopicImage* topic = open(record.topic_id);
-  const auto found = topic == nullptr ? decltype(topic->partitions.end()){}
-                                      : topic->partitions.find(record.partition_id);
-  if (topic == nullptr || found == topic->partitions.end()) {
+  if (topic == nullptr || !topic->partitions.contains(record.partition_id)) {
     return failure(Errc::invalid,
                    fmt::format("PartitionChangeRecord: there is no partition {} of the topic {}",
                                record.partition_id, record.topic_id.to_string()));
   }
-  PartitionImage& partition = found->second;
+  PartitionImage& partition = topic->partitions[record.partition_id];
+  count(partition, -1);
   if (record.directories.has_value())
     partition.directories = *record.directories;
   else if (record.replicas.has_value())
@@ -243,6 +268,7 @@ Result<void> Delta::on(const protocol::PartitionChangeRecord& record) {
     ++partition.leader_epoch;
   }
   ++partition.partition_epoch;
+  count(partition, 1);
   return {};
 }
 
@@ -259,14 +285,17 @@ Result<void> Delta::on(const protocol::UnfenceBrokerRecord& record) {
 }
 
 Result<void> Delta::on(const protocol::RemoveTopicRecord& record) {
-  const TopicImage* topic = image_.topics_.find(record.topic_id);
+  const TopicImage* topic = now_->topics.find(record.topic_id);
   if (topic == nullptr) {
     return failure(Errc::invalid, fmt::format("RemoveTopicRecord: there is no topic with the id {}",
                                               record.topic_id.to_string()));
   }
-  image_.configs_.erase(ConfigResource{ConfigResourceType::topic, topic->name});
+  const auto opened = open_.find(record.topic_id);
+  const TopicImage& last = opened == open_.end() ? *topic : *opened->second;
+  for (const auto& [index, partition] : last.partitions) count(partition, -1);
+  change().configs.erase(ConfigResource{ConfigResourceType::topic, topic->name});
   open_.erase(record.topic_id);
-  image_.topics_.remove(record.topic_id);
+  change().topics.remove(record.topic_id);
   return {};
 }
 
@@ -280,20 +309,20 @@ Result<void> Delta::on(const protocol::UserScramCredentialRecord& record) {
 
 Result<void> Delta::on(const protocol::FeatureLevelRecord& record) {
   if (record.feature_level == 0)
-    image_.features_.erase(std::string(record.name));
+    change().features.erase(std::string(record.name));
   else
-    image_.features_[std::string(record.name)] = record.feature_level;
+    change().features[std::string(record.name)] = record.feature_level;
   return {};
 }
 
 Result<void> Delta::on(const protocol::ClientQuotaRecord& record) {
   if (!record.remove) return keep(quota_key(record), record);
-  image_.kept_.erase(quota_key(record));
+  change().kept.erase(quota_key(record));
   return {};
 }
 
 Result<void> Delta::on(const protocol::ProducerIdsRecord& record) {
-  image_.next_producer_id_ = record.next_producer_id;
+  change().next_producer_id = record.next_producer_id;
   return {};
 }
 
@@ -357,24 +386,30 @@ Result<void> Delta::on(const protocol::RegisterControllerRecord& record) {
   controller.endpoints = endpoints_of(record.end_points);
   controller.features = features_of(record.features);
   controller.fenced = false;
-  image_.controllers_[record.controller_id] = std::move(controller);
+  change().controllers[record.controller_id] = std::move(controller);
   return {};
 }
 
 Result<void> Delta::on(const protocol::ClearElrRecord& record) {
   std::vector<TopicId> ids;
   if (record.topic_name.empty()) {
-    for (const auto& [name, topic] : image_.topics_.by_name()) ids.push_back(topic->id);
-  } else if (const TopicImage* topic = image_.topics_.find(record.topic_name); topic != nullptr) {
+    for (const auto& [name, topic] : now_->topics.by_name()) ids.push_back(topic->id);
+  } else if (const TopicImage* topic = now_->topics.find(record.topic_name); topic != nullptr) {
     ids.push_back(topic->id);
   } else {
     return failure(Errc::invalid,
                    fmt::format("ClearElrRecord: there is no topic {}", record.topic_name));
   }
   for (const TopicId& id : ids) {
-    for (auto& [index, partition] : open(id)->partitions) {
-      partition.eligible_leader_replicas.clear();
-      partition.last_known_elr.clear();
+    TopicImage* topic = open(id);
+    const auto before = topic->partitions;
+    for (const auto& [index, partition] : before) {
+      if (partition.eligible_leader_replicas.empty() && partition.last_known_elr.empty()) continue;
+      PartitionImage& cleared = topic->partitions[index];
+      count(cleared, -1);
+      cleared.eligible_leader_replicas.clear();
+      cleared.last_known_elr.clear();
+      count(cleared, 1);
     }
   }
   return {};

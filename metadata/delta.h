@@ -16,7 +16,9 @@ namespace drave::metadata {
 
 class Delta {
  public:
-  explicit Delta(const Image& base) : image_(base) {}
+  explicit Delta(const Image& base) : image_(base), now_(base.content_) {}
+  Delta(Delta&&) = default;
+  Delta& operator=(Delta&&) = default;
 
   // Applies one committed record. Errors: invalid, naming the record (it speaks of a topic,
   // partition or broker that is not there, or not in that epoch): the log and this image do not
@@ -29,7 +31,8 @@ class Delta {
   void apply(const protocol::KRaftVersionRecord& record);
   void apply(const protocol::VotersRecord& record);
 
-  // The image with everything applied, at the offset of the last record applied.
+  // The image with everything applied, at the offset of the last record applied. It shares the
+  // content of the base if no record changed anything.
   Image finish(OffsetAndEpoch last_contained, TimestampMs timestamp) &&;
 
  private:
@@ -68,7 +71,14 @@ class Delta {
   Result<void> keep(std::string key, const protocol::MetadataRecord& record);
   Result<void> forget(const std::string& key, std::string_view record);
 
-  Image image_;
+  // What is changed, copied once for this delta.
+  Image::Content& change();
+  // Adds what the partition's replicas are, or takes it back.
+  void count(const PartitionImage& partition, int sign);
+
+  Image image_;                                // its content is the base's until finish()
+  std::shared_ptr<const Image::Content> now_;  // with everything applied but open_ and acls_
+  std::shared_ptr<Image::Content> changed_;    // the same, once it is a copy; else null
   std::map<TopicId, std::shared_ptr<TopicImage>> open_;  // topics that this delta changes
   std::shared_ptr<AclMap> acls_;                         // null: this delta changes none
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "metadata/topic_name.h"
+
 namespace drave::metadata {
 
 const TopicImage* TopicsImage::find(std::string_view name) const {
@@ -14,13 +16,24 @@ const TopicImage* TopicsImage::find(const TopicId& id) const {
   return found == by_id_.end() ? nullptr : found->second.get();
 }
 
-std::size_t TopicsImage::partition_count() const {
-  std::size_t count = 0;
-  for (const auto& [name, topic] : by_name_) count += topic->partitions.size();
-  return count;
+namespace {
+
+std::string collision_key(std::string_view name) {
+  return unify_collision_chars(name).append(1, '\0');
+}
+
+}  // namespace
+
+const TopicImage* TopicsImage::find_colliding(std::string_view name) const {
+  const std::string key = collision_key(name);
+  const auto found = colliding_.lower_bound(key);
+  return found == colliding_.end() || !found->first.starts_with(key) ? nullptr
+                                                                     : find(found->second);
 }
 
 void TopicsImage::put(TopicPtr topic) {
+  if (has_collision_chars(topic->name) && !by_name_.contains(topic->name))
+    colliding_[collision_key(topic->name).append(topic->name)] = topic->name;
   by_id_[topic->id] = topic;
   by_name_[topic->name] = std::move(topic);
 }
@@ -28,24 +41,31 @@ void TopicsImage::put(TopicPtr topic) {
 void TopicsImage::remove(const TopicId& id) {
   const TopicImage* topic = find(id);
   if (topic == nullptr) return;
+  if (has_collision_chars(topic->name))
+    colliding_.erase(collision_key(topic->name).append(topic->name));
   by_name_.erase(topic->name);
   by_id_.erase(id);
 }
 
 const RegistrationImage* Image::broker(NodeId id) const {
-  const auto found = brokers_.find(id);
-  return found == brokers_.end() ? nullptr : &found->second;
+  const auto found = content_->brokers.find(id);
+  return found == content_->brokers.end() ? nullptr : &found->second;
+}
+
+ReplicaCounts Image::replica_counts(NodeId id) const {
+  const auto found = content_->replica_counts.find(id);
+  return found == content_->replica_counts.end() ? ReplicaCounts() : found->second;
 }
 
 std::int16_t Image::feature(std::string_view name) const {
-  const auto found = features_.find(name);
-  return found == features_.end() ? 0 : found->second;
+  const auto found = content_->features.find(name);
+  return found == content_->features.end() ? 0 : found->second;
 }
 
 const ConfigMap& Image::configs(const ConfigResource& resource) const {
   static const ConfigMap kNone;
-  const auto found = configs_.find(resource);
-  return found == configs_.end() ? kNone : found->second;
+  const auto found = content_->configs.find(resource);
+  return found == content_->configs.end() ? kNone : found->second;
 }
 
 bool is_online(const RegistrationImage& broker, const Uuid& directory) {

@@ -52,7 +52,7 @@ struct PartitionImage {
 struct TopicImage {
   std::string name;
   TopicId id;
-  std::map<PartitionIndex, PartitionImage> partitions;  // 0, 1, 2 ... without gaps
+  SharedMap<PartitionIndex, PartitionImage> partitions;  // 0, 1, 2 ... without gaps
 };
 using TopicPtr = std::shared_ptr<const TopicImage>;
 
@@ -62,7 +62,9 @@ class TopicsImage {
   const TopicImage* find(std::string_view name) const;
   const TopicImage* find(const TopicId& id) const;
   const SharedMap<std::string, TopicPtr>& by_name() const { return by_name_; }
-  std::size_t partition_count() const;
+  // A topic whose name differs from this one, if at all, in having '.' for '_' or '_' for '.'; of
+  // several the first by name. Null: there is none.
+  const TopicImage* find_colliding(std::string_view name) const;
 
   void put(TopicPtr topic);
   void remove(const TopicId& id);
@@ -70,6 +72,16 @@ class TopicsImage {
  private:
   SharedMap<std::string, TopicPtr> by_name_;
   SharedMap<TopicId, TopicPtr> by_id_;
+  // Names with '.' or '_' in them, behind themselves with '_' for every '.' and a zero.
+  SharedMap<std::string, std::string> colliding_;
+};
+
+// What brokers are to partitions, so that nobody looks through partitions for what is not there.
+struct ReplicaCounts {
+  std::int64_t leads = 0;   // of kNoLeader: partitions without a leader
+  std::int64_t in_isr = 0;  // partitions that have it in their ISR
+  std::int64_t in_elr = 0;  // among their eligible leader replicas
+  bool operator==(const ReplicaCounts&) const = default;
 };
 
 // DescribeConfigs' numbers.
@@ -134,46 +146,58 @@ struct VoterImage {
   bool operator==(const VoterImage&) const = default;
 };
 
+// Records kept verbatim, by a key that a later record of the same thing replaces or removes.
+using KeptRecords = SharedMap<std::string, std::vector<std::uint8_t>>;
+
 class Image {
  public:
-  OffsetAndEpoch last_contained() const {
-    return last_contained_;
-  }  // offset of the last record applied
+  // Offset of the last record applied.
+  OffsetAndEpoch last_contained() const { return last_contained_; }
   TimestampMs last_contained_timestamp() const { return last_contained_timestamp_; }
+  // Nothing was changed between the two: no more than the offset differs. Images of different
+  // origins are never said to be the same.
+  bool has_same_content(const Image& other) const { return content_ == other.content_; }
 
-  const TopicsImage& topics() const { return topics_; }
+  const TopicsImage& topics() const { return content_->topics; }
+  ReplicaCounts replica_counts(NodeId id) const;
   const RegistrationImage* broker(NodeId id) const;
-  const std::map<NodeId, RegistrationImage>& brokers() const { return brokers_; }
-  const std::map<NodeId, RegistrationImage>& controllers() const { return controllers_; }
+  const std::map<NodeId, RegistrationImage>& brokers() const { return content_->brokers; }
+  const std::map<NodeId, RegistrationImage>& controllers() const { return content_->controllers; }
   // Finalized levels of features, "metadata.version" and "kraft.version" included.
-  const std::map<std::string, std::int16_t, std::less<>>& features() const { return features_; }
+  const std::map<std::string, std::int16_t, std::less<>>& features() const {
+    return content_->features;
+  }
   std::int16_t feature(std::string_view name) const;  // 0: not finalized
   // The configs of a resource; empty if it has none.
   const ConfigMap& configs(const ConfigResource& resource) const;
-  const SharedMap<ConfigResource, ConfigMap>& all_configs() const { return configs_; }
-  const std::vector<VoterImage>& voters() const { return voters_; }
-  std::int64_t next_producer_id() const { return next_producer_id_; }
+  const SharedMap<ConfigResource, ConfigMap>& all_configs() const { return content_->configs; }
+  const std::vector<VoterImage>& voters() const { return content_->voters; }
+  std::int64_t next_producer_id() const { return content_->next_producer_id; }
   // Never null; the same object in images between which no ACL changed.
-  const AclsPtr& acls() const { return acls_; }
-  // Records that are only kept (see kept_), encoded, in the order of a snapshot.
-  const std::map<std::string, std::vector<std::uint8_t>, std::less<>>& kept() const {
-    return kept_;
-  }
+  const AclsPtr& acls() const { return content_->acls; }
+  // Records that are only kept, encoded, in the order of a snapshot.
+  const KeptRecords& kept() const { return content_->kept; }
 
  private:
   friend class Delta;
+  // Everything but the offset.
+  struct Content {
+    TopicsImage topics;
+    std::map<NodeId, ReplicaCounts> replica_counts;  // of those that are not all 0
+    std::map<NodeId, RegistrationImage> brokers;
+    std::map<NodeId, RegistrationImage> controllers;
+    std::map<std::string, std::int16_t, std::less<>> features;
+    SharedMap<ConfigResource, ConfigMap> configs;
+    std::vector<VoterImage> voters;
+    std::int64_t next_producer_id = 0;
+    AclsPtr acls = std::make_shared<const AclMap>();
+    KeptRecords kept;
+  };
+
   OffsetAndEpoch last_contained_{-1, -1};
   TimestampMs last_contained_timestamp_ = -1;
-  TopicsImage topics_;
-  std::map<NodeId, RegistrationImage> brokers_;
-  std::map<NodeId, RegistrationImage> controllers_;
-  std::map<std::string, std::int16_t, std::less<>> features_;
-  SharedMap<ConfigResource, ConfigMap> configs_;
-  std::vector<VoterImage> voters_;
-  std::int64_t next_producer_id_ = 0;
-  AclsPtr acls_ = std::make_shared<const AclMap>();
-  // Records kept verbatim, by a key that a later record of the same thing replaces or removes.
-  std::map<std::string, std::vector<std::uint8_t>, std::less<>> kept_;
+  // Shared by images between which only the offset moved; never null.
+  std::shared_ptr<const Content> content_ = std::make_shared<const Content>();
 };
 using ImagePtr = std::shared_ptr<const Image>;
 

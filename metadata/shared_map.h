@@ -7,7 +7,6 @@
 // hold until the map that they came from is changed or destroyed; so do iterators.
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "metadata/shared_value.h"
 
 namespace drave::metadata {
 
@@ -26,38 +26,8 @@ class SharedMap {
   static constexpr std::size_t kChunkSizeMax = 64;
 
  private:
-  struct Chunk {
-    std::atomic<std::uint32_t> owners{1};
-    std::vector<value_type> entries;  // sorted; never empty
-  };
-  // Shared ownership of a chunk; whoever is alone may change it.
-  class Handle {
-   public:
-    explicit Handle(std::vector<value_type> entries) : chunk_(new Chunk) {
-      chunk_->entries = std::move(entries);
-    }
-    Handle(const Handle& other) : chunk_(other.chunk_) {
-      chunk_->owners.fetch_add(1, std::memory_order_relaxed);
-    }
-    Handle(Handle&& other) noexcept : chunk_(std::exchange(other.chunk_, nullptr)) {}
-    Handle& operator=(Handle other) noexcept {
-      std::swap(chunk_, other.chunk_);
-      return *this;
-    }
-    ~Handle() {
-      if (chunk_ != nullptr && chunk_->owners.fetch_sub(1, std::memory_order_acq_rel) == 1)
-        delete chunk_;
-    }
-    const std::vector<value_type>& entries() const { return chunk_->entries; }
-    std::vector<value_type>& own() {
-      if (chunk_->owners.load(std::memory_order_acquire) > 1) *this = Handle(chunk_->entries);
-      return chunk_->entries;
-    }
-
-   private:
-    Chunk* chunk_;
-  };
-  using Chunks = std::vector<Handle>;
+  using Chunk = std::vector<value_type>;  // sorted; never empty
+  using Chunks = std::vector<Shared<Chunk>>;
 
  public:
   class const_iterator {
@@ -69,10 +39,10 @@ class SharedMap {
     using reference = const value_type&;
 
     const_iterator() = default;
-    reference operator*() const { return (*chunks_)[chunk_].entries()[index_]; }
+    reference operator*() const { return (*(*chunks_)[chunk_])[index_]; }
     pointer operator->() const { return &**this; }
     const_iterator& operator++() {
-      if (++index_ < (*chunks_)[chunk_].entries().size()) return *this;
+      if (++index_ < (*chunks_)[chunk_]->size()) return *this;
       ++chunk_;
       index_ = 0;
       return *this;
@@ -125,19 +95,19 @@ class SharedMap {
   Value& operator[](const Key& key) {
     std::size_t chunk = chunk_of(key);
     if (chunks_.empty()) {
-      chunks_.emplace_back(std::vector<value_type>{{key, Value()}});
+      chunks_.emplace_back(Chunk{{key, Value()}});
       ++size_;
       return chunks_.front().own().front().second;
     }
     // Behind everything: into the last chunk.
     if (chunk == chunks_.size()) --chunk;
     std::size_t index = index_in(chunk, key);
-    const auto& present = chunks_[chunk].entries();
+    const Chunk& present = *chunks_[chunk];
     if (index < present.size() && !Less()(key, present[index].first))
       return chunks_[chunk].own()[index].second;
     if (present.size() == kChunkSizeMax) {
       split(chunk, index);
-      if (index > chunks_[chunk].entries().size()) index -= chunks_[chunk++].entries().size();
+      if (index > chunks_[chunk]->size()) index -= chunks_[chunk++]->size();
     }
     auto& entries = chunks_[chunk].own();
     ++size_;
@@ -164,19 +134,49 @@ class SharedMap {
     return size_ == other.size_ && std::equal(begin(), end(), other.begin());
   }
 
+  // Calls visit(key, before, after) for each key whose values differ, in their order; null where
+  // the key is not there. Chunks that both maps share are passed over, so that two copies of a map
+  // are compared in the time that their changes take, and a pointer for each few dozen entries.
+  template <class Visit>
+  static void for_each_change(const SharedMap& before, const SharedMap& after, Visit visit) {
+    const_iterator old = before.begin();
+    const_iterator now = after.begin();
+    while (true) {
+      while (old != before.end() && now != after.end() && old.index_ == 0 && now.index_ == 0 &&
+             before.chunks_[old.chunk_].is(after.chunks_[now.chunk_])) {
+        ++old.chunk_;
+        ++now.chunk_;
+      }
+      const bool has_old = old != before.end();
+      const bool has_now = now != after.end();
+      if (!has_old && !has_now) return;
+      if (!has_now || (has_old && Less()(old->first, now->first))) {
+        visit(old->first, &old->second, static_cast<const Value*>(nullptr));
+        ++old;
+      } else if (!has_old || Less()(now->first, old->first)) {
+        visit(now->first, static_cast<const Value*>(nullptr), &now->second);
+        ++now;
+      } else {
+        if (!(old->second == now->second)) visit(old->first, &old->second, &now->second);
+        ++old;
+        ++now;
+      }
+    }
+  }
+
  private:
   // The first chunk whose last key is not less than `key`.
   template <class K>
   std::size_t chunk_of(const K& key) const {
     const auto at = std::partition_point(
         chunks_.begin(), chunks_.end(),
-        [&key](const Handle& each) { return Less()(each.entries().back().first, key); });
+        [&key](const Shared<Chunk>& each) { return Less()(each->back().first, key); });
     return static_cast<std::size_t>(at - chunks_.begin());
   }
   // In a chunk: the first entry whose key is not less than `key`, or its size.
   template <class K>
   std::size_t index_in(std::size_t chunk, const K& key) const {
-    const auto& entries = chunks_[chunk].entries();
+    const Chunk& entries = *chunks_[chunk];
     const auto at =
         std::partition_point(entries.begin(), entries.end(),
                              [&key](const value_type& each) { return Less()(each.first, key); });
@@ -188,11 +188,10 @@ class SharedMap {
     const bool grows = chunk + 1 == chunks_.size() && index == entries.size();
     const std::size_t kept = grows ? entries.size() - 1 : entries.size() / 2;
     const auto middle = entries.begin() + static_cast<std::ptrdiff_t>(kept);
-    std::vector<value_type> rest(std::make_move_iterator(middle),
-                                 std::make_move_iterator(entries.end()));
+    Chunk rest(std::make_move_iterator(middle), std::make_move_iterator(entries.end()));
     entries.erase(middle, entries.end());
     chunks_.insert(chunks_.begin() + static_cast<std::ptrdiff_t>(chunk) + 1,
-                   Handle(std::move(rest)));
+                   Shared<Chunk>(std::move(rest)));
   }
 
   Chunks chunks_;

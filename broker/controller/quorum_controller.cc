@@ -322,7 +322,8 @@ io::Task<void> Controller::publish_loop() {
     if (published_end_ < committed_end_) {
       const Offset end = committed_end_;
       const ImagePtr image = loader_.image();
-      if (image != published_) co_await publisher_.publish(image);
+      // NoOps, for example, are nobody's business.
+      if (!image->has_same_content(*published_)) co_await publisher_.publish(image);
       published_ = image;
       published_end_ = end;
       changed_.wake_all();

@@ -52,7 +52,8 @@ namespace drave::broker {
 // Who makes an image the one that the node serves from.
 class Publisher {
  public:
-  // Returns when every shard has it and runs what it says. Images come in order, one at a time.
+  // Returns when every shard has it and runs what it says. Images come in order, one at a time;
+  // those that differ from the one before by their offset alone do not come.
   virtual io::Task<void> publish(metadata::ImagePtr image) = 0;
 
  protected:

@@ -39,14 +39,7 @@ class TopicCreation {
         request_(request),
         version_(version),
         records_(records),
-        answer_(answer) {
-    // Every topic is looked at, so not for names that cannot collide.
-    const bool may_collide = std::ranges::any_of(
-        request.topics, [](const auto& topic) { return has_collision_chars(topic.name); });
-    if (!may_collide) return;
-    for (const auto& [name, topic] : context.image.topics().by_name())
-      if (has_collision_chars(name)) unified_.emplace(unify_collision_chars(name), name);
-  }
+        answer_(answer) {}
 
   void run() {
     std::map<std::string_view, int> counts;
@@ -100,10 +93,12 @@ class TopicCreation {
     if (context_.image.topics().find(name) != nullptr)
       return {ErrorCode::topic_already_exists, fmt::format("Topic '{}' already exists.", name)};
     if (has_collision_chars(name)) {
-      const auto collides = unified_.find(unify_collision_chars(name));
-      if (collides != unified_.end()) {
+      const TopicImage* present = context_.image.topics().find_colliding(name);
+      const auto created = unified_.find(unify_collision_chars(name));
+      if (present != nullptr || created != unified_.end()) {
         return {ErrorCode::invalid_topic_exception,
-                fmt::format("Topic '{}' collides with existing topic: {}", name, collides->second)};
+                fmt::format("Topic '{}' collides with existing topic: {}", name,
+                            present != nullptr ? present->name : created->second)};
       }
     }
     return {};
@@ -266,7 +261,8 @@ class TopicCreation {
   std::int16_t version_;
   RecordList& records_;
   Answer& answer_;
-  std::map<std::string, std::string, std::less<>> unified_;  // names with '_' for '.', to the name
+  // Of what this request creates: names with '_' for '.', to the name.
+  std::map<std::string, std::string, std::less<>> unified_;
   std::optional<std::vector<CreateTopicsResponse::CreatableTopicConfigs>> default_configs_;
 };
 

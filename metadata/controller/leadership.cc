@@ -115,10 +115,7 @@ void lead_again(const ControllerContext& context, NodeId broker, RecordList& rec
 }
 
 bool leads_any(const Image& image, NodeId broker) {
-  for (const auto& [name, topic] : image.topics().by_name())
-    for (const auto& [index, partition] : topic->partitions)
-      if (partition.leader == broker) return true;
-  return false;
+  return image.replica_counts(broker).leads > 0;
 }
 
 bool can_hand_over(const ControllerContext& context, NodeId broker) {

@@ -6,6 +6,8 @@
 
 #include <map>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "base/random.h"
 
@@ -91,6 +93,66 @@ TEST(SharedMap, a_copy_shares_what_does_not_change) {
   EXPECT_LE(moved, Map::kChunkSizeMax);
   EXPECT_EQ(map.at(key_of(500)), 1);
   EXPECT_EQ(copy.at(key_of(500)), 2);
+}
+
+// Two maps that grew out of one differ by what std::map says.
+TEST(SharedMap, changes_between_copies_are_told_in_order) {
+  Random random{9};
+  Map map;
+  Model model;
+  for (int round = 0; round < 300; ++round) {
+    const Map map_before = map;
+    const Model model_before = model;
+    const std::uint64_t steps = random.below(12);
+    for (std::uint64_t step = 0; step < steps; ++step) {
+      const std::string key = key_of(random.below(900));
+      if (random.one_in(3)) {
+        map.erase(key);
+        model.erase(key);
+      } else {
+        const int value = static_cast<int>(random.below(3));
+        map[key] = value;
+        model[key] = value;
+      }
+    }
+    using Change = std::tuple<std::string, int, int>;
+    std::vector<Change> expected;
+    std::map<std::string, std::pair<int, int>> both;
+    for (const auto& [key, value] : model_before) both[key] = {value, -1};
+    for (const auto& [key, value] : model)
+      both.try_emplace(key, -1, -1).first->second.second = value;
+    for (const auto& [key, values] : both)
+      if (values.first != values.second) expected.emplace_back(key, values.first, values.second);
+    std::vector<Change> told;
+    Map::for_each_change(
+        map_before, map, [&told](const std::string& key, const int* before, const int* after) {
+          told.emplace_back(key, before == nullptr ? -1 : *before, after == nullptr ? -1 : *after);
+        });
+    ASSERT_EQ(told, expected);
+  }
+}
+
+TEST(SharedMap, what_is_shared_is_not_looked_at) {
+  struct Counted {
+    int value = 0;
+    int* looks = nullptr;
+    bool operator==(const Counted& other) const {
+      ++*looks;
+      return value == other.value;
+    }
+  };
+  int looks = 0;
+  SharedMap<std::string, Counted> map;
+  for (std::uint64_t number = 0; number < 5000; ++number) map[key_of(number)] = {1, &looks};
+  SharedMap<std::string, Counted> copy = map;
+  copy[key_of(500)].value = 2;
+  copy["key-500-more"] = {1, &looks};
+  copy.erase(key_of(4000));
+  std::vector<std::string> keys;
+  SharedMap<std::string, Counted>::for_each_change(
+      map, copy, [&keys](const std::string& key, auto, auto) { keys.push_back(key); });
+  EXPECT_EQ(keys, (std::vector<std::string>{"key-4000", "key-500", "key-500-more"}));
+  EXPECT_LE(looks, 3 * static_cast<int>(Map::kChunkSizeMax));
 }
 
 }  // namespace
