@@ -35,6 +35,7 @@
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
+#include "protocol/messages/list_config_resources.h"
 #include "protocol/messages/list_offsets.h"
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
@@ -78,6 +79,7 @@ const auto kTable = std::to_array<ApiEntry>({
     entry<protocol::CreateAclsRequest>(handle_create_acls, kBoth),
     entry<protocol::DeleteAclsRequest>(handle_delete_acls, kBoth),
     entry<protocol::DescribeConfigsRequest>(handle_describe_configs, kBoth),
+    entry<protocol::ListConfigResourcesRequest>(handle_list_config_resources),
     entry<protocol::AlterConfigsRequest>(handle_alter_configs, kBoth),
     entry<protocol::DescribeLogDirsRequest>(handle_describe_log_dirs),
     entry<protocol::CreatePartitionsRequest>(handle_create_partitions, kBoth),

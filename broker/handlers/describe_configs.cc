@@ -121,11 +121,18 @@ void describe(Shard& shard, Answer& answer, ResourceResult& result, const Resour
           metadata::describe_broker_configs({none, node_configs, default_configs, fixed}));
     }
     case ConfigResourceType::group:
+      if (name.empty())
+        return refuse(answer, result, ErrorCode::invalid_request, "Group name must not be empty");
       return add_entries(answer, result, asked, message,
                          metadata::describe_group_configs(
                              {image.configs({type, name}), node_configs, default_configs, fixed}));
-    case ConfigResourceType::broker_logger:
     case ConfigResourceType::client_metrics:
+      if (name.empty())
+        return refuse(answer, result, ErrorCode::invalid_request,
+                      "Client metrics subscription name must not be empty");
+      return add_entries(answer, result, asked, message,
+                         metadata::describe_client_metrics_configs(image.configs({type, name})));
+    case ConfigResourceType::broker_logger:
     case ConfigResourceType::unknown: break;
   }
   refuse(answer, result, ErrorCode::invalid_request,

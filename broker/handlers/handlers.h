@@ -17,6 +17,7 @@ io::Task<void> handle_delete_records(Request request);
 io::Task<void> handle_init_producer_id(Request request);
 io::Task<void> handle_offset_for_leader_epoch(Request request);
 io::Task<void> handle_describe_configs(Request request);
+io::Task<void> handle_list_config_resources(Request request);
 io::Task<void> handle_create_acls(Request request);
 io::Task<void> handle_delete_acls(Request request);
 io::Task<void> handle_describe_acls(Request request);

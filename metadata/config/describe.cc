@@ -12,10 +12,12 @@ std::optional<std::string> shown(const ConfigDef* def, std::string_view value) {
 }
 
 std::string documentation_of(const ConfigDef& def) {
-  std::string words = fmt::format("{} of a {}.", def.name,
-                                  def.scope == ConfigScope::broker  ? "node"
-                                  : def.scope == ConfigScope::topic ? "topic"
-                                                                    : "group");
+  std::string words =
+      fmt::format("{} of a {}.", def.name,
+                  def.scope == ConfigScope::broker  ? "node"
+                  : def.scope == ConfigScope::topic ? "topic"
+                  : def.scope == ConfigScope::group ? "group"
+                                                    : "client metrics subscription");
   if (def.treatment == Treatment::no_effect) words += fmt::format(" No effect here: {}.", def.note);
   if (def.treatment == Treatment::refused) words += fmt::format(" Refused here: {}.", def.note);
   return words;
@@ -107,6 +109,22 @@ std::vector<ConfigEntry> describe_topic_configs(const ConfigLayers& layers) {
 
 std::vector<ConfigEntry> describe_group_configs(const ConfigLayers& layers) {
   return describe_by_synonyms(ConfigScope::group, layers);
+}
+
+std::vector<ConfigEntry> describe_client_metrics_configs(const ConfigMap& own) {
+  std::vector<ConfigEntry> entries;
+  for (const ConfigDef& def : all_configs(ConfigScope::client_metrics)) {
+    ConfigEntry entry = entry_of(def);
+    if (const auto found = own.find(def.name); found != own.end()) {
+      entry.value = shown(&def, found->second);
+      entry.source = ConfigSource::client_metrics;
+      entry.synonyms.push_back({entry.name, entry.value, entry.source});
+    } else if (def.default_text) {
+      entry.value = shown(&def, *def.default_text);
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
 }
 
 std::vector<ConfigEntry> describe_broker_configs(const ConfigLayers& layers) {

@@ -1,5 +1,5 @@
 #pragma once
-// What DescribeConfigs says of a topic, a group or a node. Pure.
+// What DescribeConfigs says of a topic, a group, a subscription to metrics or a node. Pure.
 
 #include <optional>
 #include <string>
@@ -31,6 +31,8 @@ struct ConfigEntry {
 // out.
 std::vector<ConfigEntry> describe_topic_configs(const ConfigLayers& layers);
 std::vector<ConfigEntry> describe_group_configs(const ConfigLayers& layers);
+// Of a subscription to clients' metrics: its own values, else the defaults.
+std::vector<ConfigEntry> describe_client_metrics_configs(const ConfigMap& own);
 
 // Every key of the node; `layers.topic` is not read. Keys with a prefix ("listener.name.", ...)
 // that are given appear, too.

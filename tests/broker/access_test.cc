@@ -25,6 +25,7 @@
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
+#include "protocol/messages/list_config_resources.h"
 #include "protocol/messages/list_offsets.h"
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
@@ -308,6 +309,9 @@ io::Task<Outcomes> use_cluster(KafkaClient& client) {
   configs.resources.push_back({4, "1", std::nullopt});
   const auto config = co_await client.call<protocol::DescribeConfigsResponse>(configs, 4);
   found["describe configs"] = config->message.results.at(0).error_code;
+  const auto resources = co_await client.call<protocol::ListConfigResourcesResponse>(
+      protocol::ListConfigResourcesRequest{}, 1);
+  found["list config resources"] = resources->message.error_code;
   protocol::IncrementalAlterConfigsRequest alter;
   alter.resources.emplace_back().resource_type = 4;
   alter.resources[0].resource_name = "1";

@@ -116,6 +116,28 @@ class Tools(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("InvalidConfigurationException", text)
 
+    def test_client_metrics(self):
+        metrics = ("kafka-client-metrics", *SERVER)
+        entity = ("--entity-type", "client-metrics")
+        self.run_tool(*metrics, "--alter", "--name", "tool-slow", "--interval", 1000, "--match",
+                      "client_id=tool.*", "--metrics", "org.apache.kafka.producer.")
+        self.run_tool("kafka-configs", *SERVER, "--alter", *entity, "--entity-name", "tool-all",
+                      "--add-config", "metrics=*")
+        self.assertEqual(self.run_tool(*metrics, "--list").split(), ["tool-all", "tool-slow"])
+        text = self.run_tool(*metrics, "--describe")
+        for told in ("interval.ms=1000", "match=client_id=tool.*", "metrics=org.apache.kafka.producer.",
+                     "metrics=*"):
+            self.assertIn(told, text)
+        text = self.run_tool("kafka-configs", *SERVER, "--describe", *entity)
+        self.assertIn("interval.ms=1000 sensitive=false "
+                      "synonyms={DYNAMIC_CLIENT_METRICS_CONFIG:interval.ms=1000}", text)
+        text = self.run_tool("kafka-configs", *SERVER, "--describe", *entity, "--entity-name",
+                             "tool-all", "--all")
+        self.assertIn("interval.ms=300000", text)
+        for name in ("tool-slow", "tool-all"):
+            self.run_tool(*metrics, "--delete", "--name", name)
+        self.assertEqual(self.run_tool(*metrics, "--list").split(), [])
+
     def test_offsets_deleted_records_and_log_dirs(self):
         self.create("tool-offsets", 2)
         self.produce("tool-offsets", [str(i) for i in range(20)])
