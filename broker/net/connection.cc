@@ -19,6 +19,9 @@ namespace {
 // Frames up to this, what producers send at most unless they are told to, may wait for memory for
 // longer.
 constexpr std::int64_t kSmallFrameBytes = kMiB + 64 * kKiB;
+// What comes into a receive buffer of a frame that is not whole there is copied. Behind a frame of
+// this size only the length of the next is received first, and the rest into a buffer of its own.
+constexpr std::size_t kLargeFrameBytes = 64 * kKiB;
 }  // namespace
 
 Connection::Connection(Shard& shard, io::Socket socket, io::SocketAddress peer,
@@ -100,6 +103,8 @@ io::Task<void> Connection::read_loop() {
     if (ending_) break;
     if (assembly_.is_active()) {
       co_await continue_frame();
+    } else if (last_was_large_) {
+      co_await read_length();
     } else {
       co_await read_pooled();
     }
@@ -127,6 +132,17 @@ void Connection::on_frame_released(std::int64_t charged) {
 void Connection::on_nothing_received(const Error* error) {
   ending_ = true;
   if (error != nullptr && error->code != Errc::canceled) broken_ = true;
+}
+
+// The first bytes of a frame that may be as large as the one before it. While there are none, it
+// holds no buffer.
+io::Task<void> Connection::read_length() {
+  const Result<std::size_t> received = co_await socket_.receive_some(length_);
+  if (!received || *received == 0)
+    co_return on_nothing_received(received ? nullptr : &received.error());
+  last_read_ = shard_.loop().now();
+  begin_frame(ByteView(length_).first(*received));
+  if (assembly_.is_active()) co_await look_at_frame();
 }
 
 io::Task<void> Connection::read_pooled() {
@@ -223,6 +239,11 @@ io::Task<void> Connection::continue_frame() {
     co_return on_nothing_received(received ? nullptr : &received.error());
   last_read_ = frame_progress_ = shard_.loop().now();
   assembly_.received(*received);
+  co_await look_at_frame();
+}
+
+// Refuses what cannot become a frame; dispatches what has become one.
+io::Task<void> Connection::look_at_frame() {
   if (assembly_.announced() > shard_.config().socket_request_bytes_max) {
     fail("a frame's length exceeds socket.request.max.bytes");
     co_return;
@@ -240,6 +261,7 @@ io::Task<void> Connection::continue_frame() {
   frames_charged_ += charged;
   budget.note_needed(charged);
   auto [frame, owner] = assembly_.take(charged > 0 ? this : nullptr, charged);
+  last_was_large_ = frame.size() >= kLargeFrameBytes;
   co_await dispatch(frame, std::move(owner));
 }
 

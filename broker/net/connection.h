@@ -7,6 +7,7 @@
 // every answer has been sent or dropped, and every operation that a handler left behind (a parked
 // fetch, a produce that waits for the disk) has ended.
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -84,10 +85,12 @@ class Connection final : private FrameKeeper {
   io::Task<void> linger();
   void on_nothing_received(const Error* error);
   void cancel_parked();
+  io::Task<void> read_length();
   io::Task<void> read_pooled();
   std::pair<MutableByteView, FrameRef> copy_of(ByteView bytes);
   void begin_frame(ByteView first);
   io::Task<void> continue_frame();
+  io::Task<void> look_at_frame();
   io::Task<bool> assembly_memory();
   void release_assembly();
   void on_frame_released(std::int64_t charged) override;
@@ -112,6 +115,7 @@ class Connection final : private FrameKeeper {
   const ListenerInfo& listener_;
   io::WaitQueue progress_;  // an answer became ready, was sent, or the connection is ending
   FrameAssembly assembly_;
+  std::array<std::uint8_t, 4> length_{};  // what read_length() receives into
   std::int64_t assembly_charged_ = 0;
   std::int64_t assembly_arrived_ = 0;  // charged as such
   std::int64_t frames_charged_ = 0;    // of complete ones that somebody still needs
@@ -134,6 +138,7 @@ class Connection final : private FrameKeeper {
   Instant watched_;  // watch() ran last
   Instant linger_end_ = Instant::never();
   bool waits_for_memory_ = false;  // for the frame that is being assembled
+  bool last_was_large_ = false;    // the last frame was
   bool ending_ = false;
   bool draining_ = false;  // it ends because the node does
   bool lingers_ = false;   // the peer may be sending, or reading still
