@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "base/stream_copy.h"
 
 namespace drave::segments {
 
@@ -39,7 +40,7 @@ void JournalGroup::copy_in(io::BufferPool& pool, ByteView bytes) {
       take_piece(pool, bytes.size());
     io::PooledBuffer& piece = pieces_.back();
     const std::size_t n = std::min(bytes.size(), piece.capacity() - used_in_last_);
-    std::memcpy(piece.data() + used_in_last_, bytes.data(), n);
+    stream_copy(piece.data() + used_in_last_, bytes.first(n));
     used_in_last_ += n;
     bytes = bytes.subspan(n);
   }

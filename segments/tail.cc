@@ -1,14 +1,11 @@
 #include "segments/tail.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
 #include "base/assert.h"
+#include "base/stream_copy.h"
 #include "io/operation.h"
 #include "protocol/record_batch.h"
 #include "segments/log_limits.h"
@@ -37,38 +34,6 @@ Offset batch_end_at(const std::uint8_t* at) {
   if (at[protocol::batch_field::kMagic] < protocol::kBatchMagic) return batch_base_at(at) + 1;
   return batch_base_at(at) + load_big<std::int32_t>(at + protocol::batch_field::kLastOffsetDelta) +
          1;
-}
-
-// A tail is larger than the caches: before anybody reads a large batch there, it has left them. So
-// it goes past them, which spares reading what it overwrites and pushes nothing out.
-constexpr std::size_t kCopyPastCacheMin = 32 * kKiB;
-
-void copy_batch(std::uint8_t* to, ByteView bytes) {
-#ifdef __SSE2__
-  if (bytes.size() >= kCopyPastCacheMin) {
-    constexpr std::size_t kLine = 64;
-    const std::size_t head = (kLine - reinterpret_cast<std::uintptr_t>(to) % kLine) % kLine;
-    std::memcpy(to, bytes.data(), head);
-    to += head;
-    bytes = bytes.subspan(head);
-    while (bytes.size() >= kLine) {
-      const auto* from = reinterpret_cast<const __m128i*>(bytes.data());
-      auto* line = reinterpret_cast<__m128i*>(to);
-      const __m128i a = _mm_loadu_si128(from);
-      const __m128i b = _mm_loadu_si128(from + 1);
-      const __m128i c = _mm_loadu_si128(from + 2);
-      const __m128i d = _mm_loadu_si128(from + 3);
-      _mm_stream_si128(line, a);
-      _mm_stream_si128(line + 1, b);
-      _mm_stream_si128(line + 2, c);
-      _mm_stream_si128(line + 3, d);
-      to += kLine;
-      bytes = bytes.subspan(kLine);
-    }
-    _mm_sfence();
-  }
-#endif
-  std::memcpy(to, bytes.data(), bytes.size());
 }
 
 }  // namespace
@@ -148,7 +113,7 @@ Tail::Chunk& Tail::chunk_for(LogPosition at, std::size_t size, Offset first_offs
 void Tail::append(LogPosition at, ByteView batch, Offset first_offset, Offset end_offset) {
   Chunk& chunk = chunk_for(at, batch.size(), first_offset);
   if (chunk.written) set_chunk_written(chunk, false);
-  copy_batch(chunk.memory.get() + chunk.end, batch);
+  stream_copy(chunk.memory.get() + chunk.end, batch);
   if (chunk.marks.empty() || chunk.end - chunk.marks.back().at >= kMarkInterval) {
     chunk.marks.push_back({chunk.end, first_offset});
   }
