@@ -75,6 +75,9 @@ std::size_t TailBudget::next_chunk_size(std::size_t last) const {
   std::int64_t part = bytes_max_ / 32;
   if (left < bytes_max_ / 2) part /= 8;
   if (left < bytes_max_ / 8) part /= 8;
+  // A chunk is reserved whole and fills slowly: the last ones of all tails together must leave most
+  // of the budget to bytes.
+  part = std::min(part, bytes_max_ / (4 * std::max<std::int64_t>(unwritten_tails_, 1)));
   const std::size_t wanted = last == 0 ? kChunkBytesMin : std::min(last * 2, kChunkBytesMax);
   return std::clamp(std::min(wanted, std::bit_floor(static_cast<std::size_t>(part))),
                     kChunkBytesMin, kChunkBytesMax);
@@ -107,6 +110,7 @@ Tail::Chunk& Tail::chunk_for(LogPosition at, std::size_t size, Offset first_offs
   }
   memory_bytes_ += static_cast<std::int64_t>(chunk.capacity);
   chunks_.push_back(std::move(chunk));
+  count_unwritten();
   return chunks_.back();
 }
 
@@ -275,6 +279,13 @@ void Tail::set_chunk_written(Chunk& chunk, bool written) {
     budget_->evictable_bytes_ -= capacity;
     if (written_count_ == 0) unlink();
   }
+  count_unwritten();
+}
+
+void Tail::count_unwritten() {
+  if (has_unwritten_ == (chunks_.size() > written_count_)) return;
+  has_unwritten_ = !has_unwritten_;
+  budget_->unwritten_tails_ += has_unwritten_ ? 1 : -1;
 }
 
 void Tail::drop_front() {
@@ -282,6 +293,7 @@ void Tail::drop_front() {
   set_chunk_written(front, false);
   memory_bytes_ -= static_cast<std::int64_t>(front.capacity);
   chunks_.pop_front();
+  count_unwritten();
   if (chunks_.empty()) last_chunk_size_ = 0;
 }
 
@@ -297,6 +309,7 @@ void Tail::truncate_to(LogPosition at, Offset offset) {
     memory_bytes_ -= static_cast<std::int64_t>(chunks_.back().capacity);
     chunks_.pop_back();
   }
+  count_unwritten();
   budget_->announce_room();
   if (chunks_.empty()) {
     last_chunk_size_ = 0;

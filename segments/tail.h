@@ -69,6 +69,7 @@ class TailBudget {
   std::shared_ptr<ChunkPool> pool_;
   std::int64_t bytes_max_;
   std::int64_t evictable_bytes_ = 0;
+  std::int64_t unwritten_tails_ = 0;  // that have chunks which are not in files yet
   std::int64_t lent_bytes_ = 0;
   ReadCache* borrower_ = nullptr;
   IntrusiveList<Tail> evictable_;  // tails with written chunks, least recently used first
@@ -155,12 +156,14 @@ class Tail : public ListLink<> {
   void set_chunk_written(Chunk& chunk, bool written);
   void drop_front();
   void touch();
+  void count_unwritten();
 
   TailBudget* budget_;
   std::deque<Chunk> chunks_;       // by position, thus by offset
   std::size_t written_count_ = 0;  // of the front chunks
   std::int64_t memory_bytes_ = 0;
   std::size_t last_chunk_size_ = 0;
+  bool has_unwritten_ = false;  // as the budget has counted it
 };
 
 }  // namespace drave::segments

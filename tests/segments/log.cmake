@@ -6,6 +6,7 @@ drave_test(partition_log_tests SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/producer_state_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/read_cache_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/segment_jitter_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/tail_test.cc
   LIBRARIES drave_segments drave_io_uring)
 drave_test(partition_log_sim_tests SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/file_log_sim_test.cc
