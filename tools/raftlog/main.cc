@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -147,6 +148,13 @@ int serve(const Arguments& arguments) {
                               [](std::uint32_t) { return io::make_uring_backend(); });
   if (!threads) {
     std::fprintf(stderr, "drave-raftlog: %s\n", threads.error().message().c_str());
+    return 1;
+  }
+  std::error_code failed;
+  std::filesystem::create_directories(arguments.node.directory, failed);
+  if (failed) {
+    std::fprintf(stderr, "drave-raftlog: %s: %s\n", arguments.node.directory.c_str(),
+                 failed.message().c_str());
     return 1;
   }
   Input input;

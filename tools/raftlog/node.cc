@@ -1,7 +1,6 @@
 #include "tools/raftlog/node.h"
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "base/log.h"
@@ -68,9 +67,6 @@ io::Task<Result<void>> Node::start() {
 }
 
 io::Task<Result<void>> Node::open_directory() {
-  std::error_code failed;
-  std::filesystem::create_directories(options_.directory, failed);
-  if (failed) co_return failure(Errc::io, options_.directory + ": " + failed.message());
   segments::MetaProperties identity{.cluster_id = std::string(kClusterId), .node_id = options_.id};
   identity.directory_id = Uuid::from_random(loop_.backend().entropy(), loop_.backend().entropy());
   const Result<void> formatted =

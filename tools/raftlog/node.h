@@ -21,7 +21,7 @@
 namespace drave::raft {
 
 struct NodeOptions {
-  std::string directory;  // made if it is not there
+  std::string directory;  // is there
   NodeId id = -1;
   std::vector<Voter> voters;  // this node among them
   int groups = 1;
