@@ -121,6 +121,7 @@ void Tail::append(LogPosition at, ByteView batch, Offset first_offset, Offset en
   if (chunk.marks.empty() || chunk.end - chunk.marks.back().at >= kMarkInterval) {
     chunk.marks.push_back({chunk.end, first_offset});
   }
+  chunk.newest = {chunk.end, first_offset};
   chunk.end += static_cast<std::uint32_t>(batch.size());
   chunk.end_offset = end_offset;
 }
@@ -139,6 +140,8 @@ std::size_t Tail::index_of(Offset offset) const {
 
 // The place in memory of the first batch that ends above `offset`; the chunk's end if none does.
 std::uint32_t Tail::seek(const Chunk& chunk, Offset offset) {
+  // Who follows a log closely asks for this.
+  if (offset >= chunk.newest.offset && offset < chunk.end_offset) return chunk.newest.at;
   auto after =
       std::upper_bound(chunk.marks.begin(), chunk.marks.end(), offset,
                        [](Offset wanted, const Mark& mark) { return wanted < mark.offset; });
@@ -319,6 +322,7 @@ void Tail::truncate_to(LogPosition at, Offset offset) {
   if (last.end_position() <= at) return;
   last.end = static_cast<std::uint32_t>(at.position - last.start.position);
   last.end_offset = offset;
+  last.newest = {0, INT64_MAX};
   last.sealed = true;  // readers may hold what stood behind
   while (!last.marks.empty() && last.marks.back().at >= last.end) last.marks.pop_back();
 }

@@ -143,6 +143,7 @@ class Tail : public ListLink<> {
     Offset first_offset = 0;
     Offset end_offset = 0;
     std::vector<Mark> marks;
+    Mark newest{0, INT64_MAX};  // the last batch; INT64_MAX: not known
 
     LogPosition begin_position() const { return {start.segment, start.position + begin}; }
     LogPosition end_position() const { return {start.segment, start.position + end}; }

@@ -75,6 +75,27 @@ TEST_F(FileLog, what_was_appended_is_read_from_the_tail) {
   close();
 }
 
+TEST_F(FileLog, every_offset_in_memory_is_found_in_its_batch) {
+  open();
+  const auto expect_all = [&] {
+    for (Offset offset = 0; offset < log_->end(); ++offset) {
+      const auto read = run_.run(log_->read({offset, INT64_MAX, 1 << 20, true}));
+      ASSERT_TRUE(read.has_value()) << read.error().message();
+      ASSERT_FALSE(read->pieces.empty()) << offset << " of " << log_->end();
+      EXPECT_EQ(load_big<std::int64_t>(read->pieces.front().bytes().data()), offset / 5 * 5);
+    }
+  };
+  for (const Offset end : {60, 30, 35, 5, 60}) {
+    if (end < log_->end()) check(run_.run(log_->truncate_to(end)));
+    while (log_->end() < end) {
+      append({.records = 5, .value_bytes = 300});
+      expect_all();
+    }
+    expect_all();
+  }
+  close();
+}
+
 TEST_F(FileLog, a_clean_stop_leaves_what_kafka_leaves) {
   open();
   append({.records = 3, .producer_id = 9, .producer_epoch = 0, .base_sequence = 0}, 4);
