@@ -179,23 +179,22 @@ FetchReply Core::nothing_new() const {
 }
 
 void Core::expire_parked() {
-  for (Parked& parked : std::exchange(parked_, {})) {
-    if (parked.until <= now_) {
-      reply(parked.token, nothing_new());
-      continue;
+  std::erase_if(parked_, [this](const Parked& parked) {
+    if (parked.until > now_) {
+      wake_at(parked.until);
+      return false;
     }
-    wake_at(parked.until);
-    parked_.push_back(std::move(parked));
-  }
+    reply(parked.token, nothing_new());
+    return true;
+  });
 }
 
 void Core::answer_parked() {
-  for (Parked& parked : std::exchange(parked_, {})) {
-    if (std::optional<FetchReply> found = answer(parked.request))
-      reply(parked.token, std::move(*found));
-    else
-      parked_.push_back(std::move(parked));
-  }
+  std::erase_if(parked_, [this](const Parked& parked) {
+    std::optional<FetchReply> found = answer(parked.request);
+    if (found.has_value()) reply(parked.token, std::move(*found));
+    return found.has_value();
+  });
 }
 
 void Core::handle_snapshot_fetch(std::uint64_t token, const SnapshotRequest& request) {
