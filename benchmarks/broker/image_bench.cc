@@ -5,10 +5,13 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 
 #include "broker/serving_image.h"
+#include "metadata/controller/leadership.h"
 #include "metadata/delta.h"
 #include "metadata/record_list.h"
 
@@ -108,6 +111,74 @@ void publish_from_nothing(benchmark::State& state) {
         ServingImage::build(images.image, images.config, *ServingImage::empty()));
 }
 BENCHMARK(publish_from_nothing)->ArgName("topics")->Arg(10)->Arg(1000)->Arg(10'000);
+
+// --- A broker with a third of 100,000 partitions is fenced, as the controller does it: what is
+// decided is applied. At once, and the longest of the pieces.
+
+metadata::ImagePtr large_cluster() {
+  metadata::RecordList records;
+  for (NodeId id = 1; id <= 3; ++id) {
+    protocol::RegisterBrokerRecord broker;
+    broker.broker_id = id;
+    broker.broker_epoch = id;
+    broker.fenced = false;
+    broker.rack = std::nullopt;
+    records.add(broker, std::int16_t{0});
+  }
+  for (std::int64_t number = 0; number < 1000; ++number) {
+    const std::string name = "topic-" + std::to_string(number);
+    protocol::TopicRecord topic;
+    topic.name = name;
+    topic.topic_id = id_of(number);
+    records.add(topic);
+    for (int index = 0; index < 100; ++index) {
+      protocol::PartitionRecord partition;
+      partition.topic_id = topic.topic_id;
+      partition.partition_id = index;
+      partition.leader = 1 + index % 3;
+      partition.replicas = partition.isr = {partition.leader};
+      records.add(partition, std::int16_t{0});
+    }
+  }
+  Images images(0);
+  return images.next(records);
+}
+
+metadata::ImagePtr applied(const metadata::Image& image, const metadata::RecordList& records) {
+  metadata::Delta delta(image);
+  for (std::size_t index = 0; index < records.size(); ++index)
+    if (!delta.apply(records[index])) std::abort();
+  return std::make_shared<const metadata::Image>(std::move(delta).finish({1, 1}, 1));
+}
+
+void fencing(benchmark::State& state, bool in_pieces) {
+  const metadata::ImagePtr before = large_cluster();
+  const metadata::ConfigMap fixed;
+  Random random{1};
+  for (auto _ : state) {
+    metadata::ImagePtr image = before;
+    std::chrono::steady_clock::duration longest{};
+    auto sweep = metadata::PartitionSweep::plan(*image, 2, {metadata::SweepStep::out_of_isrs});
+    for (bool more = true; more;) {
+      const auto began = std::chrono::steady_clock::now();
+      metadata::RecordList records;
+      const metadata::ControllerContext context{*image, fixed, 1, 1, 1, true, random};
+      more = in_pieces && sweep->next(context, records);
+      if (!in_pieces) metadata::remove_from_isrs(context, 2, records);
+      image = applied(*image, records);
+      longest = std::max(longest, std::chrono::steady_clock::now() - began);
+    }
+    state.SetIterationTime(std::chrono::duration<double>(longest).count());
+  }
+}
+void fencing_at_once(benchmark::State& state) {
+  fencing(state, false);
+}
+void fencing_longest_piece(benchmark::State& state) {
+  fencing(state, true);
+}
+BENCHMARK(fencing_at_once)->UseManualTime();
+BENCHMARK(fencing_longest_piece)->UseManualTime();
 
 }  // namespace
 }  // namespace drave::broker

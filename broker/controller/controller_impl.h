@@ -13,6 +13,7 @@
 #include "metadata/controller/batching.h"
 #include "metadata/controller/context.h"
 #include "metadata/controller/heartbeat_tracker.h"
+#include "metadata/controller/leadership.h"
 #include "metadata/controller/no_op.h"
 #include "metadata/delta.h"
 #include "metadata/loader.h"
@@ -109,6 +110,9 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // deciding_.
   io::Task<Result<void>> append(metadata::RecordList records, metadata::Atomicity atomicity,
                                 std::string_view what);
+  // Makes the changes in pieces, while others run. The caller holds deciding_ and goes on holding
+  // it.
+  io::Task<Result<void>> sweep(metadata::PartitionSweep sweep, std::string_view what);
   // One batch; `visible`: what is visible while it is part of a transaction that goes on, null:
   // what it makes.
   io::Task<Result<void>> append_batch(const metadata::RecordList& records,
@@ -142,6 +146,10 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // is not active.
   template <class Response, class Decide>
   Answer<Response> broker_change(std::string_view what, Decide decide);
+  // The same where partitions may have to be changed before (metadata/controller/brokers.h):
+  // `plan(context)` has a `sweep`, and decide() is given the plan.
+  template <class Response, class Plan, class Decide>
+  Answer<Response> planned_change(std::string_view what, Plan plan, Decide decide);
 
   io::Loop& loop_;
   ControllerOptions options_;

@@ -204,13 +204,53 @@ QuorumController::Answer<Response> Controller::broker_change(std::string_view wh
       });
 }
 
+template <class Response, class Plan, class Decide>
+QuorumController::Answer<Response> Controller::planned_change(std::string_view what, Plan plan,
+                                                              Decide decide) {
+  OwnedMessage<Response> answer;
+  co_await deciding_.acquire();
+  Result<void> done = failure(Errc::closed, "this node is not the active controller");
+  if (active_) {
+    const auto planned = plan(context());
+    done = {};
+    if (planned.sweep.has_value()) done = co_await sweep(*planned.sweep, what);
+    RecordList records;
+    if (done) answer = decide(context(), planned, records);
+    if (done && !records.empty())
+      done = co_await append(std::move(records), metadata::Atomicity::each, what);
+  }
+  const Offset end = ahead_end_;
+  deciding_.release();
+  if (done) done = co_await visible(end);
+  if (!done && !stays(answer.message.error_code, done.error())) {
+    answer.message = {};
+    answer.message.error_code = refusal_of(done.error());
+  }
+  co_return answer;
+}
+
+namespace {
+
+struct Planned {
+  std::optional<metadata::PartitionSweep> sweep;
+  Instant now;  // of the plan: what is decided later is decided by it
+};
+
+}  // namespace
+
 QuorumController::Answer<protocol::BrokerRegistrationResponse> Controller::broker_registration(
     const protocol::BrokerRegistrationRequest& request, std::int16_t version) {
-  return broker_change<protocol::BrokerRegistrationResponse>(
+  return planned_change<protocol::BrokerRegistrationResponse>(
       "BrokerRegistration",
-      [this, &request, version](const ControllerContext& context, RecordList& records) {
-        auto answer = metadata::register_broker_request(context, request, version, tracker_,
-                                                        loop_.now(), raft_->end(), records);
+      [this, &request, version](const ControllerContext& context) {
+        const Instant now = loop_.now();
+        return Planned{metadata::plan_registration(context, request, version, tracker_, now), now};
+      },
+      [this, &request, version](const ControllerContext& context, const Planned& planned,
+                                RecordList& records) {
+        auto answer =
+            metadata::register_broker_request(context, request, version, tracker_, planned.now,
+                                              raft_->end(), records, planned.sweep.has_value());
         if (answer.message.error_code == 0)
           LOG_INFO("controller", "broker registers id={} epoch={}", request.broker_id,
                    answer.message.broker_epoch);
@@ -225,18 +265,28 @@ QuorumController::Answer<protocol::BrokerHeartbeatResponse> Controller::broker_h
     const protocol::BrokerHeartbeatRequest& request, std::int16_t) {
   // It counts from its arrival, however long it waits for its decision.
   if (active_) tracker_.heard({request.broker_id, request.broker_epoch}, loop_.now());
-  return broker_change<protocol::BrokerHeartbeatResponse>(
-      "BrokerHeartbeat", [this, &request](const ControllerContext& context, RecordList& records) {
-        return metadata::broker_heartbeat(context, request, tracker_, loop_.now(), raft_->end(),
-                                          records);
+  return planned_change<protocol::BrokerHeartbeatResponse>(
+      "BrokerHeartbeat",
+      [this, &request](const ControllerContext& context) {
+        return metadata::plan_heartbeat(context, request, tracker_, loop_.now());
+      },
+      [this, &request](const ControllerContext& context, const metadata::HeartbeatPlan& plan,
+                       RecordList& records) {
+        return metadata::broker_heartbeat(context, request, plan, tracker_, raft_->end(), records);
       });
 }
 
 QuorumController::Answer<protocol::UnregisterBrokerResponse> Controller::unregister_broker(
     const protocol::UnregisterBrokerRequest& request, std::int16_t) {
-  return broker_change<protocol::UnregisterBrokerResponse>(
-      "UnregisterBroker", [this, &request](const ControllerContext& context, RecordList& records) {
-        return metadata::unregister_broker(context, request, tracker_, records);
+  return planned_change<protocol::UnregisterBrokerResponse>(
+      "UnregisterBroker",
+      [this, &request](const ControllerContext& context) {
+        return Planned{metadata::plan_unregistration(context, request), loop_.now()};
+      },
+      [this, &request](const ControllerContext& context, const Planned& planned,
+                       RecordList& records) {
+        return metadata::unregister_broker(context, request, tracker_, records,
+                                           planned.sweep.has_value());
       });
 }
 

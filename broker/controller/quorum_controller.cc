@@ -245,19 +245,25 @@ io::Task<void> Controller::tend(LeaderEpoch epoch) {
 io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
   while (leads(epoch)) {
     co_await deciding_.acquire();
-    RecordList records;
-    std::optional<NodeId> fenced;
-    if (leads(epoch)) fenced = metadata::fence_expired(context(), tracker_, loop_.now(), records);
-    if (!records.empty()) {
-      const Result<void> appended =
-          co_await append(std::move(records), metadata::Atomicity::each, "fencing");
-      if (!appended)
-        LOG_WARN("controller", "a broker could not be fenced error={}", appended.error().message());
+    std::optional<NodeId> silent;
+    Result<void> done;
+    if (leads(epoch)) silent = metadata::next_to_fence(context(), tracker_, loop_.now());
+    if (silent.has_value()) {
+      const auto planned = metadata::plan_fencing(context(), *silent);
+      if (planned.has_value()) done = co_await sweep(*planned, "fencing");
+      RecordList records;
+      if (done) metadata::fence_broker(context(), *silent, records, planned.has_value());
+      if (!records.empty())
+        done = co_await append(std::move(records), metadata::Atomicity::each, "fencing");
     }
     deciding_.release();
-    if (!fenced.has_value()) break;
-    LOG_WARN("controller", "broker fenced, it was silent id={} session_ms={}", *fenced,
-             config_.broker_session_timeout_ms);
+    if (!silent.has_value()) break;
+    if (done)
+      LOG_WARN("controller", "broker fenced, it was silent id={} session_ms={}", *silent,
+               config_.broker_session_timeout_ms);
+    else
+      LOG_WARN("controller", "a broker could not be fenced id={} error={}", *silent,
+               done.error().message());
   }
 }
 
@@ -281,6 +287,19 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
   for (const RecordList& batch : batches) {
     const bool open = in_transaction && &batch != &batches.back();
     CO_TRY_VOID(co_await append_batch(batch, open ? before : nullptr));
+  }
+  co_return Result<void>{};
+}
+
+io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::string_view what) {
+  const LeaderEpoch epoch = raft_->epoch();
+  for (bool more = true; more;) {
+    RecordList records;
+    more = sweep.next(context(), records);
+    if (!records.empty())
+      CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
+    co_await io::yield(loop_);
+    if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
   }
   co_return Result<void>{};
 }

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "metadata/controller/leadership.h"
 #include "metadata/features.h"
 #include "protocol/error_code.h"
 
@@ -144,27 +143,59 @@ Problem check_registration(const ControllerContext& context,
   return check_features(context.image, request);
 }
 
-// The partitions that an earlier incarnation left behind.
-void clean_up(const ControllerContext& context, NodeId broker, bool is_clean, RecordList& records) {
-  if (context.image.feature(kElrVersion) > 0 && !is_clean)
-    remove_unclean(context, broker, records);
-  else
-    remove_from_isrs(context, broker, records);
+// What a registration is to the one before it under the same id.
+struct Predecessor {
+  const RegistrationImage* registration = nullptr;  // null: there is none
+  bool is_amended = false;                          // the same incarnation speaks again
+  bool is_in_the_way = false;                       // it has a session of its own
+  bool is_clean = false;                            // it lost nothing that it had acknowledged
+};
+
+Predecessor predecessor_of(const ControllerContext& context,
+                           const BrokerRegistrationRequest& request, std::int16_t version,
+                           const HeartbeatTracker& tracker, Instant now) {
+  Predecessor found;
+  const RegistrationImage* existing = context.image.broker(request.broker_id);
+  if (existing == nullptr) return found;
+  found.registration = existing;
+  found.is_amended = existing->incarnation_id == request.incarnation_id;
+  found.is_in_the_way = !found.is_amended &&
+                        tracker.has_session({existing->id, existing->epoch}, now) &&
+                        !is_successor(*existing, request);
+  found.is_clean = version >= 3 && existing->epoch == request.previous_broker_epoch;
+  return found;
+}
+
+// Whether the partitions that an earlier incarnation left behind may lack what it acknowledged.
+bool is_unclean(const ControllerContext& context, const Predecessor& before) {
+  return context.image.feature(kElrVersion) > 0 && !before.is_clean;
 }
 
 }  // namespace
 
+std::optional<PartitionSweep> plan_registration(const ControllerContext& context,
+                                                const BrokerRegistrationRequest& request,
+                                                std::int16_t version,
+                                                const HeartbeatTracker& tracker, Instant now) {
+  const Predecessor before = predecessor_of(context, request, version, tracker, now);
+  if (before.is_amended ||
+      check_registration(context, request, before.is_in_the_way).code != ErrorCode::none)
+    return std::nullopt;
+  std::vector<SweepStep> steps{SweepStep::out_of_isrs};
+  if (is_unclean(context, before))
+    steps = {SweepStep::unclean_out_of_isrs, SweepStep::unclean_out_of_elrs};
+  return PartitionSweep::plan(context.image, request.broker_id, std::move(steps));
+}
+
 protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_request(
     const ControllerContext& context, const BrokerRegistrationRequest& request,
     std::int16_t version, HeartbeatTracker& tracker, Instant now, Offset next_offset,
-    RecordList& records) {
+    RecordList& records, bool is_swept) {
   protocol::OwnedMessage<protocol::BrokerRegistrationResponse> answer;
-  const RegistrationImage* existing = context.image.broker(request.broker_id);
-  const bool amends = existing != nullptr && existing->incarnation_id == request.incarnation_id;
-  const bool taken = existing != nullptr && !amends &&
-                     tracker.has_session({existing->id, existing->epoch}, now) &&
-                     !is_successor(*existing, request);
-  if (Problem problem = check_registration(context, request, taken);
+  const Predecessor before = predecessor_of(context, request, version, tracker, now);
+  const RegistrationImage* existing = before.registration;
+  const bool amends = before.is_amended;
+  if (Problem problem = check_registration(context, request, before.is_in_the_way);
       problem.code != ErrorCode::none) {
     refuse(answer, std::move(problem));
     return answer;
@@ -179,9 +210,10 @@ protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_req
     record.fenced = existing->fenced;
     record.in_controlled_shutdown = existing->in_controlled_shutdown;
   } else {
-    const bool is_clean =
-        version >= 3 && existing != nullptr && existing->epoch == request.previous_broker_epoch;
-    clean_up(context, request.broker_id, is_clean, records);
+    if (!is_swept && is_unclean(context, before))
+      remove_unclean(context, request.broker_id, records);
+    else if (!is_swept)
+      remove_from_isrs(context, request.broker_id, records);
     record.broker_epoch = next_offset + static_cast<Offset>(records.size());
     record.fenced = true;
   }
@@ -198,8 +230,6 @@ protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_req
 // --- Heartbeats
 
 namespace {
-
-enum class BrokerState : std::uint8_t { fenced, unfenced, controlled_shutdown, shutdown_now };
 
 void add_registration_change(const RegistrationImage& broker, std::int8_t fenced,
                              RecordList& records) {
@@ -232,15 +262,23 @@ BrokerState next_state(const ControllerContext& context, const RegistrationImage
                                            : BrokerState::shutdown_now;
 }
 
-void enter(const ControllerContext& context, const RegistrationImage& broker, BrokerState state,
-           HeartbeatTracker& tracker, Offset next_offset, RecordList& records) {
+// Whether the state is one to be entered.
+bool is_entered(const RegistrationImage& broker, BrokerState state) {
+  const bool serves = state != BrokerState::fenced && state != BrokerState::shutdown_now;
+  return serves == broker.fenced || state == BrokerState::controlled_shutdown;
+}
+
+void enter(const ControllerContext& context, const RegistrationImage& broker,
+           const HeartbeatPlan& plan, HeartbeatTracker& tracker, Offset next_offset,
+           RecordList& records) {
   const std::size_t before = records.size();
-  switch (state) {
+  const bool is_swept = plan.sweep.has_value();
+  switch (plan.state) {
     case BrokerState::fenced:
     case BrokerState::shutdown_now:
       tracker.end_shutdown(broker.id);
-      return fence_broker(context, broker.id, records);
-    case BrokerState::unfenced: return unfence_broker(context, broker.id, records);
+      return fence_broker(context, broker.id, records, is_swept);
+    case BrokerState::unfenced: return unfence_broker(context, broker.id, records, is_swept);
     case BrokerState::controlled_shutdown:
       if (!broker.in_controlled_shutdown) {
         protocol::BrokerRegistrationChangeRecord record;
@@ -249,7 +287,7 @@ void enter(const ControllerContext& context, const RegistrationImage& broker, Br
         record.in_controlled_shutdown = 1;
         records.add(record, std::int16_t{1});
       }
-      remove_from_isrs(context, broker.id, records);
+      if (!is_swept) remove_from_isrs(context, broker.id, records);
       const auto added = static_cast<Offset>(records.size() - before);
       return tracker.begin_shutdown({broker.id, broker.epoch}, next_offset + added - 1);
   }
@@ -304,9 +342,26 @@ Problem check_epoch(const Image& image, NodeId id, std::int64_t epoch) {
 
 }  // namespace
 
+HeartbeatPlan plan_heartbeat(const ControllerContext& context,
+                             const protocol::BrokerHeartbeatRequest& request,
+                             HeartbeatTracker& tracker, Instant now) {
+  HeartbeatPlan plan;
+  if (check_epoch(context.image, request.broker_id, request.broker_epoch).code != ErrorCode::none)
+    return plan;
+  const RegistrationImage& broker = *context.image.broker(request.broker_id);
+  tracker.reported({broker.id, broker.epoch}, request.current_metadata_offset, now);
+  plan.state = next_state(context, broker, request, tracker);
+  if (is_entered(broker, plan.state)) {
+    const SweepStep step =
+        plan.state == BrokerState::unfenced ? SweepStep::lead_again : SweepStep::out_of_isrs;
+    plan.sweep = PartitionSweep::plan(context.image, broker.id, {step});
+  }
+  return plan;
+}
+
 protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
     const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
-    HeartbeatTracker& tracker, Instant now, Offset next_offset, RecordList& records) {
+    const HeartbeatPlan& plan, HeartbeatTracker& tracker, Offset next_offset, RecordList& records) {
   protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> answer;
   if (Problem problem = check_epoch(context.image, request.broker_id, request.broker_epoch);
       problem.code != ErrorCode::none) {
@@ -314,11 +369,9 @@ protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
     return answer;
   }
   const RegistrationImage& broker = *context.image.broker(request.broker_id);
-  tracker.reported({broker.id, broker.epoch}, request.current_metadata_offset, now);
-  const BrokerState state = next_state(context, broker, request, tracker);
+  const BrokerState state = plan.state;
   const bool serves = state != BrokerState::fenced && state != BrokerState::shutdown_now;
-  if (serves == broker.fenced || state == BrokerState::controlled_shutdown)
-    enter(context, broker, state, tracker, next_offset, records);
+  if (is_entered(broker, state)) enter(context, broker, plan, tracker, next_offset, records);
   take_offline(context, broker, request.offline_log_dirs, serves, records);
   take_cordoned(context, broker, request.cordoned_log_dirs, records);
   answer.message.is_caught_up = request.current_metadata_offset >= broker.epoch;
@@ -327,37 +380,63 @@ protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
   return answer;
 }
 
-std::optional<NodeId> fence_expired(const ControllerContext& context, HeartbeatTracker& tracker,
-                                    Instant now, RecordList& records) {
+protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
+    const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
+    HeartbeatTracker& tracker, Instant now, Offset next_offset, RecordList& records) {
+  HeartbeatPlan plan = plan_heartbeat(context, request, tracker, now);
+  plan.sweep.reset();
+  return broker_heartbeat(context, request, plan, tracker, next_offset, records);
+}
+
+std::optional<NodeId> next_to_fence(const ControllerContext& context, HeartbeatTracker& tracker,
+                                    Instant now) {
   while (const auto expired = tracker.next_expired(now)) {
     const RegistrationImage* broker = context.image.broker(expired->broker);
     if (broker == nullptr || broker->epoch != expired->epoch || broker->fenced) continue;
     tracker.end_shutdown(broker->id);
-    fence_broker(context, broker->id, records);
     return broker->id;
   }
   return std::nullopt;
 }
 
-void fence_broker(const ControllerContext& context, NodeId broker, RecordList& records) {
+std::optional<NodeId> fence_expired(const ControllerContext& context, HeartbeatTracker& tracker,
+                                    Instant now, RecordList& records) {
+  const std::optional<NodeId> broker = next_to_fence(context, tracker, now);
+  if (broker.has_value()) fence_broker(context, *broker, records);
+  return broker;
+}
+
+std::optional<PartitionSweep> plan_fencing(const ControllerContext& context, NodeId broker) {
+  return PartitionSweep::plan(context.image, broker, {SweepStep::out_of_isrs});
+}
+
+void fence_broker(const ControllerContext& context, NodeId broker, RecordList& records,
+                  bool is_swept) {
   const RegistrationImage* registered = context.image.broker(broker);
   if (registered == nullptr) return;
-  remove_from_isrs(context, broker, records);
+  if (!is_swept) remove_from_isrs(context, broker, records);
   if (!registered->fenced) add_registration_change(*registered, 1, records);
 }
 
-void unfence_broker(const ControllerContext& context, NodeId broker, RecordList& records) {
+void unfence_broker(const ControllerContext& context, NodeId broker, RecordList& records,
+                    bool is_swept) {
   const RegistrationImage* registered = context.image.broker(broker);
   if (registered == nullptr) return;
   if (registered->fenced) add_registration_change(*registered, -1, records);
-  lead_again(context, broker, records);
+  if (!is_swept) lead_again(context, broker, records);
 }
 
 // --- Others
 
+std::optional<PartitionSweep> plan_unregistration(
+    const ControllerContext& context, const protocol::UnregisterBrokerRequest& request) {
+  return PartitionSweep::plan(context.image, request.broker_id,
+                              {SweepStep::out_of_isrs, SweepStep::out_of_elrs});
+}
+
 protocol::OwnedMessage<protocol::UnregisterBrokerResponse> unregister_broker(
     const ControllerContext& context, const protocol::UnregisterBrokerRequest& request,
-    HeartbeatTracker& tracker, RecordList& records) {
+    HeartbeatTracker& tracker, RecordList& records, bool is_swept) {
   protocol::OwnedMessage<protocol::UnregisterBrokerResponse> answer;
   answer.message.error_message = std::nullopt;
   const RegistrationImage* broker = context.image.broker(request.broker_id);
@@ -367,8 +446,10 @@ protocol::OwnedMessage<protocol::UnregisterBrokerResponse> unregister_broker(
         answer.keep(fmt::format("Broker ID {} is not currently registered", request.broker_id));
     return answer;
   }
-  remove_from_isrs(context, broker->id, records);
-  remove_from_elrs(context, broker->id, records);
+  if (!is_swept) {
+    remove_from_isrs(context, broker->id, records);
+    remove_from_elrs(context, broker->id, records);
+  }
   protocol::UnregisterBrokerRecord record;
   record.broker_id = broker->id;
   record.broker_epoch = broker->epoch;

@@ -7,11 +7,17 @@
 // and none of them is bounded by kRecordsPerRequestMax.
 //
 // `next_offset` is the offset that the first of the records will have, if all go into the log next.
+//
+// Of a broker that has many partitions, decisions are taken in two steps: what becomes of the
+// partitions is planned, carried out in pieces (PartitionSweep), and then the rest is decided, with
+// `is_swept`. Nothing else may be decided in between. Without a plan a decision does it all.
 
+#include <cstdint>
 #include <optional>
 
 #include "metadata/controller/context.h"
 #include "metadata/controller/heartbeat_tracker.h"
+#include "metadata/controller/leadership.h"
 #include "metadata/record_list.h"
 #include "protocol/messages/allocate_producer_ids.h"
 #include "protocol/messages/broker_heartbeat.h"
@@ -36,7 +42,11 @@ namespace drave::metadata {
 protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_request(
     const ControllerContext& context, const protocol::BrokerRegistrationRequest& request,
     std::int16_t version, HeartbeatTracker& tracker, Instant now, Offset next_offset,
-    RecordList& records);
+    RecordList& records, bool is_swept = false);
+std::optional<PartitionSweep> plan_registration(const ControllerContext& context,
+                                                const protocol::BrokerRegistrationRequest& request,
+                                                std::int16_t version,
+                                                const HeartbeatTracker& tracker, Instant now);
 
 // BrokerHeartbeat: takes the broker into service when it has followed the log to its registration,
 // out of it when it wants that, and lets it shut down: at once if nobody can take over what it
@@ -44,20 +54,40 @@ protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_req
 protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
     const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
     HeartbeatTracker& tracker, Instant now, Offset next_offset, RecordList& records);
+// The same in two steps.
+enum class BrokerState : std::uint8_t { fenced, unfenced, controlled_shutdown, shutdown_now };
+struct HeartbeatPlan {
+  BrokerState state = BrokerState::fenced;  // after the heartbeat
+  std::optional<PartitionSweep> sweep;
+};
+HeartbeatPlan plan_heartbeat(const ControllerContext& context,
+                             const protocol::BrokerHeartbeatRequest& request,
+                             HeartbeatTracker& tracker, Instant now);
+protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
+    const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
+    const HeartbeatPlan& plan, HeartbeatTracker& tracker, Offset next_offset, RecordList& records);
 
 // Fences one broker that was not heard of for a session, if there is one: its id. Call again after
 // the records were appended, until there is none.
 std::optional<NodeId> fence_expired(const ControllerContext& context, HeartbeatTracker& tracker,
                                     Instant now, RecordList& records);
+// The same in two steps: the broker, which has no session from now on and is to be fenced.
+std::optional<NodeId> next_to_fence(const ControllerContext& context, HeartbeatTracker& tracker,
+                                    Instant now);
+std::optional<PartitionSweep> plan_fencing(const ControllerContext& context, NodeId broker);
 
 // Out of service. Nothing is added about a broker that is fenced and leads nothing.
-void fence_broker(const ControllerContext& context, NodeId broker, RecordList& records);
+void fence_broker(const ControllerContext& context, NodeId broker, RecordList& records,
+                  bool is_swept = false);
 // Into service.
-void unfence_broker(const ControllerContext& context, NodeId broker, RecordList& records);
+void unfence_broker(const ControllerContext& context, NodeId broker, RecordList& records,
+                    bool is_swept = false);
 
 protocol::OwnedMessage<protocol::UnregisterBrokerResponse> unregister_broker(
     const ControllerContext& context, const protocol::UnregisterBrokerRequest& request,
-    HeartbeatTracker& tracker, RecordList& records);
+    HeartbeatTracker& tracker, RecordList& records, bool is_swept = false);
+std::optional<PartitionSweep> plan_unregistration(const ControllerContext& context,
+                                                  const protocol::UnregisterBrokerRequest& request);
 
 protocol::OwnedMessage<protocol::ControllerRegistrationResponse> register_controller_request(
     const ControllerContext& context, const protocol::ControllerRegistrationRequest& request,

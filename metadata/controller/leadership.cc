@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
+#include <utility>
 
+#include "base/assert.h"
 #include "metadata/controller/partition_change.h"
 #include "metadata/features.h"
 #include "protocol/error_code.h"
@@ -57,46 +60,130 @@ void add_change(protocol::PartitionChangeRecord& record, const TopicId& topic, P
   records.add(record, partition_version(metadata_version));
 }
 
-// Changes the partitions that `concerns` picks.
+// Where a walk over all partitions stands, in the order of topics' names, and when it stops.
+struct Walk {
+  std::string topic = {};
+  PartitionIndex partition = 0;
+  std::size_t looked_at_max = SIZE_MAX;
+  std::size_t changed_max = SIZE_MAX;
+};
+
+// Changes the partitions that `concerns` picks. False: it stopped before the end.
 template <class Concerns>
-void change_partitions(const ControllerContext& context, const BrokerChange& change,
-                       Concerns concerns, RecordList& records) {
-  for (const auto& [name, topic] : context.image.topics().by_name()) {
+bool change_partitions(const ControllerContext& context, const BrokerChange& change,
+                       Concerns concerns, Walk& walk, RecordList& records) {
+  const auto& topics = context.image.topics().by_name();
+  const std::size_t changed_before = records.size();
+  std::size_t looked_at = 0;
+  for (auto at = topics.lower_bound(walk.topic); at != topics.end(); ++at) {
+    const TopicImage& topic = *at->second;
     std::optional<PartitionRules> rules;
-    for (const auto& [index, partition] : topic->partitions) {
+    auto place = topic.partitions.lower_bound(at->first == walk.topic ? walk.partition : 0);
+    for (; place != topic.partitions.end(); ++place) {
+      const auto& [index, partition] = *place;
+      if (looked_at++ == walk.looked_at_max ||
+          records.size() - changed_before >= walk.changed_max) {
+        walk.topic = topic.name;
+        walk.partition = index;
+        return false;
+      }
       if (!concerns(partition)) continue;
-      if (!rules.has_value()) rules = partition_rules(context, *topic);
+      if (!rules.has_value()) rules = partition_rules(context, topic);
       auto record = change_partition(
           partition, goal_of(context.image, change, partition, rules->unclean_election), *rules);
       if (record.has_value())
-        add_change(*record, topic->id, index, rules->metadata_version, records);
+        add_change(*record, topic.id, index, rules->metadata_version, records);
     }
   }
+  return true;
 }
 
-auto in_isr(NodeId broker) {
-  return [broker](const PartitionImage& partition) { return contains(partition.isr, broker); };
+// Nobody looks for what is not there.
+bool has_work(const Image& image, NodeId broker, SweepStep step) {
+  const ReplicaCounts counts = image.replica_counts(broker);
+  switch (step) {
+    case SweepStep::out_of_isrs:
+    case SweepStep::unclean_out_of_isrs: return counts.in_isr > 0;
+    case SweepStep::out_of_elrs:
+    case SweepStep::unclean_out_of_elrs: return counts.in_elr > 0;
+    case SweepStep::lead_again: return image.replica_counts(kNoLeader).leads > 0;
+  }
+  return true;
 }
 
-auto in_elr(NodeId broker) {
-  return [broker](const PartitionImage& partition) {
+bool take_step(const ControllerContext& context, NodeId broker, SweepStep step, Walk& walk,
+               RecordList& records) {
+  if (!has_work(context.image, broker, step)) return true;
+  const auto in_isr = [broker](const PartitionImage& partition) {
+    return contains(partition.isr, broker);
+  };
+  const auto in_elr = [broker](const PartitionImage& partition) {
     return contains(partition.eligible_leader_replicas, broker);
   };
+  const auto leaderless = [](const PartitionImage& partition) {
+    return partition.leader == kNoLeader;
+  };
+  switch (step) {
+    case SweepStep::out_of_isrs:
+      return change_partitions(context, {.removed = broker}, in_isr, walk, records);
+    case SweepStep::out_of_elrs:
+      return change_partitions(context, {.removed = broker}, in_elr, walk, records);
+    case SweepStep::unclean_out_of_isrs:
+      return change_partitions(context, {.unclean = broker}, in_isr, walk, records);
+    case SweepStep::unclean_out_of_elrs:
+      return change_partitions(context, {.unclean = broker}, in_elr, walk, records);
+    case SweepStep::lead_again:
+      return change_partitions(context, {.added = broker}, leaderless, walk, records);
+  }
+  return true;
+}
+
+void take_whole_step(const ControllerContext& context, NodeId broker, SweepStep step,
+                     RecordList& records) {
+  Walk walk;
+  take_step(context, broker, step, walk, records);
 }
 
 }  // namespace
 
+std::optional<PartitionSweep> PartitionSweep::plan(const Image& image, NodeId broker,
+                                                   std::vector<SweepStep> steps) {
+  std::erase_if(steps, [&](SweepStep step) {
+    // Who leaves an ISR may become eligible by that.
+    const bool may_come = step == SweepStep::out_of_elrs || step == SweepStep::unclean_out_of_elrs;
+    return !has_work(image, broker, step) &&
+           !(may_come && has_work(image, broker, SweepStep::out_of_isrs));
+  });
+  std::int64_t partitions = image.replica_counts(kNoLeader).leads;
+  for (const auto& [id, registration] : image.brokers())
+    partitions += image.replica_counts(id).leads;
+  if (steps.empty() || partitions <= static_cast<std::int64_t>(kChangedMax)) return std::nullopt;
+  return PartitionSweep(broker, std::move(steps));
+}
+
+bool PartitionSweep::next(const ControllerContext& context, RecordList& records) {
+  ASSERT(!steps_.empty());
+  Walk walk{topic_, partition_, kLookedAtMax, kChangedMax};
+  if (take_step(context, broker_, steps_.front(), walk, records)) {
+    steps_.erase(steps_.begin());
+    walk = {};
+  }
+  topic_ = std::move(walk.topic);
+  partition_ = walk.partition;
+  return !steps_.empty();
+}
+
 void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records) {
-  change_partitions(context, {.removed = broker}, in_isr(broker), records);
+  take_whole_step(context, broker, SweepStep::out_of_isrs, records);
 }
 
 void remove_from_elrs(const ControllerContext& context, NodeId broker, RecordList& records) {
-  change_partitions(context, {.removed = broker}, in_elr(broker), records);
+  take_whole_step(context, broker, SweepStep::out_of_elrs, records);
 }
 
 void remove_unclean(const ControllerContext& context, NodeId broker, RecordList& records) {
-  change_partitions(context, {.unclean = broker}, in_isr(broker), records);
-  change_partitions(context, {.unclean = broker}, in_elr(broker), records);
+  take_whole_step(context, broker, SweepStep::unclean_out_of_isrs, records);
+  take_whole_step(context, broker, SweepStep::unclean_out_of_elrs, records);
 }
 
 void remove_directory(const ControllerContext& context, NodeId broker, const Uuid& directory,
@@ -106,12 +193,12 @@ void remove_directory(const ControllerContext& context, NodeId broker, const Uui
       if (partition.replicas[i] == broker) return partition.directories[i] == directory;
     return false;
   };
-  change_partitions(context, {.removed = broker}, is_there, records);
+  Walk walk;
+  change_partitions(context, {.removed = broker}, is_there, walk, records);
 }
 
 void lead_again(const ControllerContext& context, NodeId broker, RecordList& records) {
-  auto leaderless = [](const PartitionImage& partition) { return partition.leader == kNoLeader; };
-  change_partitions(context, {.added = broker}, leaderless, records);
+  take_whole_step(context, broker, SweepStep::lead_again, records);
 }
 
 bool leads_any(const Image& image, NodeId broker) {

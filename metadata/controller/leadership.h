@@ -1,8 +1,13 @@
 #pragma once
 // Partitions whose leader or ISR has to change because of a broker: the records, for all of them.
 //
-// All walk the image's partitions once (10,000 take about a millisecond); nobody keeps an index of
-// brokers.
+// Who has something to change walks the image's partitions; that there is nothing, the image's
+// counts tell. In a large cluster the walk is taken in pieces (PartitionSweep).
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "metadata/controller/context.h"
 #include "metadata/record_list.h"
@@ -11,6 +16,43 @@
 #include "protocol/owned_message.h"
 
 namespace drave::metadata {
+
+// What becomes of the partitions of one broker.
+enum class SweepStep : std::uint8_t {
+  out_of_isrs,          // another leads where one may
+  out_of_elrs,          // it will not come back
+  unclean_out_of_isrs,  // it may have lost what it had acknowledged
+  unclean_out_of_elrs,
+  lead_again,  // it leads what nobody leads and what it surely has
+};
+
+// The same changes as those of the functions below, a piece at a time, for whoever appends them and
+// lets others run in between. A part of them is no harm: if the rest never comes, who asked asks
+// again, and finds what is left.
+class PartitionSweep {
+ public:
+  // Partitions looked at, and changed, in one piece: some two milliseconds.
+  static constexpr std::size_t kLookedAtMax = 10'000;
+  static constexpr std::size_t kChangedMax = 1000;
+
+  // Nothing: all together is no more than a piece, and may as well be done at once.
+  static std::optional<PartitionSweep> plan(const Image& image, NodeId broker,
+                                            std::vector<SweepStep> steps);
+
+  // Adds the changes of the next partitions; the image has those of the pieces before. False: that
+  // was the last piece.
+  bool next(const ControllerContext& context, RecordList& records);
+
+ private:
+  PartitionSweep(NodeId broker, std::vector<SweepStep> steps)
+      : broker_(broker), steps_(std::move(steps)) {}
+
+  NodeId broker_;
+  std::vector<SweepStep> steps_;  // the one under way is the first
+  // Where its next piece begins: topics in the order of their names.
+  std::string topic_;
+  PartitionIndex partition_ = 0;
+};
 
 // Out of service: out of the ISRs, and another leads where one may.
 void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records);

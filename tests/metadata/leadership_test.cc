@@ -3,6 +3,8 @@
 
 #include "metadata/controller/leadership.h"
 
+#include <map>
+
 #include "metadata/controller/partition_change.h"
 #include "tests/metadata/decision_support.h"
 
@@ -264,6 +266,128 @@ TEST_F(Assignments, of_stale_brokers_and_in_old_clusters_are_refused) {
   image = cluster(3, 16);
   request.broker_epoch = 12;
   EXPECT_EQ(run(), std::vector<int>{code(ErrorCode::unsupported_version)});
+}
+
+// --- In pieces
+
+struct Sweeps : Leadership {
+  // Topics of 700 partitions, more than two pieces, whose names come in no order.
+  void create_many(int topics) {
+    std::vector<std::vector<NodeId>> assignments;
+    for (int i = 0; i < 700; ++i)
+      assignments.push_back(i % 3 == 0 ? Ids{1, 2} : i % 3 == 1 ? Ids{2} : Ids{3, 2});
+    for (int i = 0; i < topics; ++i) create(std::to_string(i * 7 % 10), assignments);
+  }
+  // Carries the plan out as a controller does; how many pieces had records.
+  int carry_out(std::optional<PartitionSweep> planned) {
+    EXPECT_TRUE(planned.has_value());
+    if (!planned.has_value()) return 0;
+    int pieces = 0;
+    for (bool more = true; more;) {
+      more = planned->next(context(), records);
+      EXPECT_LE(records.size(), PartitionSweep::kChangedMax);
+      if (!records.empty()) ++pieces;
+      accept();
+    }
+    return pieces;
+  }
+  void expect_same_partitions(const Image& other) {
+    for (const auto& [name, topic] : image.topics().by_name())
+      EXPECT_TRUE(topic->partitions == other.topics().find(name)->partitions) << name;
+    for (NodeId id = -1; id < 4; ++id)
+      EXPECT_EQ(image.replica_counts(id), other.replica_counts(id)) << id;
+  }
+};
+
+TEST_F(Sweeps, a_broker_leaves_and_comes_back_in_pieces_as_it_does_at_once) {
+  create_many(4);
+  const Image before = image;
+  fence(2);
+  unfence(2);
+  const Image at_once = image;
+  image = before;
+  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 3);
+  fence_broker(context(), 2, records, true);
+  EXPECT_EQ(records.size(), 1u) << "the registration alone is left";
+  accept();
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 4 * 233);
+  // Again: nothing changes any more.
+  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 0);
+  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 1);
+  unfence_broker(context(), 2, records, true);
+  EXPECT_EQ(records.size(), 1u);
+  accept();
+  expect_same_partitions(at_once);
+}
+
+TEST_F(Sweeps, a_broker_is_unregistered_in_pieces_as_it_is_at_once) {
+  enable_elr();
+  create_many(3);
+  const Image before = image;
+  protocol::UnregisterBrokerRequest request;
+  request.broker_id = 2;
+  unregister_broker(context(), request, tracker, records);
+  accept();
+  remove_from_elrs(context(), 2, records);
+  accept();
+  const Image at_once = image;
+  image = before;
+  carry_out(plan_unregistration(context(), request));
+  unregister_broker(context(), request, tracker, records, true);
+  EXPECT_EQ(records.size(), 1u);
+  accept();
+  EXPECT_EQ(image.broker(2), nullptr);
+  EXPECT_EQ(image.replica_counts(2).in_isr, 0);
+  expect_same_partitions(at_once);
+}
+
+TEST_F(Sweeps, a_partition_walk_stops_within_a_topic) {
+  std::vector<std::vector<NodeId>> assignments(2500, Ids{2});
+  create("wide", assignments);
+  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 3);
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 2500);
+}
+
+TEST_F(Sweeps, little_is_done_at_once) {
+  create("t", {{2}, {1}});
+  EXPECT_FALSE(plan_fencing(context(), 2).has_value());
+  create("others", std::vector<std::vector<NodeId>>(1500, Ids{1}));
+  EXPECT_FALSE(plan_fencing(context(), 3).has_value()) << "it has nothing";
+  EXPECT_TRUE(plan_fencing(context(), 2).has_value()) << "it must be looked for";
+}
+
+// The counts are what a walk over all partitions finds, whatever happened.
+TEST_F(Sweeps, counts_are_those_of_a_walk) {
+  enable_elr();
+  create("a", {{1, 2}, {2, 3}, {3, 1}, {2}});
+  const TopicId gone = create("b", {{2, 1}, {3}});
+  auto expect_counted = [this] {
+    std::map<NodeId, ReplicaCounts> found;
+    for (const auto& [name, topic] : image.topics().by_name()) {
+      for (const auto& [index, partition] : topic->partitions) {
+        ++found[partition.leader].leads;
+        for (const NodeId id : partition.isr) ++found[id].in_isr;
+        for (const NodeId id : partition.eligible_leader_replicas) ++found[id].in_elr;
+      }
+    }
+    for (NodeId id = -1; id < 5; ++id) EXPECT_EQ(image.replica_counts(id), found[id]) << id;
+  };
+  expect_counted();
+  fence(2);
+  expect_counted();
+  fence(3);
+  EXPECT_GT(image.replica_counts(3).in_elr, 0);
+  expect_counted();
+  unfence(2);
+  protocol::ClearElrRecord clear;
+  records.add(clear);
+  accept();
+  expect_counted();
+  protocol::RemoveTopicRecord removal;
+  removal.topic_id = gone;
+  records.add(removal);
+  accept();
+  expect_counted();
 }
 
 }  // namespace

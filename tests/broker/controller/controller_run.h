@@ -20,6 +20,8 @@ inline constexpr std::string_view kDataDirectory = "/data";
 struct Recorder : Publisher {
   std::vector<metadata::ImagePtr> images;
   io::Task<void> publish(metadata::ImagePtr image) override {
+    EXPECT_TRUE(images.empty() || !image->has_same_content(*images.back()))
+        << "published, although the offset alone moved: " << image->last_contained().offset;
     images.push_back(std::move(image));
     co_return;
   }

@@ -159,6 +159,37 @@ TEST(QuorumController, a_thousand_topics_in_one_request) {
   });
 }
 
+// A broker with 2,500 partitions comes and goes: in pieces, between which nobody decides anything.
+TEST(QuorumController, many_partitions_change_in_pieces) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    EXPECT_EQ(co_await create(life, "wide", 2500), 0);
+    protocol::BrokerHeartbeatRequest heartbeat;
+    heartbeat.broker_id = 1;
+    heartbeat.broker_epoch = life.broker_epoch;
+    heartbeat.current_metadata_offset = life.controller.published_end() - 1;
+    for (const bool leaves : {true, false}) {
+      const std::size_t images = life.published.images.size();
+      heartbeat.want_fence = leaves;
+      std::int16_t created = -1;
+      io::Scope others(life.process.loop());
+      if (!leaves) others.spawn(create_into(life, "meanwhile", &created));
+      const auto answer = co_await life.controller.broker_heartbeat(heartbeat, 1);
+      co_await others.join();
+      EXPECT_EQ(answer.message.error_code, 0);
+      EXPECT_EQ(answer.message.is_fenced, leaves);
+      const metadata::Image& image = *life.controller.image();
+      EXPECT_EQ(image.broker(1)->fenced, leaves);
+      EXPECT_EQ(image.replica_counts(metadata::kNoLeader).leads, leaves ? 2500 : 0);
+      // Nobody is fenced in any image while it leads something.
+      for (std::size_t i = images; i < life.published.images.size(); ++i) {
+        const metadata::Image& published = *life.published.images[i];
+        if (leaves && published.broker(1)->fenced) EXPECT_EQ(published.replica_counts(1).leads, 0);
+      }
+    }
+  });
+}
+
 TEST(QuorumController, validate_only_changes_nothing) {
   ControllerRun run;
   run.live([](Life life) -> io::Task<void> {
