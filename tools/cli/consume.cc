@@ -66,14 +66,16 @@ Outcome<std::vector<PartitionIndex>> Consumer::choose(const MetadataAnswer& meta
   for (const auto& partition : metadata.message.topics.front().partitions)
     there.push_back(partition.partition_index);
   if (options_.partitions.empty()) return there;
+  std::vector<PartitionIndex> chosen;  // each once
   for (const PartitionIndex wanted : options_.partitions) {
+    if (std::ranges::find(chosen, wanted) == chosen.end()) chosen.push_back(wanted);
     if (std::ranges::find(there, wanted) == there.end()) {
       return fail(ExitCode::not_found,
                   fmt::format("topic {} has no partition {}", options_.topic, wanted),
                   "`drave topic describe` shows its partitions.");
     }
   }
-  return options_.partitions;
+  return chosen;
 }
 
 TimestampMs time_of(const OffsetPoint& point) {

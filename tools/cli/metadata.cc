@@ -45,7 +45,10 @@ std::vector<fs::path> files_in(const fs::path& folder) {
 
 Outcome<> add_snapshot(const fs::path& path, dump::MetadataFiles& files) {
   const auto id = raft::parse_snapshot_name(path.filename().string());
-  if (!id) return {};
+  if (!id) {
+    return fail(ExitCode::usage, fmt::format("{}: its name is not a snapshot's", path.string()),
+                "Give a log directory, its __cluster_metadata-0, or a .checkpoint file.");
+  }
   TRY(auto bytes, read_bytes(path));
   files.add_snapshot(*id, std::move(bytes));
   return {};
@@ -74,7 +77,7 @@ Outcome<metadata::ImagePtr> load(const std::string& from) {
       if (auto bytes = read_bytes(path)) journals[name] = std::move(*bytes);
     }
     for (const fs::path& path : files_in(log)) {
-      if (path.extension() == ".checkpoint") TRY_VOID(add_snapshot(path, files));
+      if (raft::parse_snapshot_name(path.filename().string())) TRY_VOID(add_snapshot(path, files));
       if (path.extension() != ".log") continue;
       TRY(const auto bytes, read_bytes(path));
       files.add_segment(bytes);
@@ -130,19 +133,26 @@ Outcome<> run_cat(Context&, const LookOptions& options) {
   return {};
 }
 
-void print_below(const Item& node, const std::string& path, const std::string& wanted) {
+void list_below(const Item& node, const std::string& path, const std::string& wanted,
+                std::vector<std::string>& paths) {
   const std::string name = path.substr(path.rfind('/') + 1);
-  if (wanted.empty() || name.find(wanted) != std::string::npos) fmt::print("{}\n", path);
+  if (wanted.empty() || name.find(wanted) != std::string::npos) paths.push_back(path);
   if (!node.is_object()) return;
   for (const auto& [below, value] : node.items())
-    print_below(value, path + "/" + dump::path_part(below), wanted);
+    list_below(value, path + "/" + dump::path_part(below), wanted, paths);
 }
 
-Outcome<> run_find(Context&, const LookOptions& options) {
+Outcome<> run_find(Context& context, const LookOptions& options) {
   TRY(const auto found, find(options));
   std::string path = options.path;
   while (path.ends_with('/')) path.pop_back();
-  print_below(*found->node, path, options.name);
+  std::vector<std::string> paths;
+  list_below(*found->node, path, options.name, paths);
+  if (context.json()) {
+    print_json(paths);
+    return {};
+  }
+  for (const std::string& each : paths) fmt::print("{}\n", each);
   return {};
 }
 

@@ -10,9 +10,8 @@ namespace {
 
 volatile std::sig_atomic_t interrupt_count = 0;
 
-void note_interrupt(int signal) {
+void note_interrupt(int) {
   interrupt_count = 1;
-  std::signal(signal, SIG_DFL);
 }
 
 void log_line(const rd_kafka_t*, int level, const char*, const char* text) {
@@ -62,8 +61,12 @@ Failure rdkafka_failure(rd_kafka_resp_err_t error, const std::string& what) {
 }
 
 void catch_interrupts() {
-  std::signal(SIGINT, note_interrupt);
-  std::signal(SIGTERM, note_interrupt);
+  struct sigaction action{};
+  action.sa_handler = note_interrupt;
+  // A read that waits for input ends.
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
 }
 
 bool interrupted() {

@@ -2,6 +2,7 @@
 """The verbs of `drave` against a node: DRAVED, or genuine Kafka with `verbs_test.py kafka`."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,7 @@ class Verbs(unittest.TestCase):
         self.assertEqual(values("2:4"), ["gzip 1", "gzip 2"])
         self.assertEqual(values("-1h", "-n", "1"), ["none 1"])
         self.assertEqual(values("end"), [])
+        self.assertEqual(values("-1", "-p", "0", "-p", "0"), ["zstd 2"])
         lines = self.drave("consume", "records", "-O", "start", "-e", "-o", "json")
         self.drave("produce", "copy", "--from", "json", given=lines)
         copied = self.drave("consume", "copy", "-O", "start", "-e", "-o", "json")
@@ -127,6 +129,19 @@ class Verbs(unittest.TestCase):
                 self.assertEqual(a[key], b[key])
         self.drave("consume", "records", "-p", "7", code=4)
         self.drave("consume", "records", "-O", "someday", code=2)
+
+    def test_an_interrupt_ends_produce_when_what_it_read_is_written(self):
+        self.drave("topic", "create", "interrupted", "-p", "1")
+        command = [DRAVE, "-b", self.node.bootstrap, "produce", "interrupted", "-o", "json"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as producing:
+            producing.stdin.write(b"one\ntwo")
+            producing.stdin.flush()
+            consumed = self.drave("consume", "interrupted", "-O", "start", "-n", "1")
+            self.assertEqual(consumed, "one\n")  # so it waits for more
+            producing.send_signal(signal.SIGINT)
+            self.assertEqual(producing.wait(30), 0)
+        consumed = self.drave("consume", "interrupted", "-O", "start", "-e")
+        self.assertEqual(consumed, "one\ntwo\n")
 
     def test_bench(self):
         brief = ("-t", "bench", "-p", "2", "--seconds", "0.5", "--warm", "0.1")
@@ -170,7 +185,10 @@ class Verbs(unittest.TestCase):
         self.assertEqual(paths, ["/topics/byName/seen/0/isr", "/topics/byName/seen/1/isr"])
         self.assertEqual(self.json("metadata", "ls", data, "/cluster/brokers"), ["1/"])
         self.drave("metadata", "ls", data, "/cluster/brokers/7", code=4)
+        self.assertEqual(self.json("metadata", "find", data, "/cluster/brokers/1", "-n", "fenced"),
+                         ["/cluster/brokers/1/fenced"])
         self.drave("metadata", "ls", "/no/such/folder", code=4)
+        self.drave("metadata", "ls", f"{data}/meta.properties", code=2)
 
     def test_format(self):
         with tempfile.TemporaryDirectory(prefix="drave-format-") as folder:
