@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include "protocol/messages/create_topics.h"
 #include "protocol/messages/describe_log_dirs.h"
 #include "tests/broker/support/node_test.h"
 
@@ -18,15 +17,7 @@ using test::KafkaClient;
 using test::produce_of;
 
 io::Task<void> create(KafkaClient& client, std::string name, std::int32_t partitions) {
-  protocol::CreateTopicsRequest request;
-  request.timeout_ms = 10'000;
-  auto& topic = request.topics.emplace_back();
-  topic.name = name;
-  topic.num_partitions = partitions;
-  topic.replication_factor = 1;
-  const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
-  EXPECT_TRUE(answer.has_value());
-  if (answer) EXPECT_EQ(answer->message.topics.at(0).error_code, 0);
+  EXPECT_EQ(co_await test::create_topic(client, std::move(name), partitions), 0);
 }
 
 // -1: no answer.
@@ -103,14 +94,7 @@ TEST_F(DirectoryFailure, a_failed_flush_of_the_metadata_log_ends_the_node) {
     EXPECT_EQ(before.size(), 1u);  // nothing but metadata is in the other
     EXPECT_EQ(before.begin()->second.partitions.size(), 2u);
     disk().write_error_one_in = 1;
-    protocol::CreateTopicsRequest request;
-    request.timeout_ms = 10'000;
-    auto& topic = request.topics.emplace_back();
-    topic.name = "more";
-    topic.num_partitions = 1;
-    topic.replication_factor = 1;
-    const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
-    if (answer) EXPECT_NE(answer->message.topics.at(0).error_code, 0);
+    EXPECT_NE(co_await test::create_topic(client, "more"), 0);
     disk().write_error_one_in = 0;
   });
   expect_end("meta");

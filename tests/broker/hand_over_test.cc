@@ -40,16 +40,10 @@ struct Stream {
   }
   io::Task<void> create_some(KafkaClient& client) {
     for (int i = 0; i < 5 && !ends; ++i) {
-      protocol::CreateTopicsRequest request;
-      request.timeout_ms = 2'000;
       const std::string topic = name + std::to_string(++count);
-      auto& asked = request.topics.emplace_back();
-      asked.name = topic;
-      asked.num_partitions = 1;
-      asked.replication_factor = 1;
-      const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
-      if (!answer) co_return;
-      if (answer->message.topics.at(0).error_code != 0) continue;
+      const std::int16_t error = co_await test::create_topic(client, topic, 1, 2'000);
+      if (error == -1) co_return;
+      if (error != 0) continue;
       made.insert(topic);
       gap = std::max(gap, client.loop().now() - acknowledged);
       acknowledged = client.loop().now();

@@ -7,7 +7,6 @@
 #include <tuple>
 
 #include "protocol/messages/api_versions.h"
-#include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_topic_partitions.h"
 #include "protocol/messages/find_coordinator.h"
@@ -22,6 +21,7 @@ namespace {
 using protocol::ErrorCode;
 using test::batch_of;
 using test::code;
+using test::create_topic;
 using test::fetch_of;
 using test::KafkaClient;
 using test::NodeTest;
@@ -144,16 +144,7 @@ io::Task<void> delete_and_recreate(KafkaClient& client) {
   if (!gone) co_return;
   EXPECT_EQ(gone->message.responses.at(0).partitions.at(0).error_code,
             code(ErrorCode::unknown_topic_or_partition));
-  protocol::CreateTopicsRequest create;
-  create.timeout_ms = 10'000;
-  auto& topic = create.topics.emplace_back();
-  topic.name = "events";
-  topic.num_partitions = 4;
-  topic.replication_factor = 1;
-  const auto created = co_await client.call<protocol::CreateTopicsResponse>(create, 7);
-  EXPECT_TRUE(created.has_value());
-  if (!created) co_return;
-  EXPECT_EQ(created->message.topics.at(0).error_code, 0);
+  EXPECT_EQ(co_await create_topic(client, "events", 4), 0);
   const auto empty =
       co_await client.call<protocol::FetchResponse>(fetch_of("events", 0, 0, 10), 12);
   EXPECT_TRUE(empty.has_value());
@@ -276,12 +267,7 @@ TEST_F(NodeTest, knows_every_special_timestamp) {
 TEST_F(NodeTest, describes_topics_in_pages) {
   boot(1);
   run([](KafkaClient& client) -> io::Task<void> {
-    protocol::CreateTopicsRequest creation;
-    auto& topic = creation.topics.emplace_back();
-    topic.name = "a";
-    topic.num_partitions = 3;
-    topic.replication_factor = 1;
-    EXPECT_TRUE((co_await client.call<protocol::CreateTopicsResponse>(creation, 7)).has_value());
+    EXPECT_EQ(co_await create_topic(client, "a", 3), 0);
     protocol::DescribeTopicPartitionsRequest request;
     request.topics.push_back({"a"});
     // As in Kafka at least one partition is told, whatever the limit says.

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include "broker/fetch/fetch_session.h"
-#include "protocol/messages/create_topics.h"
 #include "protocol/messages/describe_configs.h"
 #include "protocol/messages/describe_log_dirs.h"
 #include "protocol/messages/describe_producers.h"
@@ -24,15 +23,8 @@ constexpr int kMany = 100'000;
 
 class Repetition : public test::NodeTest {
  protected:
-  static io::Task<void> create(KafkaClient& client, std::string_view name, int partitions) {
-    protocol::CreateTopicsRequest request;
-    request.timeout_ms = 10'000;
-    auto& topic = request.topics.emplace_back();
-    topic.name = name;
-    topic.num_partitions = partitions;
-    topic.replication_factor = 1;
-    const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
-    EXPECT_TRUE(answer.has_value() && answer->message.topics.at(0).error_code == 0);
+  static io::Task<void> create(KafkaClient& client, std::string name, int partitions) {
+    EXPECT_EQ(co_await test::create_topic(client, std::move(name), partitions), 0);
   }
 };
 

@@ -9,7 +9,6 @@
 #include "broker/limits.h"
 #include "io/scope.h"
 #include "protocol/messages/api_versions.h"
-#include "protocol/messages/create_topics.h"
 #include "protocol/messages/list_offsets.h"
 #include "tests/broker/support/node_test.h"
 
@@ -17,24 +16,12 @@ namespace drave {
 namespace {
 
 using test::batch_of;
+using test::create_topic;
 using test::fetch_of;
 using test::KafkaClient;
 using test::NodeTest;
 
 constexpr std::int32_t kPartitions = 6;
-
-io::Task<std::int16_t> create_topic(KafkaClient& client, std::string name,
-                                    std::int32_t partitions) {
-  protocol::CreateTopicsRequest request;
-  request.timeout_ms = 10'000;
-  auto& topic = request.topics.emplace_back();
-  topic.name = name;
-  topic.num_partitions = partitions;
-  topic.replication_factor = 1;
-  const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
-  // Another node would say so, this one is not there any more.
-  co_return answer ? answer->message.topics.at(0).error_code : std::int16_t{-1};
-}
 
 io::Task<Offset> end_of(KafkaClient& client, std::string topic, std::int32_t partition) {
   protocol::ListOffsetsRequest request;

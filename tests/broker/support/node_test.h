@@ -10,6 +10,7 @@
 #include "io/sim/world.h"
 #include "protocol/batch_builder.h"
 #include "protocol/error_code.h"
+#include "protocol/messages/create_topics.h"
 #include "protocol/messages/fetch.h"
 #include "protocol/messages/produce.h"
 #include "tests/broker/support/sim_node.h"
@@ -51,6 +52,20 @@ inline protocol::FetchRequest fetch_of(std::string_view topic, std::int32_t part
   at.fetch_offset = offset;
   at.partition_max_bytes = 1 << 20;
   return request;
+}
+
+// The error code that came of it; -1: no answer.
+inline io::Task<std::int16_t> create_topic(KafkaClient& client, std::string name,
+                                           std::int32_t partitions = 1,
+                                           std::int32_t timeout_ms = 10'000) {
+  protocol::CreateTopicsRequest request;
+  request.timeout_ms = timeout_ms;
+  auto& topic = request.topics.emplace_back();
+  topic.name = name;
+  topic.num_partitions = partitions;
+  topic.replication_factor = 1;
+  const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
+  co_return answer ? answer->message.topics.at(0).error_code : std::int16_t{-1};
 }
 
 class NodeTest : public testing::Test {
