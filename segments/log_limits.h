@@ -42,6 +42,8 @@ inline constexpr std::size_t kReadWorthBytes = 64 * kKiB;
 // for yet.
 inline constexpr std::size_t kReadCacheBytes = 12 * kMiB;
 inline constexpr std::size_t kReadPiecesMax = 256;
+// Reads under way for which there was no room: further ones wait.
+inline constexpr std::size_t kReadsBeyondMax = 16;
 // Places of a log's files where readers stopped lately, by which those who go on are known.
 inline constexpr std::size_t kReadHints = 16;
 // A place that reads differently so often is rot.

@@ -96,7 +96,11 @@ ReadCache::PiecePtr ReadCache::add(const std::shared_ptr<Segment>& segment,
   piece->is_dropped = !make_room(size, is_ahead);
   if (piece->is_dropped && is_ahead) return nullptr;
   piece->memory = pool_->take(size);
-  if (piece->is_dropped) return piece;
+  if (piece->is_dropped) {
+    piece->is_beyond = true;
+    ++beyond_count_;
+    return piece;
+  }
   used_bytes_ += size;
   if (is_ahead) {
     ahead_bytes_ += size;
@@ -126,11 +130,13 @@ void ReadCache::filled(FilePiece& piece, std::size_t size) {
   }
   piece.size = size;
   piece.is_ready = true;
+  if (std::exchange(piece.is_beyond, false)) --beyond_count_;
   news_.wake_all();
 }
 
 void ReadCache::drop(FilePiece& piece) {
   if (!piece.is_dropped) forget(piece);
+  if (std::exchange(piece.is_beyond, false)) --beyond_count_;
   news_.wake_all();
 }
 

@@ -7,10 +7,10 @@
 // The pool of its memory has at most `bytes_max` bytes and what the tails lend (segments/tail.h),
 // whoever holds them: the cache, a read under way, or answers that are not sent yet. Least recently
 // used pieces that nobody holds go first; of pieces that nobody has asked for yet there is at most
-// half. Where everything is held, what is read is in no cache, and is_crowded() tells those who
-// need little to take little. A piece belongs to one generation of its log, which changes whenever
-// bytes of the log's files are taken back: pieces of former ones are not found, whenever they
-// arrive.
+// half. Where everything is held, what is read is in no cache, few read at a time
+// (kReadsBeyondMax), and is_crowded() tells those who need little to take little. A piece belongs
+// to one generation of its log, which changes whenever bytes of the log's files are taken back:
+// pieces of former ones are not found, whenever they arrive.
 //
 // Lives on its shard's loop; answers release their memory on any.
 
@@ -37,6 +37,7 @@ struct FilePiece {
   bool is_ready = false;    // else it is being read
   bool is_ahead = false;    // nobody has asked for it yet
   bool is_dropped = false;  // in no cache (any more)
+  bool is_beyond = false;   // is being read although there was no room
   // Positions between which all batches that begin were found whole. Empty: none were looked at.
   std::uint64_t checked_begin = 0;
   std::uint64_t checked_end = 0;
@@ -114,6 +115,8 @@ class ReadCache {
   std::size_t held_bytes() const { return static_cast<std::size_t>(pool_->used_bytes()); }
   std::size_t used_bytes() const { return used_bytes_; }
   std::size_t ahead_bytes() const { return ahead_bytes_; }
+  // Reads under way for which there was no room.
+  std::size_t beyond_count() const { return beyond_count_; }
   Counters& counters() { return counters_; }
   const Counters& counters() const { return counters_; }
 
@@ -131,6 +134,7 @@ class ReadCache {
   std::size_t bytes_max_;
   std::size_t used_bytes_ = 0;
   std::size_t ahead_bytes_ = 0;
+  std::size_t beyond_count_ = 0;
   Counters counters_;
   io::WaitQueue news_;
 };

@@ -195,20 +195,36 @@ io::Task<bool> FetchPart::reserve(std::int64_t bytes) {
 
 io::Task<void> FetchPart::read_all() {
   operation_.found_bytes_.fetch_sub(found_bytes_, std::memory_order_acq_rel);
-  found_bytes_ = 0;
   // Memory first: a thousand clients that ask for a MiB each do not get it all at once.
+  std::int64_t wanted = bytes_to_reserve();
   std::int64_t reserved = 0;
   MemoryBudget& budget = shard_->node().response_budget();
-  if (has_visible_data()) {
-    reserved = bytes_to_reserve();
-    may_read_ = co_await reserve(reserved);
-    if (!may_read_) reserved = 0;
+  while (true) {
+    if (has_visible_data()) {
+      may_read_ = co_await reserve(wanted);
+      reserved = may_read_ ? wanted : 0;
+    }
+    found_bytes_ = 0;
+    for (const std::size_t item : items_) co_await read_one(item);
+    // A batch is told whole, however little was asked for.
+    const std::int64_t more = found_bytes_ - reserved;
+    if (more <= 0) break;
+    if (budget.try_take(more, this)) {
+      reserved += more;
+      break;
+    }
+    wanted = found_bytes_;
+    give_up_data();
+    if (reserved > 0) shard_->give_back_memory(budget, std::exchange(reserved, 0), this, true);
   }
-  for (const std::size_t item : items_) co_await read_one(item);
   reserved_bytes_ = std::min(reserved, found_bytes_);
   if (reserved > 0)
     shard_->give_back_memory(budget, reserved - reserved_bytes_, this, reserved_bytes_ == 0);
   operation_.found_bytes_.fetch_add(found_bytes_, std::memory_order_acq_rel);
+}
+
+void FetchPart::give_up_data() {
+  for (const std::size_t index : items_) operation_.outcomes_[index].data = {};
 }
 
 io::Task<void> FetchPart::read_one(std::size_t index) {
@@ -291,8 +307,7 @@ io::Task<void> FetchPart::wait_for_news() {
     replica->wait_for_data(*waiter);
     waiters_.push_back(std::move(waiter));
   }
-  // What was read is given up while we wait: a parked fetch holds no data.
-  for (const std::size_t index : items_) operation_.outcomes_[index].data = {};
+  give_up_data();  // a parked fetch holds none
   if (reserved_bytes_ > 0)
     shard_->give_back_memory(shard_->node().response_budget(), reserved_bytes_, this, true);
   reserved_bytes_ = 0;

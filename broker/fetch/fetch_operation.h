@@ -53,6 +53,7 @@ class FetchPart {
 
   io::Task<void> run();
   io::Task<void> read_all();
+  void give_up_data();
   io::Task<bool> reserve(std::int64_t bytes);
   io::Task<void> read_one(std::size_t item);
   void send_home(PartMessage& message);

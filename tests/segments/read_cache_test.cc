@@ -85,6 +85,7 @@ TEST_F(ReadMemory, does_not_give_up_what_answers_hold) {
     EXPECT_TRUE(piece->is_dropped);  // read for the one who asked, kept for nobody
     EXPECT_TRUE(cache_.is_crowded());
     EXPECT_EQ(add(5, true), nullptr);
+    EXPECT_EQ(cache_.beyond_count(), 0U);  // it has been read
   }
   EXPECT_FALSE(cache_.is_crowded());
   EXPECT_TRUE(has(0) && has(3) && !has(4));

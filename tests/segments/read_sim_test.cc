@@ -14,6 +14,7 @@
 #include "io/file.h"
 #include "io/scope.h"
 #include "io/sim/world.h"
+#include "segments/log_limits.h"
 #include "segments/partition_log_impl.h"
 #include "tests/segments/log_support.h"
 
@@ -226,6 +227,67 @@ io::Task<void> live(Process& process, Story& story) {
   co_await readers.join();
   const ReadCache::Counters& counters = harness.files.read_cache().counters();
   story.totals.ahead += counters.ahead;
+}
+
+constexpr Offset kColdBatches = 500;
+
+io::Task<void> read_one(PartitionLog& log, Offset offset, int& answered) {
+  const Result<ReadResult> result =
+      co_await log.read({.offset = offset, .bytes_max = 1, .at_least_one_batch = true});
+  EXPECT_TRUE(result.has_value());
+  if (!result) co_return;
+  ++answered;
+  EXPECT_GT(result->size, 20'000U);
+}
+
+// Each batch is asked for at once, by a reader of its own that wants one byte.
+io::Task<void> read_all_at_once(Process& process, int& answered, std::size_t& held_most) {
+  io::Loop& loop = process.loop();
+  LogHarness harness(loop, kLogPath, kTailBytes, 64, kMiB);
+  (void)co_await io::make_directories(loop, kLogPath);
+  LogConfig config;
+  config.index_interval_bytes = 4096;
+  auto log = co_await harness.open(config, {.clean = true});
+  EXPECT_TRUE(log.has_value());
+  if (!log) co_return;
+  for (Offset offset = 0; offset < kColdBatches; ++offset) {
+    auto batch = make_batch({.value_bytes = 20'000});
+    EXPECT_TRUE((*log)->append_as_leader(batch, 0, 1000).has_value());
+    if (offset % 50 == 49) EXPECT_TRUE((co_await (*log)->flush()).has_value());
+  }
+  harness.tails.make_room(kTailBytes - kTailLeft);
+  const Offset cold = (*log)->end() - 20;
+  const ReadCache& cache = harness.files.read_cache();
+  io::Scope readers(loop);
+  for (Offset offset = 0; offset < cold; ++offset) readers.spawn(read_one(**log, offset, answered));
+  while (readers.running_count() > 0) {
+    held_most = std::max(held_most, cache.held_bytes());
+    co_await io::sleep_for(loop, milliseconds(1));
+  }
+  co_await readers.join();
+  EXPECT_EQ(answered, cold);
+  co_await (*log)->discard();
+}
+
+// Where there is no room for what they read, few read at a time.
+TEST(ReadSim, cold_readers_of_little_do_not_take_memory_without_bound) {
+  for (const bool direct : {true, false}) {
+    io::sim::World world(3);
+    io::sim::NodeOptions options;
+    options.disk.direct_supported = direct;
+    options.disk.uncached_one_in = 1;
+    options.disk.device_delay = options.disk.cached_delay = {milliseconds(3), milliseconds(9)};
+    io::sim::Node& node = world.add_node(options);
+    int answered = 0;
+    std::size_t held_most = 0;
+    node.start([&](Process& process) { return read_all_at_once(process, answered, held_most); });
+    EXPECT_TRUE(world.run_until([&] { return !node.is_running(); }, seconds(600)));
+    EXPECT_GT(answered, 400);
+    EXPECT_GE(held_most, kMiB / 2);
+    // The cache's own, what the tails lend, and pieces of 68 KiB, which take 128.
+    EXPECT_LE(held_most, kMiB + kTailBytes / 2 + (kReadsBeyondMax + 1) * 128 * kKiB);
+    if (node.is_running()) node.kill();
+  }
 }
 
 // DRAVE_SEED=n DRAVE_SEEDS=1 runs one seed again.

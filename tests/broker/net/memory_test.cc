@@ -114,6 +114,17 @@ class MemoryBounds : public BoundedNodeTest {
   }
   bool may_read_ = true;
   int answers_ = 0;
+
+  // Asks for one byte, and gets a batch.
+  io::Task<void> fetch_little(io::Loop& loop) {
+    KafkaClient peer(loop);
+    EXPECT_TRUE((co_await peer.connect({server_.host(), 9092})).has_value());
+    co_await peer.send_bytes(peer.frame_of(test::fetch_from("topic", 0, 1, 0), 4));
+    while (!may_read_) co_await io::sleep_for(loop, milliseconds(10));
+    if (const auto frame = co_await peer.receive_frame(); frame && frame->size() > 500'000)
+      ++answers_;
+    co_await peer.close();
+  }
 };
 
 TEST_F(MemoryBounds, frames_that_never_come_wait_for_memory_and_go) {
@@ -337,6 +348,23 @@ TEST_F(LargeReceiveBuffers, fetches_in_line_are_few) {
             static_cast<std::int64_t>(4 * broker::kFetchesInLineMax + 20));
   may_read_ = true;
   EXPECT_TRUE(wait_for([&] { return answers_ == kRequests; }, seconds(200)));
+}
+
+TEST_F(MemoryBounds, batches_that_are_told_whole_count_whole) {
+  constexpr int kBatchBytes = 1'000'000;
+  const int peers = static_cast<int>(broker::kResponseBytesMax / kBatchBytes) + 20;
+  boot();
+  run([this](io::Loop& loop) { return fill(loop, "topic", 1, kBatchBytes); });
+  may_read_ = false;
+  for (int i = 0; i < peers; ++i) begin([this](io::Loop& loop) { return fetch_little(loop); });
+  // Not so long that the node gives up those who take nothing while others wait.
+  const Instant until = now() + milliseconds(500);
+  const Peaks peaks = watch([&] { return now() > until; }, seconds(10));
+  EXPECT_GE(peaks.responses, broker::kResponseBytesMax - kBatchBytes);  // it was tried
+  EXPECT_LE(peaks.responses, broker::kResponseBytesMax + 2 * kBatchBytes);
+  may_read_ = true;
+  EXPECT_TRUE(wait_for([&] { return answers_ == peers; }, seconds(200)));
+  EXPECT_TRUE(wait_for([&] { return node_->response_budget().held() == 0; }, seconds(10)));
 }
 
 TEST_F(MemoryBounds, answers_that_nobody_reads_stop_the_reading) {
