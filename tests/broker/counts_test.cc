@@ -160,7 +160,7 @@ class RealNode {
 protocol::ProduceRequest produce_request(ByteView batch, std::int32_t partition) {
   protocol::ProduceRequest request;
   request.acks = -1;
-  request.timeout_ms = 30'000;
+  request.timeout_ms = 600'000;  // a machine may stand still for a while
   auto& data = request.topic_data.emplace_back();
   data.name = "counted";
   data.partition_data.push_back({partition, batch});
