@@ -68,7 +68,8 @@ struct RaftOptions {
   Uuid directory_id;       // of the log's directory
   bool voter_role = true;  // process.roles has `controller`; false: an observer for ever
   bool auto_join = false;  // controller.quorum.auto.join.enable: an observer asks to be a voter
-  // Of a static quorum (kraft.version 0), with their endpoints; empty: the log knows them.
+  // Of a static quorum (kraft.version 0), with their endpoints; empty: the log knows them. They
+  // count for nothing once the log has voters (kraft.version 1).
   std::vector<Voter> static_voters;
   // controller.quorum.bootstrap.servers: who may know the leader. Looked up anew on each attempt.
   std::vector<io::SocketAddress> bootstrap_servers;
@@ -92,8 +93,8 @@ class RaftListener {
   // Everything applied so far is replaced by a snapshot's batches (checked): at start, and when the
   // leader's was loaded because the log does not reach so far back.
   virtual Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) = 0;
-  // The next committed batch, data or control (checked). Not called for what was appended by this
-  // node between on_leading() and on_resigned().
+  // The next committed batch, data or control (checked). Of what this node appended between
+  // on_leading() and on_resigned() it is called for control batches only: changes of voters.
   virtual Result<void> on_batch(const protocol::BatchView& batch) = 0;
   // Committed up to here, and given to on_batch().
   virtual void on_high_watermark(Offset high_watermark) = 0;
@@ -183,6 +184,15 @@ class RaftLog {
   // The fast way: what is proposed in one pass becomes one batch. Nothing is allocated per
   // proposal. Not mixed with append(). done() is never called from within.
   virtual void propose(Proposal& proposal) = 0;
+  // Raises kraft.version to `level`, at most 1: a static quorum becomes one whose voters can be
+  // changed. The level and the voters, with the directories and endpoints that they have told this
+  // leader, are one batch; returns its end once it is committed. Nothing happens at a level that
+  // there is already. Errors: closed (does not lead), invalid (a level that cannot be, or a voter
+  // that has not said yet that it speaks it; text as Kafka's), timed_out (voters are changing, or
+  // it was not committed in time).
+  virtual io::Task<Result<Offset>> upgrade_kraft_version(std::int16_t level) = 0;
+  // Whether that would be begun now.
+  virtual Result<void> may_upgrade_kraft_version(std::int16_t level) const = 0;
   // Hands leadership to this voter; returns when this node does not lead any more. Errors: closed
   // (does not lead), invalid (no such voter), timed_out (it could not catch up in time).
   virtual io::Task<Result<void>> transfer(NodeId voter) = 0;

@@ -58,10 +58,8 @@ io::Task<Result<void>> RaftLogImpl::take_snapshot(OffsetAndEpoch id, ByteView by
   CO_TRY_VOID(note_snapshot_controls(bytes, id));
   bytes_since_snapshot_ = 0;
   snapshot_to_deliver_ = id;
-  SnapshotLoaded loaded{id, std::nullopt};
-  if (kraft_version() >= 1) loaded.voters = wire::keys_of(history_.voters());
   loading_ = false;
-  step(loaded);
+  step(SnapshotLoaded{id, wire::keys_of(history_.voters())});
   generation_ = core_->log().generation();
   deliver_.wake_all();
   LOG_INFO("raft", "snapshot of the leader loaded node={} topic={} offset={} epoch={}", self_.id,

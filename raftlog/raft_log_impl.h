@@ -60,6 +60,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<Result<Offset>> append(std::vector<ByteView> values) override;
   io::Task<Result<void>> committed(Offset end) override;
   void propose(Proposal& proposal) override;
+  io::Task<Result<Offset>> upgrade_kraft_version(std::int16_t level) override;
+  Result<void> may_upgrade_kraft_version(std::int16_t level) const override;
   io::Task<Result<void>> transfer(NodeId voter) override;
   io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
                                         std::vector<std::uint8_t> bytes) override;
@@ -197,6 +199,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Result<std::vector<std::uint8_t>> build_control(const ControlBatch& control,
                                                   wire::Control& content);
   std::vector<Voter> with_endpoints(const VoterSet& keys) const;
+  void keep_own_control(Offset base, Offset end, ByteView bytes);
+  Result<void> deliver_own_controls();
   bool must_write_voters() const;
   Result<Offset> append_batch(MutableByteView batch);
   void append_proposed();
@@ -234,6 +238,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   // raft_log_voters.cc
   io::Task<ChangeVoterReply> change_voter(ChangeVoterRequest request, Voter voter);
   io::Task<Result<void>> ask_kraft_versions(Voter& voter, Instant deadline);
+  ErrorCode introduce(const ChangeVoterRequest& request, Voter voter);
+  ChangeVoterRequest upgrade_request() const;
   io::Task<void> run_voter_upkeep();
   void connect_voters();
   static io::Task<void> connect(RpcClient& client);
@@ -294,6 +300,16 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   bool control_waits_ = false;            // for room in the journal
   std::optional<Instant> no_room_since_;  // something waits since then
   std::optional<Voter> changing_;         // who an AddRaftVoter or UpdateRaftVoter is about
+  // Of a static quorum: what its voters have told this leader of themselves, until an upgrade
+  // writes it down.
+  std::vector<Voter> static_voters_;
+  // Control batches of this leadership that the listener has not been given.
+  struct OwnControl {
+    Offset base = 0;
+    Offset end = 0;
+    std::vector<std::uint8_t> bytes;
+  };
+  std::deque<OwnControl> own_controls_;
   Flush flush_;
   Proposals proposed_;
   Proposals uncommitted_;  // appended
@@ -303,6 +319,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Links own_links_;
   Links& links_;                        // these or RaftOptions::links
   wire::LeaderAddress leader_address_;  // as last heard; id -1: not heard
+  LeaderEpoch introduced_in_ = -1;      // whose leader knows this voter of a static quorum
   std::unordered_map<std::uint64_t, Asking*> asking_;
   std::uint64_t last_token_ = 0;
   std::size_t serving_ = 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "protocol/control_record.h"
 #include "protocol/messages/control_records.h"
+#include "raftlog/core/features.h"
 #include "raftlog/raft_log_impl.h"
 
 namespace drave::raft {
@@ -52,6 +53,7 @@ void RaftLogImpl::append_control() {
   no_room_since_.reset();
   bytes_since_snapshot_ += static_cast<std::int64_t>(bytes->size());
   note_control(content);
+  if (leading_) keep_own_control(content.offset, appended->end_offset, *bytes);
   if (control_->begins_epoch) epoch_begun_end_ = appended->end_offset;
   control_.reset();
   step(Appended{appended->end_offset, true});
@@ -95,11 +97,14 @@ Result<std::vector<std::uint8_t>> RaftLogImpl::build_control(const ControlBatch&
   }
   if (control.voters.has_value()) {
     content.voters = with_endpoints(*control.voters);
+    if (control.upgrades) content.kraft_version = kNewestKraftVersion;
   } else if (control.begins_epoch && must_write_voters()) {
     content.voters = with_endpoints(wire::keys_of(history_.voters()));
     content.kraft_version = kraft_version();
+  }
+  if (content.kraft_version.has_value()) {
     protocol::KRaftVersionRecord version;
-    version.kraft_version = kraft_version();
+    version.kraft_version = *content.kraft_version;
     TRY_VOID(add_control(batch, protocol::ControlType::kraft_version, now, version, 0));
   }
   if (content.voters.has_value()) {
@@ -116,6 +121,9 @@ std::vector<Voter> RaftLogImpl::with_endpoints(const VoterSet& keys) const {
     Voter voter;
     voter.id = key.id;
     voter.directory_id = key.directory_id;
+    for (const Voter& told : static_voters_) {
+      if (ReplicaKey{told.id, told.directory_id} == key) voter = told;
+    }
     if (const Voter* known = find_voter(key)) voter = *known;
     if (changing_.has_value() && ReplicaKey{changing_->id, changing_->directory_id} == key)
       voter = *changing_;
@@ -123,6 +131,24 @@ std::vector<Voter> RaftLogImpl::with_endpoints(const VoterSet& keys) const {
     voters.push_back(std::move(voter));
   }
   return voters;
+}
+
+// The batch as it is in the log.
+void RaftLogImpl::keep_own_control(Offset base, Offset end, ByteView bytes) {
+  own_controls_.push_back({base, end, {bytes.begin(), bytes.end()}});
+}
+
+// In their place among what else was committed.
+Result<void> RaftLogImpl::deliver_own_controls() {
+  while (!own_controls_.empty() && own_controls_.front().end <= delivered_) {
+    const OwnControl control = std::move(own_controls_.front());
+    own_controls_.pop_front();
+    listener_.on_high_watermark(control.base);
+    protocol::BatchIterator batches(control.bytes);
+    while (const std::optional<protocol::BatchView> batch = batches.next())
+      TRY_VOID(listener_.on_batch(*batch));
+  }
+  return {};
 }
 
 bool RaftLogImpl::must_write_voters() const {

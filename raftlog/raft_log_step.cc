@@ -75,6 +75,7 @@ void RaftLogImpl::note_role() {
   if (!core_->is_leader()) {
     control_.reset();
     changing_.reset();
+    static_voters_.clear();
     epoch_begun_end_ = -1;
     no_room_since_.reset();
   }
@@ -97,6 +98,7 @@ void RaftLogImpl::note_high_watermark() {
   }
   delivered_ = core_->high_watermark();
   end_proposals(uncommitted_, delivered_, nullptr);
+  if (const Result<void> given = deliver_own_controls(); !given) return fail(given.error());
   listener_.on_high_watermark(delivered_);
 }
 
@@ -107,7 +109,10 @@ void RaftLogImpl::resign() {
   end_proposals(uncommitted_, delivered_, nullptr);
   const Error error = gone();
   end_proposals(uncommitted_, INT64_MAX, &error);
+  const Result<void> given = deliver_own_controls();
+  own_controls_.clear();
   listener_.on_resigned(delivered_);
+  if (!given) fail(given.error());
 }
 
 // Nothing more is said, and nothing counts any more.

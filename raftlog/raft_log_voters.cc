@@ -121,6 +121,20 @@ io::Task<OwnedMessage<protocol::RemoveRaftVoterResponse>> RaftLogImpl::remove_ra
   co_return outcome<Response>(reply.error);
 }
 
+// In a static quorum there is nothing to be written yet: the leader remembers it.
+ErrorCode RaftLogImpl::introduce(const ChangeVoterRequest& request, Voter voter) {
+  if (!started_ || stopping_) return ErrorCode::broker_not_available;
+  // All else is well if the set is only not one that can be changed.
+  const ErrorCode error = core_->may_change(request);
+  if (error != ErrorCode::unsupported_version) return error;
+  const bool is_voter = std::any_of(history_.voters().begin(), history_.voters().end(),
+                                    [&voter](const Voter& each) { return each.id == voter.id; });
+  if (!is_voter) return ErrorCode::voter_not_found;
+  std::erase_if(static_voters_, [&voter](const Voter& each) { return each.id == voter.id; });
+  static_voters_.push_back(std::move(voter));
+  return ErrorCode::none;
+}
+
 io::Task<OwnedMessage<protocol::UpdateRaftVoterResponse>> RaftLogImpl::update_raft_voter(
     const protocol::UpdateRaftVoterRequest& request, std::int16_t) {
   const Serving serving(*this);
@@ -138,7 +152,10 @@ io::Task<OwnedMessage<protocol::UpdateRaftVoterResponse>> RaftLogImpl::update_ra
     change.voter = {asked->id, asked->directory_id};
     change.epoch = request.current_leader_epoch;
     change.timeout = options_.timers.request_timeout;
-    reply = co_await change_voter(change, std::move(*asked));
+    if (kraft_version() < 1)
+      reply.error = introduce(change, std::move(*asked));
+    else
+      reply = co_await change_voter(change, std::move(*asked));
   }
   answer.message.error_code = static_cast<std::int16_t>(reply.error);
   auto& leader = answer.message.current_leader;
@@ -151,18 +168,88 @@ io::Task<OwnedMessage<protocol::UpdateRaftVoterResponse>> RaftLogImpl::update_ra
   co_return answer;
 }
 
+// --- From a static quorum to one whose voters can be changed
+
+// The present voters with the directories that they have told; zero: not yet.
+ChangeVoterRequest RaftLogImpl::upgrade_request() const {
+  ChangeVoterRequest request;
+  request.kind = ChangeVoterRequest::Kind::upgrade;
+  request.timeout = options_.timers.request_timeout;
+  for (const Voter& voter : history_.voters()) {
+    ReplicaKey& key = request.voters.emplace_back(ReplicaKey{voter.id, Uuid()});
+    if (voter.id == self_.id) key = self_;
+    for (const Voter& told : static_voters_) {
+      if (told.id == voter.id) key.directory_id = told.directory_id;
+    }
+  }
+  return request;
+}
+
+Result<void> RaftLogImpl::may_upgrade_kraft_version(std::int16_t level) const {
+  if (!leading_) return std::unexpected(gone());
+  const std::int16_t present = kraft_version();
+  if (level == present) return {};
+  if (level < present || level > kNewestKraftVersion) {
+    return failure(Errc::invalid, fmt::format("Invalid upgrade of kraft.version from version "
+                                              "KRAFT_VERSION_{} to KRAFT_VERSION_{}",
+                                              present, level));
+  }
+  const ChangeVoterRequest request = upgrade_request();
+  for (const ReplicaKey& key : request.voters) {
+    const bool supports =
+        key == self_ ||
+        std::any_of(static_voters_.begin(), static_voters_.end(), [&](const Voter& told) {
+          return told.id == key.id && told.kraft_version_min <= level &&
+                 told.kraft_version_max >= level;
+        });
+    if (supports && !key.directory_id.is_zero()) continue;
+    LOG_INFO("raft", "no upgrade: a voter has not said that it speaks it id={} level={}", key.id,
+             level);
+    return failure(Errc::invalid,
+                   fmt::format("Invalid upgrade of kraft.version to KRAFT_VERSION_{} "
+                               "because not all of the voters support it",
+                               level));
+  }
+  switch (core_->may_change(request)) {
+    case ErrorCode::none: return {};
+    case ErrorCode::not_leader_or_follower: return std::unexpected(gone());
+    default: return failure(Errc::timed_out, "The voters are being changed.");
+  }
+}
+
+io::Task<Result<Offset>> RaftLogImpl::upgrade_kraft_version(std::int16_t level) {
+  const Serving serving(*this);
+  CO_TRY_VOID(may_upgrade_kraft_version(level));
+  if (kraft_version() != level) {
+    const ChangeVoterReply reply = co_await change_voter(upgrade_request(), Voter{});
+    if (reply.error == ErrorCode::request_timed_out)
+      co_return failure(Errc::timed_out, "The upgrade was not committed in time.");
+    if (reply.error != ErrorCode::none) co_return std::unexpected(gone());
+    LOG_INFO("raft", "kraft.version upgraded node={} topic={} level={}", self_.id, options_.topic,
+             level);
+  }
+  CO_TRY_VOID(co_await committed(history_.version_offset() + 1));
+  co_return core_->high_watermark();
+}
+
 // --- As a replica, for itself
 
 // Now and then it looks at what the voter set says of it, and asks the leader to set that right.
+// The set of a static quorum says nothing: each leader is told once.
 io::Task<void> RaftLogImpl::run_voter_upkeep() {
   connect_voters();
   while (!co_await scope_.stopping().wait_until(loop_.now() + options_.timers.fetch_timeout)) {
     if (failed_.has_value()) break;
     connect_voters();
     const NodeId leader = core_->leader();
-    if (!options_.voter_role || core_->role() != Role::follower || kraft_version() < 1) continue;
+    if (!options_.voter_role || core_->role() != Role::follower) continue;
     const std::optional<io::SocketAddress> address = address_of(leader);
     if (!address.has_value() || options_.endpoint.host.empty()) continue;
+    if (kraft_version() < 1) {
+      if (core_->is_voter() && introduced_in_ != epoch())
+        co_await update_own_voter(leader, *address);
+      continue;
+    }
     const Voter* own = find_voter(self_);
     if (own != nullptr && is_stale(*own))
       co_await update_own_voter(leader, *address);
@@ -200,6 +287,11 @@ io::Task<void> RaftLogImpl::update_own_voter(NodeId leader, io::SocketAddress ad
   request.kraft_version_feature = {range->min, range->max};
   const auto answer = co_await links_.to(leader, address, Lane::other)
                           .call<protocol::UpdateRaftVoterResponse>(request);
+  // A leader that cannot upgrade (Kafka before 4.1) need not know.
+  constexpr auto kUnsupported = static_cast<std::int16_t>(ErrorCode::unsupported_version);
+  const bool is_known =
+      answer && (answer->message.error_code == 0 || answer->message.error_code == kUnsupported);
+  if (is_known && kraft_version() < 1) introduced_in_ = request.current_leader_epoch;
   if (!answer || answer->message.error_code != 0)
     LOG_INFO("raft", "the voter set was not brought up to date leader={} error_code={}", leader,
              answer ? answer->message.error_code : -1);

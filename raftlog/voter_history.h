@@ -27,6 +27,7 @@ class VoterHistory {
   // Of the present set; -1: it is not from the log.
   Offset voters_offset() const { return voters_.back().offset; }
   std::int16_t kraft_version() const { return versions_.back().value; }
+  Offset version_offset() const { return versions_.back().offset; }
   // As of a log that ends at `end`.
   const std::vector<Voter>& voters_at(Offset end) const;
   std::int16_t kraft_version_at(Offset end) const;

@@ -134,20 +134,52 @@ QuorumController::Answer<protocol::AlterConfigsResponse> Controller::alter_confi
       fail_resources<A>);
 }
 
+namespace {
+
+OwnedMessage<protocol::UpdateFeaturesResponse> refused_by_quorum(const Error& error) {
+  return metadata::refuse_features(error.code == Errc::invalid
+                                       ? protocol::ErrorCode::invalid_update_version
+                                       : protocol::ErrorCode::request_timed_out,
+                                   error.context);
+}
+
+}  // namespace
+
 QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_features(
     const protocol::UpdateFeaturesRequest& request, std::int16_t version) {
   using A = OwnedMessage<protocol::UpdateFeaturesResponse>;
-  return change<A>(
+  const auto fail = [](A& answer, const Error& error) {
+    if (stays(answer.message.error_code, error)) return;
+    answer.message.error_code = refusal_of(error);
+    answer.message.error_message = answer.keep(error.context);
+    answer.message.results.clear();
+  };
+  std::optional<std::int16_t> kraft_version;
+  A answer = co_await change<A>(
       {.what = "UpdateFeatures", .validate_only = request.validate_only},
-      [&request, version](const ControllerContext& context, RecordList& records) {
-        return metadata::update_features(context, request, version, records);
+      [this, &request, version, &kraft_version](const ControllerContext& context,
+                                                RecordList& records) {
+        A decided = metadata::update_features(context, request, version, records, kraft_version);
+        if (!kraft_version.has_value()) return decided;
+        const Result<void> may = raft_->may_upgrade_kraft_version(*kraft_version);
+        if (may || may.error().code == Errc::closed) return decided;
+        records.cut(0);
+        return refused_by_quorum(may.error());
       },
-      [](A& answer, const Error& error) {
-        if (stays(answer.message.error_code, error)) return;
-        answer.message.error_code = refusal_of(error);
-        answer.message.error_message = answer.keep(error.context);
-        answer.message.results.clear();
-      });
+      fail);
+  if (answer.message.error_code != 0 || !kraft_version.has_value() || request.validate_only)
+    co_return answer;
+  // Of all features the last: it is the quorum's own.
+  const Result<Offset> end = co_await raft_->upgrade_kraft_version(*kraft_version);
+  Result<void> done;
+  if (end)
+    done = co_await visible(*end);
+  else if (end.error().code != Errc::closed && end.error().code != Errc::fenced)
+    co_return refused_by_quorum(end.error());
+  else
+    done = std::unexpected(end.error());
+  if (!done) fail(answer, done.error());
+  co_return answer;
 }
 
 // --- Access control

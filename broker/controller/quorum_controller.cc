@@ -108,7 +108,10 @@ Result<void> Controller::on_batch(const protocol::BatchView& batch) {
   } else {
     // Voters changed while other changes were on their way: those were made without it.
     ahead_ = with_control(ahead_, batch);
-    for (Pending& pending : pending_) pending.visible = with_control(pending.visible, batch);
+    for (Pending& pending : pending_) {
+      pending.visible = with_control(pending.visible, batch);
+      if (pending.working != nullptr) pending.working = with_control(pending.working, batch);
+    }
   }
   commit_.wake_all();
   return {};
@@ -127,7 +130,7 @@ void Controller::note_committed(Offset high_watermark) {
     pending_.pop_front();
     moved = true;
   }
-  // What the quorum appends by itself, a change of voters, is in no image before it is replayed.
+  // What the quorum appends by itself, the first batch of an epoch, is in no image.
   if (leads_ && pending_.empty() && committed_end_ < high_watermark) {
     committed_end_ = high_watermark;
     ahead_end_ = std::max(ahead_end_, committed_end_);

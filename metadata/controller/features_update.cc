@@ -76,6 +76,8 @@ Problem check_downgrade(const Update& update, UpgradeType type, std::int16_t pre
         "Can't downgrade the version of this feature without setting the upgrade type to "
         "either safe or unsafe downgrade.");
   }
+  if (update.feature == kKraftVersion)
+    return invalid(update, "Can't downgrade the version of this feature.");
   if (update.feature != kMetadataVersion) return {};
   for (std::int16_t level = present; level > update.max_version_level; --level) {
     if (!changes_metadata(level)) continue;
@@ -105,9 +107,6 @@ Problem decide(const ControllerContext& context, const Update& update, std::int1
   if (find_feature(update.feature) == nullptr)
     return invalid(update, fmt::format("Feature {} not found.", update.feature));
   const std::int16_t present = context.image.feature(update.feature);
-  if (update.feature == kKraftVersion && update.max_version_level != present)
-    return invalid(update,
-                   "A quorum's kraft.version is chosen when its directories are formatted.");
   if (update.max_version_level < present) {
     if (Problem problem = check_downgrade(update, type, present); problem.code != ErrorCode::none)
       return problem;
@@ -121,9 +120,18 @@ Problem decide(const ControllerContext& context, const Update& update, std::int1
 
 }  // namespace
 
+protocol::OwnedMessage<protocol::UpdateFeaturesResponse> refuse_features(ErrorCode error,
+                                                                         std::string_view why) {
+  protocol::OwnedMessage<protocol::UpdateFeaturesResponse> answer;
+  answer.message.error_code = static_cast<std::int16_t>(error);
+  answer.message.error_message = answer.keep(fmt::format(
+      "The update failed for all features since the following feature had an error: {}", why));
+  return answer;
+}
+
 protocol::OwnedMessage<protocol::UpdateFeaturesResponse> update_features(
     const ControllerContext& context, const protocol::UpdateFeaturesRequest& request,
-    std::int16_t version, RecordList& records) {
+    std::int16_t version, RecordList& records, std::optional<std::int16_t>& kraft_version) {
   protocol::OwnedMessage<protocol::UpdateFeaturesResponse> answer;
   answer.message.error_message = std::nullopt;
   auto levels = context.image.features();
@@ -140,15 +148,12 @@ protocol::OwnedMessage<protocol::UpdateFeaturesResponse> update_features(
     if (const Result<void> valid = check_levels(levels); !valid)
       problem = {ErrorCode::invalid_update_version, valid.error().context};
   }
-  if (problem.code != ErrorCode::none) {
-    answer.message.error_code = static_cast<std::int16_t>(problem.code);
-    answer.message.error_message = answer.keep(fmt::format(
-        "The update failed for all features since the following feature had an error: {}",
-        problem.text));
-    return answer;
-  }
+  if (problem.code != ErrorCode::none) return refuse_features(problem.code, problem.text);
   for (const Update& update : request.feature_updates) {
-    if (update.feature != kKraftVersion) {
+    if (update.feature == kKraftVersion) {
+      if (update.max_version_level > context.image.feature(kKraftVersion))
+        kraft_version = update.max_version_level;
+    } else {
       protocol::FeatureLevelRecord record;
       record.name = update.feature;
       record.feature_level = update.max_version_level;

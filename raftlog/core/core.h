@@ -21,7 +21,8 @@
 // - The high watermark moves over entries of the leader's own epoch only, never back, and counts a
 //   replica by what it has flushed, the leader included: a Fetch says "durable up to here".
 // - One change of voters at a time, of one replica, and only behind a committed entry of the own
-//   epoch. A voter set counts from the moment it is appended, and goes with a truncation.
+//   epoch. A voter set counts from the moment it is appended, and goes with a truncation. The step
+//   from kraft.version 0 to 1 is such a change: of the same voters, with their directories.
 //
 // How it stays available:
 // - Before it takes a new epoch a node asks whether it would be elected (pre-vote). Who has heard

@@ -58,10 +58,10 @@ struct ChunkStored {
   std::int64_t position = 0;
 };
 // Effects::load_snapshot is done: the snapshot is durable, the log empty and begins at its end.
-// `voters` are those in the snapshot; nothing: it holds none (kraft.version 0).
+// `voters` are those as of the snapshot, which holds none itself below kraft.version 1.
 struct SnapshotLoaded {
   OffsetAndEpoch id;
-  std::optional<VoterSet> voters;
+  VoterSet voters;
 };
 // It cannot be done: what came is damaged. It is fetched again.
 struct SnapshotRefused {};
@@ -110,6 +110,7 @@ struct ControlBatch {
   bool begins_epoch = false;       // LeaderChange first
   std::vector<NodeId> granting;    // of LeaderChange
   std::optional<VoterSet> voters;  // a new voter set
+  bool upgrades = false;           // kraft.version 1 before the voters
 };
 struct Truncation {
   Offset to = 0;

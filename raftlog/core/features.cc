@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::array<SupportedFeature, 7> kSupported{{
     {"group.version", 0, 1},
-    {"kraft.version", 0, 1},
+    {"kraft.version", 0, kNewestKraftVersion},
     {"metadata.version", metadata_level::kMin, metadata_level::kNewest},
     {"share.version", 0, 1},
     {"streams.version", 0, 1},

@@ -28,6 +28,7 @@ const SupportedFeature* find_feature(std::string_view name);
 
 inline constexpr std::string_view kMetadataVersion = "metadata.version";
 inline constexpr std::string_view kKraftVersion = "kraft.version";
+inline constexpr std::int16_t kNewestKraftVersion = 1;
 inline constexpr std::string_view kElrVersion = "eligible.leader.replicas.version";
 
 // Levels of metadata.version from which on records exist, or grow.

@@ -149,7 +149,7 @@ void Core::snapshot_loaded(const SnapshotLoaded& event) {
   ASSERT_LESS(std::max<Offset>(high_watermark_, 0), event.id.offset);
   loading_ = false;
   log_.reset(event.id);
-  if (event.voters.has_value()) log_.set_voters(*event.voters);
+  log_.set_voters(event.voters);
   snapshot_ = event.id;
   effects_->voters_changed = true;
   raise_high_watermark(event.id.offset);

@@ -1,5 +1,5 @@
 // Changes of the voter set: one at a time, of one replica, behind a committed entry of the own
-// epoch.
+// epoch. And the one that names the directories of all.
 #include <algorithm>
 
 #include "base/assert.h"
@@ -18,9 +18,11 @@ void Core::change_voter(std::uint64_t token, const ChangeVoterRequest& request) 
   VoterSet changed = voters();
   if (request.kind == Kind::add) changed.push_back(request.voter);
   if (request.kind == Kind::remove) std::erase(changed, request.voter);
+  const bool upgrades = request.kind == Kind::upgrade;
+  if (upgrades) changed = request.voters;
   change_ = VoterChange{token, -1, false, request.ack_when_committed, now_ + request.timeout};
   if (request.kind == Kind::update) change_->ack_when_committed = false;
-  append_control({epoch(), false, {}, std::move(changed)});
+  append_control({epoch(), false, {}, std::move(changed), upgrades});
 }
 
 ErrorCode Core::may_change(const ChangeVoterRequest& request) const {
@@ -34,17 +36,26 @@ ErrorCode Core::check_change(const ChangeVoterRequest& request) const {
   if (request.epoch >= 0 && request.epoch != epoch())
     return request.epoch < epoch() ? ErrorCode::fenced_leader_epoch
                                    : ErrorCode::unknown_leader_epoch;
-  if (kraft_version_ < 1) return ErrorCode::unsupported_version;
   if (change_.has_value() || appending_.has_value() || !may_append())
     return ErrorCode::request_timed_out;
-  if (DRAVE_CANARY("early-voter-change")) return ErrorCode::none;
-  if (!has_committed() || log_.voters_offset() >= high_watermark_)
-    return ErrorCode::request_timed_out;
+  const bool is_early = DRAVE_CANARY("early-voter-change");
+  if (!is_early && !has_committed()) return ErrorCode::request_timed_out;
+  const bool upgrades = request.kind == ChangeVoterRequest::Kind::upgrade;
+  if (upgrades != (kraft_version_ < 1)) return ErrorCode::unsupported_version;
+  if (!is_early && log_.voters_offset() >= high_watermark_) return ErrorCode::request_timed_out;
   return ErrorCode::none;
 }
 
 ErrorCode Core::check_voter(const ChangeVoterRequest& request) const {
   using Kind = ChangeVoterRequest::Kind;
+  if (request.kind == Kind::upgrade) {
+    const bool are_the_same =
+        std::equal(voters().begin(), voters().end(), request.voters.begin(), request.voters.end(),
+                   [](const ReplicaKey& before, const ReplicaKey& after) {
+                     return before.matches(after) && !after.directory_id.is_zero();
+                   });
+    return are_the_same ? ErrorCode::none : ErrorCode::invalid_request;
+  }
   const bool is_member =
       std::find(voters().begin(), voters().end(), request.voter) != voters().end();
   if (request.kind == Kind::update) return is_member ? ErrorCode::none : ErrorCode::voter_not_found;

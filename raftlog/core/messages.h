@@ -98,14 +98,17 @@ struct SnapshotReply {
 };
 
 // AddRaftVoter, RemoveRaftVoter, UpdateRaftVoter. The driver keeps the voter's endpoints, and has
-// asked a voter that is to be added which kraft.version it speaks.
+// asked a voter that is to be added which kraft.version it speaks. An upgrade makes the voters of a
+// static quorum (kraft.version 0), which are ids, the same ones with their directories
+// (kraft.version 1), from when on they can be changed.
 struct ChangeVoterRequest {
-  enum class Kind : std::uint8_t { add, remove, update };
+  enum class Kind : std::uint8_t { add, remove, update, upgrade };
   Kind kind = Kind::add;
   ReplicaKey voter;
   LeaderEpoch epoch = -1;  // of an update: the leader's; else -1
   bool ack_when_committed = true;
   Duration timeout = seconds(30);
+  VoterSet voters = {};  // of an upgrade: all that there are, in their order
 };
 struct ChangeVoterReply {
   ErrorCode error = ErrorCode::none;

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "protocol/messages/add_raft_voter.h"
 #include "protocol/messages/api_versions.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/delete_topics.h"
@@ -10,6 +11,8 @@
 #include "protocol/messages/elect_leaders.h"
 #include "protocol/messages/init_producer_id.h"
 #include "protocol/messages/metadata.h"
+#include "protocol/messages/remove_raft_voter.h"
+#include "protocol/messages/update_features.h"
 #include "protocol/resource.h"
 #include "tests/broker/support/sim_cluster.h"
 
@@ -333,6 +336,127 @@ TEST_F(ClusterTest, what_one_node_serves_survives_a_restart_of_all) {
   };
   for (int i = 0; i < kNodes; ++i) run(i, fetch_all);
   EXPECT_EQ(found, 6);
+  shut_down();
+}
+
+// --- From kraft.version 0 to 1
+
+struct StaticClusterTest : ClusterTest {
+  StaticClusterTest() : ClusterTest(1, {}, true) {}
+
+  static io::Task<void> ask_update(KafkaClient& client, std::int16_t level, std::int8_t type,
+                                   bool validate_only, std::int16_t& error, std::string& why) {
+    protocol::UpdateFeaturesRequest request;
+    request.timeout_ms = 10'000;
+    request.validate_only = validate_only;
+    request.feature_updates = {{"kraft.version", level, false, type}};
+    const auto answer = co_await client.call<protocol::UpdateFeaturesResponse>(request, 2);
+    EXPECT_TRUE(answer.has_value());
+    if (!answer) co_return;
+    error = answer->message.error_code;
+    why = answer->message.error_message.value_or("");
+    why = why.substr(std::min(why.size(), why.find("error: ") + 7));
+  }
+  std::int16_t update(int index, std::int16_t level, std::int8_t type = 1,
+                      bool validate_only = false) {
+    std::int16_t error = -2;
+    run(index, [&](KafkaClient& client) -> io::Task<void> {
+      return ask_update(client, level, type, validate_only, error, why_);
+    });
+    return error;
+  }
+  static io::Task<void> ask_level(KafkaClient& client, std::int16_t& level) {
+    const auto answer = co_await client.call<protocol::ApiVersionsResponse>(
+        protocol::ApiVersionsRequest{.client_software_name = "t", .client_software_version = "1"},
+        4);
+    level = 0;
+    if (!answer) co_return;
+    for (const auto& feature : answer->message.finalized_features)
+      if (feature.name == "kraft.version") level = feature.max_version_level;
+  }
+  // What a node tells its clients.
+  std::int16_t level_at(int index) {
+    std::int16_t level = -1;
+    run(index, [&](KafkaClient& client) -> io::Task<void> { return ask_level(client, level); });
+    return level;
+  }
+  static io::Task<void> ask_remove(KafkaClient& client, NodeId id, Uuid directory,
+                                   std::int16_t& error) {
+    protocol::RemoveRaftVoterRequest request;
+    request.cluster_id = std::nullopt;
+    request.voter_id = id;
+    request.voter_directory_id = directory;
+    const auto answer = co_await client.call<protocol::RemoveRaftVoterResponse>(request, 0);
+    if (answer) error = answer->message.error_code;
+  }
+  static io::Task<void> ask_add(KafkaClient& client, raft::Voter voter, std::int16_t& error) {
+    protocol::AddRaftVoterRequest request;
+    request.cluster_id = std::nullopt;
+    request.timeout_ms = 10'000;
+    request.voter_id = voter.id;
+    request.voter_directory_id = voter.directory_id;
+    for (const raft::VoterEndpoint& each : voter.endpoints)
+      request.listeners.push_back({each.name, each.host, each.port});
+    const auto answer = co_await client.call<protocol::AddRaftVoterResponse>(request, 0);
+    if (answer) error = answer->message.error_code;
+  }
+  const std::vector<raft::Voter>& voters_at(int index) {
+    return nodes_[index]->node()->controller().raft().voters();
+  }
+
+  std::string why_;
+};
+
+TEST_F(StaticClusterTest, a_static_quorum_becomes_one_whose_voters_change) {
+  boot();
+  const int leader = wait_active();
+  const int other = (leader + 1) % kNodes;
+  EXPECT_EQ(level_at(leader), 0);
+  const auto invalid = code(ErrorCode::invalid_update_version);
+  // Voters tell a new leader within a fetch timeout what they speak.
+  while (update(other, 1, 1, true) != 0) {
+    ASSERT_EQ(why_,
+              "Invalid upgrade of kraft.version to KRAFT_VERSION_1 because not all of the voters "
+              "support it");
+    world_.run_for(milliseconds(500));
+  }
+  EXPECT_EQ(level_at(leader), 0) << "it was only asked whether it would be";
+  EXPECT_EQ(update(other, 2), invalid);
+  EXPECT_EQ(update(other, 1), 0) << why_;
+  EXPECT_EQ(level_at(leader), 1);
+  EXPECT_EQ(update(other, 1), 0) << "it is so already";
+  EXPECT_EQ(update(other, 0, 2), invalid);
+  EXPECT_EQ(why_,
+            "Invalid update version 0 for feature kraft.version. Can't downgrade the version of "
+            "this feature.");
+  EXPECT_EQ(create(other, "first"), 0);
+  world_.run_for(seconds(1));
+  for (int i = 0; i < kNodes; ++i) {
+    EXPECT_EQ(level_at(i), 1);
+    EXPECT_EQ(image_of(i).voters().size(), 3u);
+    ASSERT_EQ(voters_at(i), voters_at(leader));
+  }
+  const raft::Voter leaves = voters_at(leader)[static_cast<std::size_t>(other)];
+  ASSERT_FALSE(leaves.directory_id.is_zero());
+  std::int16_t error = -2;
+  run(leader, [&](KafkaClient& client) -> io::Task<void> {
+    return ask_remove(client, leaves.id, leaves.directory_id, error);
+  });
+  EXPECT_EQ(error, 0);
+  EXPECT_EQ(image_of(leader).voters().size(), 2u) << "the leader, too, has it in its image";
+  world_.run_for(seconds(3));
+  EXPECT_EQ(voters_at(other).size(), 2u);
+  run(leader,
+      [&](KafkaClient& client) -> io::Task<void> { return ask_add(client, leaves, error); });
+  EXPECT_EQ(error, 0);
+  // The configuration still names a static quorum, and is not asked any more.
+  shut_down();
+  boot();
+  EXPECT_EQ(create(other, "second"), 0);
+  for (int i = 0; i < kNodes; ++i) {
+    EXPECT_EQ(level_at(i), 1);
+    EXPECT_EQ(voters_at(i).size(), 3u);
+  }
   shut_down();
 }
 

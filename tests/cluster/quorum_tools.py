@@ -6,8 +6,8 @@
 Three voters and two controllers that only follow. Leadership is handed over; the two become voters
 and two of the first leave, one change at a time; between them the leader is killed and comes back.
 A voter that lost its disk follows, and votes only when it was admitted again. No acknowledged topic
-is lost. With --kafka the changes are made by kafka-metadata-quorum, and
-kafka-metadata-shell and kafka-dump-log read a snapshot and the log of a node that has stopped.
+is lost. With --kafka the quorum is a static one at first, which kafka-features upgrades to
+kraft.version 1; the changes are made by kafka-metadata-quorum, and kafka-metadata-shell and kafka-dump-log read a snapshot and the log of a node that has stopped.
 """
 import argparse
 import json
@@ -107,6 +107,23 @@ class Quorum:
             raise RuntimeError(text)
         return text
 
+    def upgrade(self):
+        """From a static quorum to one whose voters can be changed."""
+        def features(*arguments):
+            status, text = self.tools.call("kafka-features", "--bootstrap-server",
+                                           self.bootstrap(), *arguments)
+            if status:
+                raise RuntimeError(text)
+            return text
+        assert not any(line.startswith("Feature: kraft.version") and "FinalizedVersionLevel: 1" in line
+                       for line in features("describe").splitlines())
+        self.change("upgrade", lambda: features("upgrade", "--feature", "kraft.version=1"))
+        self.settle("every voter has a directory",
+                    lambda s: all(set(r["directoryId"]) != {"A"} for r in s["replicas"]))
+        text = features("describe")
+        assert any(line.startswith("Feature: kraft.version") and "FinalizedVersionLevel: 1" in line
+                   for line in text.splitlines()), text
+
     def add(self, id):
         file = self.cluster.nodes[id].folder / "server.properties"
         if self.tools:
@@ -150,6 +167,10 @@ class Quorum:
         node.kill()
         shutil.rmtree(node.data)
         node.data.mkdir()
+        # A file that still names the voters makes it one of a static quorum, for all that it knows.
+        voters = node.settings.pop("controller.quorum.voters", None)
+        if voters:
+            node.settings["controller.quorum.bootstrap.servers"] = self.cluster.controllers
         drave("format", "-t", CLUSTER_ID, "-N", "-c", node.write_properties())
         node.start()
 
@@ -167,10 +188,9 @@ class Quorum:
 
 def add_followers(cluster, count):
     """Nodes that are formatted without voters: they join later."""
-    first = cluster.nodes[1]
     for id in range(len(cluster.nodes) + 1, len(cluster.nodes) + count + 1):
-        settings = {"node.id": str(id), "controller.quorum.bootstrap.servers":
-                    first.settings["controller.quorum.bootstrap.servers"], **SETTINGS}
+        settings = {"node.id": str(id),
+                    "controller.quorum.bootstrap.servers": cluster.controllers, **SETTINGS}
         node = Member(cluster.folder / str(id), settings=settings, ports=free_ports(3))
         drave("format", "-t", CLUSTER_ID, "-N", "-c", node.write_properties())
         cluster.nodes[id] = node.start()
@@ -223,6 +243,8 @@ def run(cluster, tools):
     add_followers(cluster, 2)
     quorum.settle("both follow", lambda s: {4, 5} <= {r["id"] for r in s["replicas"]})
     stream.start()
+    if tools:
+        quorum.upgrade()
     quorum.hand_over()
     quorum.add(4)
     quorum.kill_leader()
@@ -249,7 +271,7 @@ def main():
     parser.add_argument("--kafka", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="drave-quorum-tools-"))
-    cluster = Cluster(folder, settings=SETTINGS)
+    cluster = Cluster(folder, settings=SETTINGS, static=options.kafka)
     try:
         if options.kafka:
             from harness.kafka_tools import KafkaTools

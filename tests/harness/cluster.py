@@ -39,9 +39,11 @@ class Cluster:
     """`count` nodes with ids from 1 on, each in a folder of its own below `folder`. `arguments` go to
     every draved before its file, `settings` into every server.properties. `wires`: each node has a
     network of its own, from which it can be cut off (as root only). Each is broker and controller;
-    with `brokers` the `count` are controllers only, and so many more nodes are brokers only."""
+    with `brokers` the `count` are controllers only, and so many more nodes are brokers only.
+    `static`: files name the voters (controller.quorum.voters, kraft.version 0)."""
 
-    def __init__(self, folder, count=3, settings=None, arguments=(), wires=False, brokers=0):
+    def __init__(self, folder, count=3, settings=None, arguments=(), wires=False, brokers=0,
+                 static=False):
         self.folder = Path(folder).resolve()
         controller_count, count = count, count + brokers
         ports = free_ports(3 * count)
@@ -49,10 +51,14 @@ class Cluster:
         self.wires = Wires(count) if wires else None
         hosts = [self.wires.host(i + 1) if wires else "127.0.0.1" for i in range(count)]
         controllers = [f"{hosts[i]}:{ports[3 * i + 1]}" for i in range(controller_count)]
+        self.controllers = ",".join(controllers)
+        quorum = {"controller.quorum.bootstrap.servers": self.controllers}
+        if static:
+            quorum = {"controller.quorum.voters":
+                      ",".join(f"{id + 1}@{at}" for id, at in enumerate(controllers))}
         for i in range(count):
             role = "both" if not brokers else "controller" if i < controller_count else "broker"
-            keys = {"node.id": str(i + 1), "controller.quorum.bootstrap.servers": ",".join(controllers),
-                    **(settings or {})}
+            keys = {"node.id": str(i + 1), **quorum, **(settings or {})}
             node = Member(self.folder / str(i + 1), settings=keys, ports=ports[3 * i:3 * i + 3],
                           host=hosts[i], role=role)
             node.arguments = list(arguments)
@@ -63,6 +69,8 @@ class Cluster:
         voters = [f"{id + 1}@{at}:{self._uuid()}" for id, at in enumerate(controllers)]
         for node in self.nodes.values():
             first = ["-N"] if node.role == "broker" else ["-I", ",".join(voters)]
+            if static:
+                first = []
             self._drave("format", "-t", CLUSTER_ID, *first, "-c", node.write_properties())
 
     def _drave(self, *arguments):

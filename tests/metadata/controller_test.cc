@@ -21,6 +21,7 @@ struct Decisions : ::testing::Test {
   Random random{7};
   RecordList records;
   std::int32_t factor_max = 1;
+  std::optional<std::int16_t> kraft_version;  // as update_features() leaves it
   ControllerContext context() {
     ControllerContext context{image, fixed, 1, 2, 1, true, random};
     context.replication_factor_max = factor_max;
@@ -241,14 +242,14 @@ TEST_F(Decisions, configs_are_altered_as_kafka_does) {
 TEST_F(Decisions, features_are_updated_all_or_none) {
   protocol::UpdateFeaturesRequest request;
   request.feature_updates.push_back({"no.such.feature", 1, false, 1});
-  auto answer = update_features(context(), request, 2, records);
+  auto answer = update_features(context(), request, 2, records, kraft_version);
   EXPECT_EQ(answer.message.error_code, 95);
   EXPECT_EQ(*answer.message.error_message,
             "The update failed for all features since the following feature had an error: Invalid "
             "update version 1 "
             "for feature no.such.feature. Local controller 1 does not support this feature.");
   request.feature_updates = {{"metadata.version", 29, false, 2}};
-  EXPECT_EQ(update_features(context(), request, 2, records).message.error_code, 95);
+  EXPECT_EQ(update_features(context(), request, 2, records, kraft_version).message.error_code, 95);
   EXPECT_TRUE(records.empty());
 }
 
@@ -257,7 +258,7 @@ TEST_F(Decisions, a_level_that_a_node_cannot_hold_is_refused_with_its_name) {
   const auto expect = [this](const std::string& why) {
     protocol::UpdateFeaturesRequest request;
     request.feature_updates = {{kMetadataVersion, 30, false, 1}};
-    const auto answer = update_features(context(), request, 2, records);
+    const auto answer = update_features(context(), request, 2, records, kraft_version);
     EXPECT_EQ(answer.message.error_code, 95);
     EXPECT_EQ(*answer.message.error_message,
               "The update failed for all features since the following feature had an error: "
@@ -298,6 +299,55 @@ TEST_F(Decisions, a_level_that_a_node_cannot_hold_is_refused_with_its_name) {
   expect("controller 7 has not registered, and may not support this feature");
 }
 
+TEST_F(Decisions, kraft_version_is_for_the_quorum_to_raise) {
+  RecordList node;
+  protocol::RegisterBrokerRecord broker;
+  broker.broker_id = 1;
+  broker.rack = std::nullopt;
+  broker.features.push_back({kMetadataVersion, 7, 30});
+  broker.features.push_back({kKraftVersion, 0, 0});
+  node.add(broker, std::int16_t{3});
+  image = apply_all(image, node);
+  auto update = [this](std::int16_t level, std::int8_t type) {
+    protocol::UpdateFeaturesRequest request;
+    request.feature_updates = {{kKraftVersion, level, false, type}};
+    kraft_version.reset();
+    const auto answer = update_features(context(), request, 2, records, kraft_version);
+    EXPECT_TRUE(records.empty());
+    const std::string why(answer.message.error_message.value_or(""));
+    EXPECT_EQ(answer.message.error_code, why.empty() ? 0 : 95);
+    return why.substr(std::min(why.size(), why.find("error: ") + 7));
+  };
+  const std::string invalid = "Invalid update version 1 for feature kraft.version. ";
+  EXPECT_EQ(update(1, 1), invalid + "Broker 1 does not support this feature.");
+  EXPECT_FALSE(kraft_version.has_value());
+  node.cut(0);
+  broker.features.back().max_supported_version = 1;
+  node.add(broker, std::int16_t{3});
+  image = apply_all(image, node);
+  EXPECT_EQ(update(2, 1),
+            "Invalid update version 2 for feature kraft.version. Local controller 1 only supports "
+            "versions 0-1");
+  EXPECT_EQ(update(1, 2), invalid + "Can't downgrade to a newer version.");
+  EXPECT_EQ(update(0, 1), "");
+  EXPECT_FALSE(kraft_version.has_value()) << "it is so already";
+  EXPECT_EQ(update(1, 1), "");
+  EXPECT_EQ(kraft_version, 1);
+  Delta delta(image);
+  protocol::KRaftVersionRecord version;
+  version.kraft_version = 1;
+  delta.apply(version);
+  image = std::move(delta).finish({1, 1}, 1);
+  EXPECT_EQ(update(1, 1), "");
+  EXPECT_FALSE(kraft_version.has_value()) << "it is so already";
+  const std::string down = "Invalid update version 0 for feature kraft.version. ";
+  EXPECT_EQ(update(0, 1), down +
+                              "Can't downgrade the version of this feature without setting the "
+                              "upgrade type to either safe or unsafe downgrade.");
+  EXPECT_EQ(update(0, 2), down + "Can't downgrade the version of this feature.");
+  EXPECT_EQ(update(0, 3), down + "Can't downgrade the version of this feature.");
+}
+
 TEST_F(Decisions, a_level_goes_down_only_where_no_records_change) {
   image = cluster(1, 20);
   RecordList node;
@@ -310,7 +360,7 @@ TEST_F(Decisions, a_level_goes_down_only_where_no_records_change) {
   auto update = [this](std::int16_t level, std::int8_t type) {
     protocol::UpdateFeaturesRequest request;
     request.feature_updates = {{kMetadataVersion, level, false, type}};
-    const auto answer = update_features(context(), request, 2, records);
+    const auto answer = update_features(context(), request, 2, records, kraft_version);
     const std::string why(answer.message.error_message.value_or(""));
     return why.substr(std::min(why.size(), why.find("error: ") + 7));
   };

@@ -323,13 +323,7 @@ TEST(RaftLogSim, leadership_is_handed_to_whom_it_is_meant_for) {
 }
 
 TEST(RaftLogSim, a_static_quorum_keeps_its_voters) {
-  raft::RaftOptions options;
-  for (NodeId id = 1; id <= 3; ++id) {
-    raft::Voter& voter = options.static_voters.emplace_back();
-    voter.id = id;
-    voter.endpoints = {{"CONTROLLER", fmt::format("10.0.0.{}", id), kRaftPort}};
-  }
-  RaftCluster cluster(10, 3, 1, options);  // and one that only looks on
+  RaftCluster cluster(10, 3, 1, with_static_voters({}, 3));  // and one that only looks on
   cluster.start_all();
   RaftPeer* leader = cluster.await_leader(seconds(10));
   ASSERT_NE(leader, nullptr);
@@ -355,6 +349,99 @@ TEST(RaftLogSim, a_static_quorum_keeps_its_voters) {
   cluster.start_all();
   ASSERT_TRUE(cluster.commit("second", seconds(20)));
   EXPECT_TRUE(cluster.await_agreement(seconds(5)));
+  expect_no_violation(cluster);
+}
+
+io::Task<void> upgrade(raft::RaftLog& log, Outcome& outcome) {
+  const Result<Offset> end = co_await log.upgrade_kraft_version(1);
+  outcome.message = end ? "" : end.error().context;
+  outcome.error = end ? 0 : 1;
+}
+
+TEST(RaftLogSim, a_static_quorum_is_upgraded_and_gets_a_voter) {
+  RaftCluster cluster(16, 3, 1, with_static_voters({}, 3));
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  // Nobody has said which levels it speaks, nor which disk it has.
+  const Result<void> early = leader->log().may_upgrade_kraft_version(1);
+  ASSERT_FALSE(early.has_value());
+  EXPECT_EQ(early.error().context,
+            "Invalid upgrade of kraft.version to KRAFT_VERSION_1 because not all of the voters "
+            "support it");
+  EXPECT_EQ(leader->log().may_upgrade_kraft_version(2).error().context,
+            "Invalid upgrade of kraft.version from version KRAFT_VERSION_0 to KRAFT_VERSION_2");
+  EXPECT_TRUE(cluster.run_until(
+      [&] { return leader->log().may_upgrade_kraft_version(1).has_value(); }, seconds(5)));
+  EXPECT_EQ(leader->log().kraft_version(), 0) << "that was only asked";
+  Outcome upgraded;
+  leader->scope().spawn(upgrade(leader->log(), upgraded));
+  leader->propose("at the same time");
+  ASSERT_TRUE(cluster.run_until([&] { return upgraded.error.has_value(); }, seconds(5)));
+  EXPECT_EQ(upgraded.message, "");
+  ASSERT_TRUE(cluster.commit("second", seconds(5)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(5)));
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(cluster.peer(i).log().kraft_version(), 1) << i;
+    const std::vector<raft::Voter>& voters = cluster.peer(i).log().voters();
+    ASSERT_EQ(voters.size(), 3u) << i;
+    for (std::size_t j = 0; j < 3; ++j) {
+      EXPECT_EQ(voters[j].directory_id, cluster.peer(j).directory_id());
+      EXPECT_EQ(voters[j].endpoints.front().host, cluster.peer(j).node().host());
+      EXPECT_EQ(voters[j].kraft_version_max, 1);
+    }
+  }
+  RaftPeer& joins = cluster.peer(3);
+  Outcome added;
+  leader->scope().spawn(
+      add_voter(leader->log(), joins.id(), joins.directory_id(), joins.node().host(), added));
+  ASSERT_TRUE(cluster.run_until([&] { return added.error.has_value(); }, seconds(10)));
+  EXPECT_EQ(*added.error, 0) << added.message;
+  // It is what the log says now, whatever the configuration does, also from a snapshot.
+  leader->snapshot();
+  cluster.world().run_for(milliseconds(100));
+  for (std::size_t i = 0; i < 4; ++i) cluster.peer(i).node().power_cut();
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("third", seconds(20)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(5)));
+  for (std::size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(cluster.peer(i).log().kraft_version(), 1) << i;
+    EXPECT_EQ(cluster.peer(i).log().voters().size(), 4u) << i;
+  }
+  expect_no_violation(cluster);
+}
+
+TEST(RaftLogSim, an_upgrade_that_nobody_else_has_is_undone) {
+  RaftCluster cluster(17, 3, 0, with_static_voters({}, 3));
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return leader->log().may_upgrade_kraft_version(1).has_value(); }, seconds(5)));
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (&cluster.peer(i) == leader) continue;
+    cluster.world().network().block(leader->node(), cluster.peer(i).node());
+    cluster.world().network().block(cluster.peer(i).node(), leader->node());
+  }
+  Outcome upgraded;
+  leader->scope().spawn(upgrade(leader->log(), upgraded));
+  cluster.world().run_for(milliseconds(10));
+  EXPECT_EQ(leader->log().kraft_version(), 1);
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return cluster.leader() != nullptr && cluster.leader() != leader; }, seconds(20)));
+  ASSERT_TRUE(cluster.commit("without it", seconds(10)));
+  cluster.world().network().unblock_all();
+  ASSERT_TRUE(cluster.run_until([&] { return upgraded.error.has_value(); }, seconds(10)));
+  EXPECT_EQ(*upgraded.error, 1);
+  ASSERT_TRUE(cluster.commit("with it", seconds(10)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(20)));
+  EXPECT_EQ(leader->log().kraft_version(), 0);
+  EXPECT_TRUE(leader->log().voters().front().directory_id.is_zero());
+  // The new leader is told all the same what its voters are.
+  EXPECT_TRUE(cluster.run_until(
+      [&] { return cluster.leader()->log().may_upgrade_kraft_version(1).has_value(); },
+      seconds(10)));
   expect_no_violation(cluster);
 }
 

@@ -19,27 +19,36 @@ class ClusterTest : public testing::Test {
  protected:
   static constexpr int kNodes = 3;
 
-  explicit ClusterTest(std::uint64_t seed = 1) : world_(seed) {
+  // `settings` are every node's; with `is_static` they name the quorum themselves (kraft.version
+  // 0).
+  explicit ClusterTest(std::uint64_t seed = 1, std::vector<std::string> settings = {},
+                       bool is_static = false)
+      : world_(seed) {
     std::vector<raft::InitialController> controllers;
     std::string servers;
     for (int i = 0; i < kNodes; ++i) {
       machines_.push_back(&world_.add_node());
       controllers.push_back({i + 1, machines_[i]->host(), 9093, Uuid{7, 100u + i}});
-      servers += (i == 0 ? "" : ",") + machines_[i]->host() + ":9093";
+      servers += (i == 0 ? "" : ",") + (is_static ? std::to_string(i + 1) + "@" : "") +
+                 machines_[i]->host() + ":9093";
     }
     for (int i = 0; i < kNodes; ++i) {
       const std::string& host = machines_[i]->host();
-      const broker::BrokerConfig config = config_for(
-          *machines_[i], {"node.id=" + std::to_string(i + 1),
-                          "listeners=PLAINTEXT://" + host + ":9092,CONTROLLER://" + host + ":9093",
-                          "controller.quorum.bootstrap.servers=" + servers});
+      std::vector<std::string> own = settings;
+      own.push_back("node.id=" + std::to_string(i + 1));
+      own.push_back("listeners=PLAINTEXT://" + host + ":9092,CONTROLLER://" + host + ":9093");
+      own.push_back(
+          (is_static ? "controller.quorum.voters=" : "controller.quorum.bootstrap.servers=") +
+          servers);
+      const broker::BrokerConfig config = config_for(*machines_[i], own);
       raft::FormatOptions format;
       format.cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
       format.node_id = i + 1;
       format.directories = config.log_dirs;
       format.metadata_directory = config.metadata_log_dir;
-      format.mode = raft::FormatMode::initial_controllers;
-      format.initial_controllers = controllers;
+      format.mode =
+          is_static ? raft::FormatMode::static_voters : raft::FormatMode::initial_controllers;
+      if (!is_static) format.initial_controllers = controllers;
       format.controller_host = host;
       format.controller_port = 9093;
       format.ignore_formatted = true;

@@ -10,6 +10,7 @@ using testing::kSecond;
 using testing::kSelf;
 using testing::kThird;
 using testing::kThree;
+using testing::kThreeStatic;
 using testing::Unit;
 using Kind = ChangeVoterRequest::Kind;
 
@@ -264,6 +265,74 @@ TEST(RaftVoters, without_kraft_version_1_they_do_not_change) {
   ASSERT_EQ(effects.replies.size(), 1u);
   EXPECT_EQ(std::get<ChangeVoterReply>(effects.replies[0].reply).error,
             ErrorCode::unsupported_version);
+}
+
+// --- From kraft.version 0 to 1
+
+ChangeVoterRequest upgrade(VoterSet voters) {
+  ChangeVoterRequest request;
+  request.kind = Kind::upgrade;
+  request.voters = std::move(voters);
+  return request;
+}
+
+TEST(RaftUpgrade, the_voters_get_their_directories_and_can_be_changed_from_then_on) {
+  Unit unit(kThreeStatic, {}, 0, {}, {-1, -1}, 0);
+  unit.lead();
+  unit.flush();
+  auto refused = [&unit](const ChangeVoterRequest& request) {
+    return unit.ask<ChangeVoterReply>(request)->error;
+  };
+  EXPECT_EQ(refused(upgrade(kThree)), ErrorCode::request_timed_out) << "nothing is committed";
+  unit.fetch(kSecond, 1, 1);
+  EXPECT_EQ(refused(change(Kind::remove, kThird)), ErrorCode::unsupported_version);
+  EXPECT_EQ(refused(change(Kind::update, kThird)), ErrorCode::unsupported_version);
+  EXPECT_EQ(refused(upgrade({kSelf, kSecond, {3, {}}})), ErrorCode::invalid_request);
+  EXPECT_EQ(refused(upgrade({kSelf, kSecond})), ErrorCode::invalid_request);
+  EXPECT_EQ(refused(upgrade({kSelf, kSecond, kFourth})), ErrorCode::invalid_request);
+  EXPECT_FALSE(unit.ask<ChangeVoterReply>(upgrade(kThree)).has_value());
+  const std::uint64_t token = unit.last_token();
+  ASSERT_TRUE(unit.effects().append.has_value());
+  EXPECT_TRUE(unit.effects().append->upgrades);
+  EXPECT_EQ(unit.effects().append->voters, kThree);
+  EXPECT_EQ(refused(upgrade(kThree)), ErrorCode::request_timed_out) << "one at a time";
+  unit.settle();
+  unit.step(KRaftVersionChanged{1});
+  EXPECT_EQ(unit.core().voters(), kThree);
+  EXPECT_EQ(refused(change(Kind::remove, kThird)), ErrorCode::request_timed_out);
+  unit.flush();
+  // Another disk than the one that is named now is no voter's.
+  unit.fetch({2, {9, 9}}, 2, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 1);
+  unit.fetch(kThird, 2, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 2);
+  EXPECT_EQ(unit.reply<ChangeVoterReply>(token)->error, ErrorCode::none);
+  EXPECT_EQ(refused(upgrade(kThree)), ErrorCode::unsupported_version) << "it is done";
+  EXPECT_FALSE(unit.ask<ChangeVoterReply>(change(Kind::remove, kSecond)).has_value());
+  EXPECT_FALSE(unit.effects().append->upgrades);
+}
+
+TEST(RaftUpgrade, an_uncommitted_one_goes_with_a_truncation_or_with_a_snapshot) {
+  Unit unit(kThreeStatic, {1, -1, std::nullopt}, 5, {{1, 0}}, {-1, -1}, 0);
+  unit.follow(kSecond, 2);
+  FetchReply reply;
+  reply.batches.push_back({5, 7, 2, kThree});
+  unit.answer_fetch(reply);
+  EXPECT_EQ(unit.core().voters(), kThree);
+  unit.flush();
+  unit.ask<EpochReply>(BeginEpochRequest{3, kThird.id, kSelf});
+  unit.settle();
+  FetchReply away;
+  away.snapshot = OffsetAndEpoch{20, 3};
+  unit.answer_fetch(away);
+  ASSERT_EQ(unit.sent<SnapshotRequest>().size(), 1u);
+  const OutgoingRequest asked = unit.sent<SnapshotRequest>().front();
+  SnapshotReply piece{ErrorCode::none, 3, kThird.id, {20, 3}, 0, 10, 10};
+  unit.step(ReplyReceived{kThird.id, asked.id, piece});
+  ASSERT_TRUE(unit.effects().load_snapshot.has_value());
+  unit.step(SnapshotLoaded{{20, 3}, kThreeStatic});
+  EXPECT_EQ(unit.core().voters(), kThreeStatic);
+  EXPECT_TRUE(unit.core().is_voter());
 }
 
 }  // namespace

@@ -14,19 +14,21 @@ inline const ReplicaKey kSecond{2, {2, 2}};
 inline const ReplicaKey kThird{3, {3, 3}};
 inline const ReplicaKey kFourth{4, {4, 4}};
 inline const VoterSet kThree{kSelf, kSecond, kThird};
+inline const VoterSet kThreeStatic{{1, {}}, {2, {}}, {3, {}}};  // before kraft.version 1
 
 class Unit {
  public:
   // `epochs` are those of the records that the log holds, up to `end`.
   explicit Unit(VoterSet voters = kThree, ElectionState election = {}, Offset end = 0,
-                std::vector<EpochStart> epochs = {}, OffsetAndEpoch snapshot = {-1, -1})
+                std::vector<EpochStart> epochs = {}, OffsetAndEpoch snapshot = {-1, -1},
+                std::int16_t kraft_version = 1)
       : core_(options()) {
     Recovered recovered;
     recovered.election = election;
     const OffsetAndEpoch start = snapshot.offset > 0 ? snapshot : OffsetAndEpoch{0, 0};
     recovered.log = LogView(start, end, std::move(epochs), {{-1, std::move(voters)}});
     recovered.snapshot = snapshot;
-    recovered.kraft_version = 1;
+    recovered.kraft_version = kraft_version;
     core_.start(now_, std::move(recovered), effects_);
     keep();
   }

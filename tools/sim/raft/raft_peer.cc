@@ -246,6 +246,15 @@ io::Task<void> RaftPeer::write_snapshot(OffsetAndEpoch id, std::vector<std::uint
 
 // --- All of them
 
+raft::RaftOptions with_static_voters(raft::RaftOptions options, std::size_t voters) {
+  for (std::size_t i = 1; i <= voters; ++i) {
+    raft::Voter& voter = options.static_voters.emplace_back();
+    voter.id = static_cast<NodeId>(i);
+    voter.endpoints = {{"CONTROLLER", fmt::format("10.0.0.{}", i), kRaftPort}};
+  }
+  return options;
+}
+
 RaftCluster::RaftCluster(std::uint64_t seed, std::size_t voters, std::size_t others,
                          const raft::RaftOptions& options, io::sim::WorldOptions world)
     : world_(seed, world) {

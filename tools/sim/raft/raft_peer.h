@@ -118,6 +118,9 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   std::optional<Error> failed_;
 };
 
+// `options` with the nodes 1 to `voters` as a static quorum (kraft.version 0).
+raft::RaftOptions with_static_voters(raft::RaftOptions options, std::size_t voters);
+
 // Nodes numbered from 1, all of them voters but for those that are said to join later.
 class RaftCluster {
  public:

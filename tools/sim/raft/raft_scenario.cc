@@ -17,8 +17,14 @@ constexpr std::uint64_t kFaultyEvents = 20'000;
 constexpr int kRoundsMax = 2000;
 constexpr Duration kPatience = seconds(120);
 
-raft::RaftOptions raft_options(std::uint64_t seed) {
+// One of five quorums is static at first, and is upgraded at some time.
+bool begins_static(std::uint64_t seed) {
+  return seed % 5 == 4;
+}
+
+raft::RaftOptions raft_options(std::uint64_t seed, std::size_t voters) {
   raft::RaftOptions options;
+  if (begins_static(seed)) options = with_static_voters(options, voters);
   options.retention_bytes = 64 * kKiB;
   options.auto_join = seed % 4 < 2;
   return options;
@@ -42,7 +48,9 @@ class Run {
  public:
   explicit Run(std::uint64_t seed)
       : shape_(seed * 2 + 1),
-        cluster_(seed, shape_.one_in(3) ? 5 : 3, 1, raft_options(seed), world_options(seed)),
+        voters_(shape_.one_in(3) ? 5 : 3),
+        is_static_(begins_static(seed)),
+        cluster_(seed, voters_, 1, raft_options(seed, voters_), world_options(seed)),
         random_(cluster_.world().random()) {}
 
   RunReport run() {
@@ -104,6 +112,8 @@ class Run {
     }
     RaftPeer* leader = cluster_.leader();
     if (leader == nullptr) return;
+    if (is_static_ && leader->log().kraft_version() < 1 && random_.one_in(5))
+      leader->scope().spawn(upgrade(leader->log(), tally_));
     if (random_.one_in(6)) change_voters(*leader);
     if (random_.one_in(12)) leader->scope().spawn(hand_over(leader->log(), any().id(), tally_));
   }
@@ -158,9 +168,10 @@ class Run {
   }
 
   // One disk in a run, of a quorum that can spare it: with a second one what was committed may be
-  // gone for good. With auto-join it comes back as a voter, otherwise it follows.
+  // gone for good. With auto-join it comes back as a voter, otherwise it follows. A static quorum
+  // trusts the id, whatever became of its disk.
   void wipe() {
-    if (has_wiped_ || !random_.one_in(3)) return;
+    if (is_static_ || has_wiped_ || !random_.one_in(3)) return;
     RaftPeer* leader = cluster_.leader();
     RaftPeer& subject = any();
     if (leader == nullptr || leader == &subject || !subject.node().is_running()) return;
@@ -276,6 +287,9 @@ class Run {
     const auto answer = co_await log.add_raft_voter(request, 1);
     if (answer.message.error_code == 0) ++tally["voters_added"];
   }
+  static io::Task<void> upgrade(raft::RaftLog& log, Tally& tally) {
+    if (co_await log.upgrade_kraft_version(1)) ++tally["kraft_upgrades"];
+  }
   static io::Task<void> remove(raft::RaftLog& log, NodeId id, Uuid directory, Tally& tally) {
     protocol::RemoveRaftVoterRequest request;
     request.cluster_id = std::nullopt;
@@ -290,6 +304,8 @@ class Run {
 
   Tally tally_;
   Random shape_;
+  std::size_t voters_;
+  bool is_static_;
   RaftCluster cluster_;
   Random& random_;
   std::optional<Violation> violation_;

@@ -2,9 +2,9 @@
 // Scenario `raft`: three to five nodes that run the whole replicated log (raftlog/raft_log.h) with
 // its journal, files and sockets, and one that may join, on simulated machines: crashes and power
 // cuts, disks that fail, stall and fill up, links that break in one or both directions, pauses,
-// clocks that jump, snapshots, changes of voters, hand-overs, all drawn from the seed. Then a
-// majority is healed for good and must get on, the rest stays as it is; then all are healed and
-// must agree.
+// clocks that jump, snapshots, changes of voters, hand-overs, all drawn from the seed; some quorums
+// are static at first and are upgraded to kraft.version 1 in the midst of it. Then a majority is
+// healed for good and must get on, the rest stays as it is; then all are healed and must agree.
 //
 // The scenario `quorum` looks into the same consensus core at every step, and is faster; this one
 // shows that what surrounds the core keeps its promises.
@@ -41,6 +41,7 @@ inline constexpr Floor kRaftFloors[] = {
     {"voters_removed", 10},
     {"wiped_disks", 20},
     {"hand_overs", 20},
+    {"kraft_upgrades", 5},
 };
 
 inline constexpr Scenario kRaftScenario{
