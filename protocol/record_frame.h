@@ -7,6 +7,8 @@
 //   values of raft control records         nothing; their first field, an int16, is the version
 // (Keys of control records: control_record.h.)
 
+#include <string>
+
 #include "protocol/message.h"
 #include "protocol/wire.h"
 
@@ -37,13 +39,21 @@ template <class M>
 }
 
 // The value of a raft control record (LeaderChangeMessage, SnapshotHeaderRecord, ...), whose own
-// first field tells the version.
+// first field tells the version. One of a newer version is read as of the newest that is known,
+// as Kafka does: what is new stands in tagged fields. Errors: unsupported (it does not), those of
+// decode().
 template <class M>
 [[nodiscard]] Result<void> decode_control_value(ByteView value, M& message) {
   Reader ahead(value);
   const auto version = ahead.integer<std::int16_t>();
+  const bool is_newer = version > M::kVersionMax;
   Reader in(value);
-  return decode(in, message, version);
+  Result<void> read = decode(in, message, is_newer ? M::kVersionMax : version);
+  if (!is_newer || (read && in.remaining() == 0)) return read;
+  return failure(Errc::unsupported,
+                 "a control record of version " + std::to_string(version) + ", and versions to " +
+                     std::to_string(M::kVersionMax) +
+                     " are known here: a newer release wrote it, and can read it");
 }
 
 }  // namespace drave::protocol

@@ -163,7 +163,9 @@ io::Task<Result<void>> RaftLogImpl::load_snapshot() {
       snapshots_.pass_over_latest();
       continue;
     }
-    CO_TRY_VOID(note_snapshot_controls(bytes, id));
+    if (const Result<void> known = note_snapshot_controls(bytes, id); !known)
+      co_return failure(known.error().code,
+                        fmt::format("{}: {}", snapshots_.path(id), known.error().context));
     co_return listener_.on_snapshot(bytes, id);
   }
   co_return Result<void>{};
@@ -280,8 +282,13 @@ Result<void> RaftLogImpl::scan_batches(ByteView bytes, Offset& next) {
       scanned_epochs_.push_back({batch->leader_epoch(), next});
     // The snapshot tells what counted before it ends.
     if (batch->is_control() && batch->base_offset() >= delivered_) {
-      TRY(const wire::Control control, wire::control_of(*batch));
-      note_control(control);
+      const Result<wire::Control> control = wire::control_of(*batch);
+      if (!control) {
+        return failure(control.error().code,
+                       fmt::format("{}: the batch at offset {}: {}", path_, batch->base_offset(),
+                                   control.error().context));
+      }
+      note_control(*control);
     }
     next = batch->last_offset() + 1;
   }
@@ -412,6 +419,7 @@ io::Task<Result<void>> RaftLogImpl::stop() {
   loop_.timers().disarm(ticker_);
   scope_.request_stop();
   end_asking();
+  for (RpcClient* client : asked_) client->cancel();
   changed_.wake_all();
   deliver_.wake_all();
   log_->room().wake_all();

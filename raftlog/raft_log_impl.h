@@ -323,7 +323,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::unordered_map<std::uint64_t, Asking*> asking_;
   std::uint64_t last_token_ = 0;
   std::size_t serving_ = 0;
-  std::size_t farewells_ = 0;  // voters that EndQuorumEpoch has not been tried with
+  std::vector<RpcClient*> asked_;  // who is to be a voter, for its versions
+  std::size_t farewells_ = 0;      // voters that EndQuorumEpoch has not been tried with
   bool farewell_heard_ = false;
 };
 

@@ -61,12 +61,13 @@ io::Task<OwnedMessage<protocol::BeginQuorumEpochResponse>> RaftLogImpl::begin_qu
   const Serving serving(*this);
   const auto asked = wire::asked(group_, request);
   if (!asked) co_return wire::refusal<protocol::BeginQuorumEpochResponse>(asked.error());
-  if (asked->epoch >= epoch() && !request.leader_endpoints.empty()) {
+  if (started_ && core_->would_follow(asked->epoch, asked->leader) &&
+      !request.leader_endpoints.empty()) {
     const auto* endpoint = &request.leader_endpoints.front();
     for (const auto& each : request.leader_endpoints) {
       if (each.name == options_.endpoint.name) endpoint = &each;
     }
-    if (!endpoint->host.empty() && asked->leader >= 0)
+    if (!endpoint->host.empty())
       note_leader_address(
           wire::LeaderAddress{asked->leader, std::string(endpoint->host), endpoint->port});
   }

@@ -64,7 +64,9 @@ io::Task<Result<void>> RaftLogImpl::ask_kraft_versions(Voter& voter, Instant dea
   protocol::ApiVersionsRequest request;
   request.client_software_name = "drave";
   request.client_software_version = "1";
+  asked_.push_back(&client);
   const auto answer = co_await client.call<protocol::ApiVersionsResponse>(request);
+  std::erase(asked_, &client);
   co_await client.close();
   if (!answer) co_return std::unexpected(answer.error());
   voter.kraft_version_min = voter.kraft_version_max = 0;

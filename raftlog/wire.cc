@@ -1,10 +1,14 @@
 #include "raftlog/wire.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/log.h"
 #include "protocol/control_record.h"
 #include "protocol/messages/control_records.h"
 #include "protocol/record_frame.h"
+#include "raftlog/core/features.h"
 
 namespace drave::raft::wire {
 
@@ -489,6 +493,12 @@ Result<Control> control_of(const protocol::BatchView& batch) {
     if (type == protocol::ControlType::kraft_version) {
       protocol::KRaftVersionRecord version;
       TRY_VOID(protocol::decode_control_value(value, version));
+      if (version.kraft_version < 0 || version.kraft_version > kNewestKraftVersion) {
+        return failure(Errc::unsupported,
+                       fmt::format("the quorum's kraft.version is {}, and levels to {} are known "
+                                   "here: start a newer release",
+                                   version.kraft_version, kNewestKraftVersion));
+      }
       control.kraft_version = version.kraft_version;
     } else if (type == protocol::ControlType::kraft_voters) {
       protocol::VotersRecord voters;
@@ -507,7 +517,11 @@ std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls
     Batch batch{view->base_offset(), view->last_offset() + 1, view->leader_epoch(), std::nullopt};
     if (view->is_control()) {
       Result<Control> control = control_of(*view);
-      if (!control) break;
+      if (!control) {
+        LOG_WARN("raft", "a control batch is not understood offset={} error={}",
+                 view->base_offset(), control.error().message());
+        break;
+      }
       if (control->voters.has_value()) batch.voters = keys_of(*control->voters);
       if (control->voters.has_value() || control->kraft_version.has_value())
         controls.push_back(std::move(*control));

@@ -178,6 +178,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
   bool publishing_ = false;
   TimestampMs snapshot_ms_ = 0;  // when the last one was written or the log opened
   bool snapshot_running_ = false;
+  Instant snapshot_again_{};  // after one that could not be written: not before
   bool stopping_ = false;
   bool stopped_ = false;
   io::Scope scope_;

@@ -366,7 +366,7 @@ io::Task<void> Controller::publish_loop() {
 // --- Snapshots
 
 bool Controller::wants_snapshot() const {
-  if (snapshot_running_ || stopping_ || loader_.in_transaction() ||
+  if (snapshot_running_ || stopping_ || loop_.now() < snapshot_again_ || loader_.in_transaction() ||
       published_->last_contained().offset + 1 <= raft_->latest_snapshot().offset)
     return false;
   if (raft_->bytes_since_snapshot() >= config_.metadata_bytes_between_snapshots_max) return true;
@@ -388,9 +388,12 @@ io::Task<void> Controller::write_snapshot(ImagePtr image) {
   }
   const Result<void> written =
       co_await raft_->write_snapshot({last.offset + 1, last.epoch}, std::move(snapshot).finish());
-  if (!written)
+  if (!written) {
     LOG_ERROR("controller", "no snapshot was written error={}", written.error().message());
-  snapshot_ms_ = loop_.wall_now();
+    snapshot_again_ = loop_.now() + kSnapshotCheckInterval;
+  } else {
+    snapshot_ms_ = loop_.wall_now();
+  }
   snapshot_running_ = false;
   changed_.wake_all();
 }

@@ -123,6 +123,9 @@ class Core {
   // What is known to be on that replica's disk; -1: nothing.
   Offset replicated(const ReplicaKey& key) const;
   QuorumView describe() const;
+  // Whether a BeginQuorumEpoch of this leader would be believed now: it is not refused, and what
+  // comes with it, the leader's address, is the leader's.
+  bool would_follow(LeaderEpoch epoch, NodeId leader) const;
   // What a change of voters would be refused with now; none: it would be begun.
   ErrorCode may_change(const ChangeVoterRequest& request) const;
   // Asserts what must hold between steps.

@@ -216,12 +216,15 @@ void Core::become_leader() {
 
 // --- Beginning and end of an epoch, as told by its leader
 
+bool Core::would_follow(LeaderEpoch epoch, NodeId leader) const {
+  if (epoch < state_.epoch || leader < 0 || leader == options_.self.id) return false;
+  return epoch > state_.epoch || state_.leader < 0 || state_.leader == leader;
+}
+
 EpochReply Core::begin_epoch(const BeginEpochRequest& request) {
   if (request.epoch < state_.epoch) return epoch_reply(ErrorCode::fenced_leader_epoch);
+  if (!would_follow(request.epoch, request.leader)) return epoch_reply(ErrorCode::invalid_request);
   const bool is_known = request.epoch == state_.epoch && state_.leader >= 0;
-  if (request.leader < 0 || request.leader == options_.self.id ||
-      (is_known && state_.leader != request.leader))
-    return epoch_reply(ErrorCode::invalid_request);
   if (!is_known || role_ != Role::follower) become_follower(request.epoch, request.leader);
   const bool is_meant = request.voter.id < 0 || request.voter.matches(options_.self);
   return epoch_reply(is_meant ? ErrorCode::none : ErrorCode::invalid_voter_key);
@@ -229,10 +232,8 @@ EpochReply Core::begin_epoch(const BeginEpochRequest& request) {
 
 EpochReply Core::end_epoch(const EndEpochRequest& request) {
   if (request.epoch < state_.epoch) return epoch_reply(ErrorCode::fenced_leader_epoch);
+  if (!would_follow(request.epoch, request.leader)) return epoch_reply(ErrorCode::invalid_request);
   const bool is_known = request.epoch == state_.epoch && state_.leader >= 0;
-  if (request.leader < 0 || request.leader == options_.self.id ||
-      (is_known && state_.leader != request.leader))
-    return epoch_reply(ErrorCode::invalid_request);
   if (!is_known) become_follower(request.epoch, request.leader);
   if (role_ != Role::follower) return epoch_reply(ErrorCode::none);
   leader_left_ = true;

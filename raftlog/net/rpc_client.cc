@@ -91,10 +91,14 @@ Instant RpcClient::deadline_of(Duration timeout) const {
   return loop_.now() + (timeout.ns > 0 ? timeout : options_.request_timeout);
 }
 
-io::Task<void> RpcClient::close() {
+void RpcClient::cancel() {
   closing_ = true;
   if (link_ != nullptr) end_link(*link_, {Errc::canceled, 0, "the client is closing"});
   changed_.wake_all();
+}
+
+io::Task<void> RpcClient::close() {
+  cancel();
   co_await scope_.join();
   while (calls_ > 0) co_await changed_.wait();
 }

@@ -87,7 +87,9 @@ class RpcClient {
                                             std::int16_t version_max = INT16_MAX,
                                             Duration timeout = {});
 
-  // Ends all calls with Errc::canceled, and returns when nothing refers to this any more.
+  // Ends all calls with Errc::canceled, now and from now on.
+  void cancel();
+  // The same, and returns when nothing refers to this any more.
   io::Task<void> close();
 
   const io::SocketAddress& address() const { return address_; }

@@ -282,6 +282,32 @@ TEST_F(ClusterTest, a_controller_that_stops_hands_over) {
   shut_down();
 }
 
+// Was answered a moment ago, and keeps its connection: a node that stops waits for it a little.
+io::Task<void> stay(KafkaClient& client, io::sim::Node& machine) {
+  const auto answer = co_await client.call<protocol::ApiVersionsResponse>(
+      protocol::ApiVersionsRequest{.client_software_name = "t", .client_software_version = "1"}, 3);
+  EXPECT_TRUE(answer.has_value());
+  machine.stop();
+  co_await client.wait(seconds(2));
+}
+
+TEST_F(ClusterTest, a_client_that_stays_does_not_hold_up_the_next_controller) {
+  boot();
+  const int first = wait_active();
+  bool done = false;
+  client_machine_->start(
+      [&](io::sim::Process& process) {
+        return with_client(process, first, done,
+                           [&](KafkaClient& client) { return stay(client, *machines_[first]); });
+      },
+      1);
+  const Instant asked = world_.now();
+  EXPECT_NE(wait_active(first, seconds(2)), first);
+  EXPECT_LT(world_.now() - asked, milliseconds(500));
+  EXPECT_TRUE(world_.run_until([&] { return done && !client_machine_->is_running(); }, seconds(9)));
+  shut_down();
+}
+
 TEST_F(ClusterTest, without_a_majority_nothing_is_acknowledged_and_everything_stops) {
   boot();
   const int first = wait_active();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "protocol/messages/create_acls.h"
 #include "protocol/messages/describe_log_dirs.h"
 #include "tests/broker/support/node_test.h"
 
@@ -158,6 +159,52 @@ TEST_F(DirectoryFailure, without_any_directory_for_logs_the_node_ends) {
     disk().write_error_one_in = 0;
   });
   expect_end("data");
+}
+
+io::Task<void> allow(KafkaClient& client, int number) {
+  const std::string topic = "t" + std::to_string(number);
+  protocol::CreateAclsRequest request;
+  auto& acl = request.creations.emplace_back();
+  acl.resource_type = 2;
+  acl.resource_name = topic;
+  acl.resource_pattern_type = 3;
+  acl.principal = "User:alice";
+  acl.host = "*";
+  acl.operation = 3;
+  acl.permission_type = 3;
+  const auto answer = co_await client.call<protocol::CreateAclsResponse>(request, 3);
+  EXPECT_TRUE(answer.has_value());
+  if (answer) EXPECT_EQ(answer->message.results.at(0).error_code, 0);
+}
+
+// A snapshot is due with each change. One that could not be written, since there was no room, is
+// not built again with the next: a while passes first.
+struct MetadataSnapshots : test::NodeTest {
+  std::string newest_snapshot() {
+    std::string newest;
+    for (const std::string& path : server_.disk().files_below("data/__cluster_metadata-0"))
+      if (path.ends_with(".checkpoint")) newest = std::max(newest, path);
+    return newest;
+  }
+};
+
+TEST_F(MetadataSnapshots, one_that_failed_is_tried_again_after_a_while) {
+  settings_ = {"metadata.log.max.record.bytes.between.snapshots=1"};
+  boot(1);
+  world_.run_for(seconds(1));
+  io::sim::Disk& disk = server_.disk();
+  const std::int64_t available = disk.free_space().available;
+  const std::string last = newest_snapshot();
+  disk.options().capacity_bytes -= available;
+  run([](KafkaClient& client) -> io::Task<void> { co_await allow(client, 0); });
+  world_.run_for(milliseconds(100));
+  disk.options().capacity_bytes += available;
+  run([](KafkaClient& client) -> io::Task<void> {
+    for (int i = 1; i < 20; ++i) co_await allow(client, i);
+  });
+  EXPECT_EQ(newest_snapshot(), last);
+  EXPECT_TRUE(world_.run_until([&] { return newest_snapshot() > last; }, seconds(200)));
+  stop();
 }
 
 }  // namespace

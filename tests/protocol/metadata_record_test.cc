@@ -118,7 +118,14 @@ TEST(RecordFrame, a_control_value_tells_its_own_version) {
   EXPECT_EQ(read.voters.at(0).voter_directory_id, (Uuid{5, 6}));
   std::vector<std::uint8_t> newer(out.own().begin(), out.own().end());
   newer[1] = 2;
-  EXPECT_EQ(decode_control_value(newer, read).error().code, Errc::unsupported);
+  LeaderChangeMessage also_read;
+  ASSERT_TRUE(decode_control_value(newer, also_read).has_value());
+  EXPECT_EQ(also_read.voters.at(0).voter_directory_id, (Uuid{5, 6}));
+  newer.push_back(7);  // a field that is no tagged one
+  const Result<void> unknown = decode_control_value(newer, also_read);
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().code, Errc::unsupported);
+  EXPECT_NE(unknown.error().context.find("a newer release wrote it"), std::string::npos);
 }
 
 }  // namespace

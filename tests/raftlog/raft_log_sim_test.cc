@@ -57,6 +57,28 @@ io::Task<void> remove_voter(raft::RaftLog& log, NodeId id, Uuid directory, Outco
   outcome.error = (co_await log.remove_raft_voter(request, 0)).message.error_code;
 }
 
+io::Task<void> stop_log(raft::RaftLog& log) {
+  [[maybe_unused]] const Result<void> stopped = co_await log.stop();
+}
+
+// BeginQuorumEpoch of a leader that says that it is reached at `host`.
+io::Task<void> claim_leadership(raft::RaftLog& log, LeaderEpoch epoch, NodeId leader,
+                                std::string host, Outcome& outcome) {
+  protocol::BeginQuorumEpochRequest request;
+  request.cluster_id = std::nullopt;
+  request.voter_id = -1;
+  auto& topic = request.topics.emplace_back();
+  topic.topic_name = raft::kMetadataTopic;
+  auto& partition = topic.partitions.emplace_back();
+  partition.leader_id = leader;
+  partition.leader_epoch = epoch;
+  request.leader_endpoints.push_back({"CONTROLLER", host, kRaftPort});
+  const auto answer = co_await log.begin_quorum_epoch(request, 1);
+  outcome.error = answer.message.error_code != 0
+                      ? answer.message.error_code
+                      : answer.message.topics.front().partitions.front().error_code;
+}
+
 TEST(RaftLogSim, one_voter_leads_at_once) {
   RaftCluster cluster(1, 1, 0, defaults());
   cluster.start_all();
@@ -570,6 +592,59 @@ TEST(RaftLogSim, a_voter_that_has_moved_says_so) {
   EXPECT_TRUE(cluster.await_agreement(seconds(5)));
   EXPECT_EQ(moved.log().voters(), cluster.leader()->log().voters());
   expect_no_violation(cluster);
+}
+
+// --- Others
+
+TEST(RaftLogSim, a_stop_does_not_wait_for_who_does_not_say_what_it_speaks) {
+  RaftCluster cluster(19, 3, 1, defaults());
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  RaftPeer& joins = cluster.peer(3);
+  ASSERT_TRUE(cluster.await_agreement(seconds(10)));
+  cluster.world().run_for(milliseconds(100));
+  // It takes the connection in, and then nothing comes.
+  joins.node().pause();
+  Outcome added;
+  leader->scope().spawn(
+      add_voter(leader->log(), joins.id(), joins.directory_id(), joins.node().host(), added));
+  cluster.world().run_for(milliseconds(100));
+  ASSERT_FALSE(added.error.has_value());
+  leader->scope().spawn(stop_log(leader->log()));
+  const Instant asked = cluster.world().now();
+  ASSERT_TRUE(cluster.run_until([&] { return added.error.has_value(); }, seconds(20)));
+  EXPECT_LT((cluster.world().now() - asked).ns, milliseconds(500).ns);
+  EXPECT_EQ(*added.error, static_cast<std::int16_t>(raft::ErrorCode::request_timed_out));
+}
+
+// It says where the leader is, and is not believed: nor is the address that it gives.
+TEST(RaftLogSim, an_address_from_who_is_not_the_leader_does_not_count) {
+  RaftCluster cluster(20, 3, 0, defaults());
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  RaftPeer& follower = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  ASSERT_TRUE(cluster.await_agreement(seconds(10)));
+  const NodeId third = 6 - leader->id() - follower.id();
+  Outcome said;
+  const auto claim = [&](LeaderEpoch epoch, NodeId id, std::string host) {
+    said = {};
+    follower.scope().spawn(claim_leadership(follower.log(), epoch, id, std::move(host), said));
+    EXPECT_TRUE(cluster.run_until([&] { return said.error.has_value(); }, seconds(5)));
+    return said.error.value_or(-2);
+  };
+  const LeaderEpoch epoch = follower.log().epoch();
+  EXPECT_EQ(claim(epoch, leader->id(), "10.9.9.9"), 0);
+  const std::optional<raft::Voter> known = follower.log().leader_node();
+  ASSERT_TRUE(known.has_value());
+  EXPECT_EQ(known->endpoints.front().host, "10.9.9.9");
+  EXPECT_NE(claim(epoch, third, "10.8.8.8"), 0) << "of this epoch, but not its leader";
+  EXPECT_EQ(follower.log().leader_node(), known);
+  EXPECT_NE(claim(epoch - 1, leader->id(), "10.8.8.8"), 0) << "of an older epoch";
+  EXPECT_EQ(follower.log().leader_node(), known);
 }
 
 }  // namespace

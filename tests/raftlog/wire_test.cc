@@ -278,5 +278,53 @@ TEST(WireBatches, are_read_as_far_as_they_are_sound) {
   EXPECT_TRUE(read_batches(bytes, controls).empty());
 }
 
+// A batch with one control record; `version` takes the place of its value's first field.
+template <class Message>
+std::vector<std::uint8_t> batch_with(protocol::ControlType type, const Message& message,
+                                     std::int16_t version, std::string_view more = {}) {
+  protocol::BatchOptions options;
+  options.control = true;
+  protocol::BatchBuilder batch(options);
+  protocol::Writer out;
+  EXPECT_TRUE(protocol::encode(out, message, 0).has_value());
+  std::vector<std::uint8_t> value(out.own().begin(), out.own().end());
+  value[0] = static_cast<std::uint8_t>(version >> 8);
+  value[1] = static_cast<std::uint8_t>(version);
+  value.insert(value.end(), more.begin(), more.end());
+  protocol::append_control_record(batch, type, 0, value);
+  return std::move(batch).finish();
+}
+
+// What a newer release wrote is read as Kafka reads it, or it is said what it is.
+TEST(WireBatches, voters_of_a_newer_version_are_read_as_far_as_they_are_known) {
+  Voter voter;
+  voter.id = 4;
+  voter.directory_id = {5, 6};
+  voter.endpoints = {kEndpoint};
+  const std::vector<Voter> voters{voter};
+  const auto control_in = [](const std::vector<std::uint8_t>& bytes) {
+    protocol::BatchIterator batches(bytes);
+    return control_of(*batches.next());
+  };
+  using protocol::ControlType;
+  const auto newer = batch_with(ControlType::kraft_voters, voters_record(voters), 3);
+  const Result<Control> known = control_in(newer);
+  ASSERT_TRUE(known.has_value());
+  EXPECT_EQ(known->voters, voters);
+  const auto longer = batch_with(ControlType::kraft_voters, voters_record(voters), 3, "more");
+  const Result<Control> unknown = control_in(longer);
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().context,
+            "a control record of version 3, and versions to 0 are known here: a newer release "
+            "wrote it, and can read it");
+  protocol::KRaftVersionRecord level;
+  level.kraft_version = 2;
+  const Result<Control> later = control_in(batch_with(ControlType::kraft_version, level, 0));
+  ASSERT_FALSE(later.has_value());
+  EXPECT_EQ(later.error().context,
+            "the quorum's kraft.version is 2, and levels to 1 are known here: start a newer "
+            "release");
+}
+
 }  // namespace
 }  // namespace drave::raft::wire

@@ -105,6 +105,11 @@ class ClusterTest : public testing::Test {
     ASSERT_TRUE(
         world_.run_until([&] { return done && !client_machine_->is_running(); }, seconds(300)));
   }
+  // A process's main: `script` with a client of the node with that index.
+  template <class Script>
+  io::Task<void> with_client(io::sim::Process& process, int index, bool& done, Script script) {
+    co_await play(process, index, script, done);
+  }
   // Creates a topic through that node; its error code.
   std::int16_t create(int index, const std::string& name, std::int32_t partitions = 1,
                       std::int32_t timeout_ms = 10'000, std::int16_t replication = 1) {
