@@ -12,6 +12,10 @@
 
 namespace drave::raft {
 
+namespace {
+constexpr std::int16_t kFirstPreVoteVersion = 2;  // of Vote
+}  // namespace
+
 void RaftLogImpl::step(Event event, const Received* received) {
   if (!started_ || stopping_ || failed_.has_value()) return;
   if (stepping_) {
@@ -239,6 +243,13 @@ void RaftLogImpl::request_failed(NodeId to, std::uint64_t id, const Error& error
 
 io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
                                     VoteRequest request) {
+  if (request.pre_vote) {
+    const Result<std::int16_t> version = co_await client.version_of(protocol::ApiKey::vote);
+    if (!version) co_return request_failed(to, id, version.error());
+    // Kafka before 4.0 knows no pre-vote, so that it has nothing against one.
+    if (*version < kFirstPreVoteVersion)
+      co_return step(ReplyReceived{to, id, VoteReply{ErrorCode::none, request.epoch, -1, true}});
+  }
   const protocol::VoteRequest message = wire::request_of(group_, request);
   const auto answer = co_await client.call<protocol::VoteResponse>(message);
   std::optional<wire::LeaderAddress> leader;

@@ -181,6 +181,11 @@ void RpcServer::answer_versions(RpcExchange& exchange) const {
   };
   add(own);
   for (const protocol::ApiKey key : options_.apis) add(protocol::api_info(key));
+  for (const auto& [key, version] : options_.versions_max) {
+    for (auto& told : answer.api_keys) {
+      if (told.api_key == static_cast<std::int16_t>(key)) told.max_version = version;
+    }
+  }
   if (options_.names_kraft_version && exchange.version >= kVersionsWithFeatures) {
     const SupportedFeature* range = find_feature(kKraftVersion);
     answer.supported_features.push_back({range->name, range->min, range->max});

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/intrusive_list.h"
@@ -82,6 +83,8 @@ struct RpcServerOptions {
   bool in_order = true;
   std::vector<protocol::ApiKey> apis;  // that the handler serves
   bool names_kraft_version = false;    // ApiVersions tells which levels of it this node speaks
+  // Newest versions of APIs that are told, where they are not the newest that there are.
+  std::vector<std::pair<protocol::ApiKey, std::int16_t>> versions_max;
   std::size_t frame_bytes_max = kRpcFrameBytesMax;
   std::size_t connections_max = kRpcConnectionsMax;
   std::size_t in_flight_max = kRpcInFlightMax;  // of a connection

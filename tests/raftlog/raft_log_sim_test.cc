@@ -596,6 +596,26 @@ TEST(RaftLogSim, a_voter_that_has_moved_says_so) {
 
 // --- Others
 
+// As Kafka before 4.0: asked whether it would vote, it has nothing to say.
+TEST(RaftLogSim, voters_that_know_no_pre_vote_elect_a_leader) {
+  RaftCluster cluster(18, 3, 0, defaults());
+  for (std::size_t i = 0; i < 3; ++i) cluster.peer(i).options().vote_version_max = 1;
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  // Of three versions: one voter knows it now.
+  RaftPeer& newer = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  newer.node().kill();
+  newer.options().vote_version_max = 2;
+  newer.start();
+  ASSERT_TRUE(cluster.commit("second", seconds(5)));
+  leader->node().kill();
+  ASSERT_TRUE(cluster.run_until([&] { return cluster.leader() != nullptr; }, seconds(10)));
+  ASSERT_TRUE(cluster.commit("third", seconds(5)));
+  expect_no_violation(cluster);
+}
+
 TEST(RaftLogSim, a_stop_does_not_wait_for_who_does_not_say_what_it_speaks) {
   RaftCluster cluster(19, 3, 1, defaults());
   cluster.start_all();

@@ -126,6 +126,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
     raft::RpcServerOptions served;
     served.apis = raft::raft_apis();
     served.names_kraft_version = true;
+    served.versions_max = {{protocol::ApiKey::vote, options_.vote_version_max}};
     raft::RpcServer server(loop, served, *this);
     auto opened = co_await raft::RaftLog::open(loop, *directory, options, *this);
     if (opened) {

@@ -51,6 +51,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
     std::vector<raft::InitialController> voters;  // as formatted; empty: it joins later
     raft::RaftOptions raft;                       // what else differs from the defaults
     std::int64_t tail_bytes_max = 4 * kMiB;
+    std::int16_t vote_version_max = 2;  // 1: an older program, without pre-vote
   };
   RaftPeer(io::sim::Node& node, Options options, Ledger& ledger);
 
