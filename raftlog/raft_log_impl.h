@@ -178,6 +178,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void fail(const Error& error);
   void send(OutgoingRequest& request);
   std::optional<io::SocketAddress> address_of(NodeId node) const;
+  void note_refusal(NodeId by, ErrorCode error);
   void note_leader_address(const std::optional<wire::LeaderAddress>& leader);
   void request_failed(NodeId to, std::uint64_t id, const Error& error);
   io::Task<void> send_to(NodeId to, std::uint64_t id, RpcClient& client, VoteRequest request);
@@ -319,7 +320,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Links own_links_;
   Links& links_;                        // these or RaftOptions::links
   wire::LeaderAddress leader_address_;  // as last heard; id -1: not heard
-  LeaderEpoch introduced_in_ = -1;      // whose leader knows this voter of a static quorum
+  Instant refusal_told_until_{};
+  LeaderEpoch introduced_in_ = -1;  // whose leader knows this voter of a static quorum
   std::unordered_map<std::uint64_t, Asking*> asking_;
   std::uint64_t last_token_ = 0;
   std::size_t serving_ = 0;

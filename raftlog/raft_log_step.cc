@@ -14,6 +14,7 @@ namespace drave::raft {
 
 namespace {
 constexpr std::int16_t kFirstPreVoteVersion = 2;  // of Vote
+constexpr Duration kRefusalTold = seconds(30);
 }  // namespace
 
 void RaftLogImpl::step(Event event, const Received* received) {
@@ -217,6 +218,16 @@ void RaftLogImpl::note_leader_address(const std::optional<wire::LeaderAddress>& 
   if (leader.has_value() && leader->id != self_.id) leader_address_ = *leader;
 }
 
+// Nothing gets better by itself: somebody must be told, now and then.
+void RaftLogImpl::note_refusal(NodeId by, ErrorCode error) {
+  if (error != ErrorCode::cluster_authorization_failed || loop_.now() < refusal_told_until_) return;
+  refusal_told_until_ = loop_.now() + kRefusalTold;
+  LOG_WARN("raft",
+           "node {} does not let this one take part in the quorum: it needs the right to "
+           "ClusterAction, or to be one of super.users there",
+           by);
+}
+
 void RaftLogImpl::send(OutgoingRequest& request) {
   const std::optional<io::SocketAddress> address = address_of(request.to);
   if (!address.has_value()) {
@@ -256,6 +267,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   Result<VoteReply> reply = answer ? wire::reply_of(group_, answer->message, leader)
                                    : Result<VoteReply>(std::unexpected(answer.error()));
   if (!reply) co_return request_failed(to, id, reply.error());
+  note_refusal(to, reply->error);
   note_leader_address(leader);
   step(ReplyReceived{to, id, *reply});
 }
@@ -296,6 +308,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   Received received;
   Result<FetchReply> reply = wire::reply_of(group_, answer->message, leader, received.records);
   if (!reply) co_return request_failed(to, id, reply.error());
+  note_refusal(to, reply->error);
   note_leader_address(leader);
   reply->batches = wire::read_batches(received.records, received.controls);
   if (reply->batches.empty() && !received.records.empty()) {

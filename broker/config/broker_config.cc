@@ -205,6 +205,7 @@ void read_authorizer(Settings& settings, BrokerConfig& config) {
   // Who asks for the authorizer by name gets Kafka's default, closed.
   config.allow_everyone_if_no_acl_found =
       settings.given(kAllowEveryone) ? settings.boolean(kAllowEveryone) : !settings.given(kKey);
+  config.authorizes_nodes = config.has_authorizer && settings.given(kKey);
   const std::string users = settings.text("super.users");
   for (std::size_t from = 0; from <= users.size();) {
     const std::size_t end = std::min(users.find(';', from), users.size());

@@ -120,6 +120,9 @@ struct BrokerConfig {
   // Access control. Without an authorizer there are no ACLs and everybody may do everything.
   bool has_authorizer = true;
   std::set<std::string, std::less<>> super_users;  // principals, "User:admin"
+  // The authorizer was asked for by name: nodes, too, need the right to ClusterAction on the
+  // controllers' listener, as in Kafka.
+  bool authorizes_nodes = false;
   bool allow_everyone_if_no_acl_found = true;
 
   // The metadata log.

@@ -59,6 +59,10 @@ io::Task<std::optional<std::vector<std::uint8_t>>> Forwarder::send(const Forward
   }
   const auto error = static_cast<ErrorCode>(reply->message.error_code);
   if (error != ErrorCode::none || !reply->message.response_data.has_value()) {
+    if (error == ErrorCode::cluster_authorization_failed)
+      LOG_WARN("controller",
+               "the controller does not let this node act for clients: it needs the "
+               "right to ClusterAction");
     LOG_DEBUG("controller", "forwarded request refused error={}", reply->message.error_code);
     co_return std::nullopt;
   }

@@ -232,23 +232,31 @@ io::Task<void> forward(Request request) {
   request.response.send(reply->message);
 }
 
+// Decides on behalf of the client from which another node has the request.
+io::Task<void> decide_for_client(Request& request, const protocol::EnvelopeRequest& message) {
+  protocol::EnvelopeResponse answer;
+  if (!may_act_as_node(request)) {
+    answer.error_code = code_of(ErrorCode::cluster_authorization_failed);
+    request.response.send(answer);
+    co_return;
+  }
+  Node* node = &request.shard.node();
+  const protocol::EnvelopeRequest* asked = &message;
+  auto unwrapped = std::make_shared<Forwarder::Unwrapped>(
+      co_await io::call_on(request.shard.loop(), 0, [node, asked] {
+        return node->forwarder().unwrap(asked->request_data, asked->request_principal,
+                                        asked->client_host_address);
+      }));
+  answer.error_code = static_cast<std::int16_t>(unwrapped->error);
+  if (unwrapped->error == ErrorCode::none) answer.response_data = ByteView(unwrapped->response);
+  request.response.keep(unwrapped);
+  request.response.send(answer);
+}
+
 // Envelopes of one connection are decided side by side.
 io::Task<void> unwrap(Request request) {
   protocol::EnvelopeRequest message;
-  if (request.read(message)) {
-    Node* node = &request.shard.node();
-    const protocol::EnvelopeRequest* asked = &message;
-    auto unwrapped = std::make_shared<Forwarder::Unwrapped>(
-        co_await io::call_on(request.shard.loop(), 0, [node, asked] {
-          return node->forwarder().unwrap(asked->request_data, asked->request_principal,
-                                          asked->client_host_address);
-        }));
-    protocol::EnvelopeResponse answer;
-    answer.error_code = static_cast<std::int16_t>(unwrapped->error);
-    if (unwrapped->error == ErrorCode::none) answer.response_data = ByteView(unwrapped->response);
-    request.response.keep(unwrapped);
-    request.response.send(answer);
-  }
+  if (request.read(message)) co_await decide_for_client(request, message);
   request.connection.operation_ended();
 }
 

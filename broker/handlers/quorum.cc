@@ -1,12 +1,18 @@
 // What nodes ask a controller on its listener: the quorum's own requests (raftlog/raft_log.h), and
 // those of brokers and other controllers. Those of one connection are served side by side; answers
 // leave in the order of the requests. These connections live on shard 0, with what they ask.
+//
+// Where the authorizer was asked for by name, who sends them needs the right to ClusterAction. What
+// a controller knows of ACLs when it starts is its newest snapshot's: before there is a leader
+// it is super.users that counts.
 
 #include <memory>
 
 #include "broker/handlers/handlers.h"
+#include "broker/handlers/partition_access.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
+#include "broker/security/access.h"
 
 namespace drave::broker {
 
@@ -29,7 +35,13 @@ io::Task<void> serve(Request request,
   Node* node = &request.shard.node();
   if (node->controller().has_stopped()) {
     request.response.close_connection();
-  } else if (request.read(message)) {
+  } else if (!request.read(message)) {
+    // it was refused
+  } else if (!may_act_as_node(request)) {
+    Answered refused;
+    refused.error_code = code_of(protocol::ErrorCode::cluster_authorization_failed);
+    request.response.send(refused);
+  } else {
     const Asked* asked = &message;
     const std::int16_t version = request.version;
     // Records of the answer are sent from where they are.

@@ -59,4 +59,9 @@ std::int32_t Access::cluster_operations() const {
   return operations(ResourceType::cluster, metadata::kClusterName);
 }
 
+bool may_act_as_node(const Request& request) {
+  if (!request.shard.config().authorizes_nodes) return true;
+  return Access(request).may_cluster(AclOperation::cluster_action);
+}
+
 }  // namespace drave::broker

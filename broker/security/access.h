@@ -63,4 +63,9 @@ class Access {
   std::int16_t api_key_;
 };
 
+// Whether the sender may ask on the controllers' listener what nodes ask of each other. Everybody
+// may unless the authorizer was asked for by name: an entry that is made for people does not cut
+// off the nodes.
+bool may_act_as_node(const Request& request);
+
 }  // namespace drave::broker

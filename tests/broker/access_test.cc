@@ -7,7 +7,13 @@
 
 #include "broker/node.h"
 #include "metadata/acls.h"
+#include "protocol/messages/allocate_producer_ids.h"
 #include "protocol/messages/alter_configs.h"
+#include "protocol/messages/assign_replicas_to_dirs.h"
+#include "protocol/messages/begin_quorum_epoch.h"
+#include "protocol/messages/broker_heartbeat.h"
+#include "protocol/messages/broker_registration.h"
+#include "protocol/messages/controller_registration.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
@@ -22,6 +28,10 @@
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/describe_topic_partitions.h"
 #include "protocol/messages/elect_leaders.h"
+#include "protocol/messages/end_quorum_epoch.h"
+#include "protocol/messages/envelope.h"
+#include "protocol/messages/fetch.h"
+#include "protocol/messages/fetch_snapshot.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
@@ -30,6 +40,8 @@
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
 #include "protocol/messages/update_features.h"
+#include "protocol/messages/update_raft_voter.h"
+#include "protocol/messages/vote.h"
 #include "tests/broker/support/node_test.h"
 
 namespace drave {
@@ -415,6 +427,89 @@ TEST_F(NodeTest, an_authorizer_that_is_asked_for_is_closed) {
     expect_all(co_await use_cluster(client), kClusterRefused);
     EXPECT_EQ(co_await create(client, "t"), kTopicRefused);
   });
+  stop();
+}
+
+template <class Answered, class Asked>
+io::Task<void> note_code(KafkaClient& client, Asked request, std::int16_t version,
+                         std::map<std::string, int>& found, std::string name) {
+  const auto answer = co_await client.call<Answered>(request, version);
+  EXPECT_TRUE(answer.has_value()) << name;
+  if (answer) found[name] = answer->message.error_code;
+}
+
+// The first error of each request that nodes send to controllers.
+io::Task<void> act_as_node(KafkaClient& client, std::map<std::string, int>& found) {
+  using namespace protocol;
+  co_await note_code<VoteResponse>(client, VoteRequest{}, 2, found, "vote");
+  co_await note_code<BeginQuorumEpochResponse>(client, BeginQuorumEpochRequest{}, 1, found,
+                                               "begin");
+  co_await note_code<EndQuorumEpochResponse>(client, EndQuorumEpochRequest{}, 1, found, "end");
+  co_await note_code<FetchResponse>(client, FetchRequest{}, 17, found, "fetch");
+  co_await note_code<FetchSnapshotResponse>(client, FetchSnapshotRequest{}, 1, found, "snapshot");
+  co_await note_code<UpdateRaftVoterResponse>(client, UpdateRaftVoterRequest{}, 0, found, "update");
+  co_await note_code<BrokerRegistrationResponse>(client, BrokerRegistrationRequest{}, 4, found,
+                                                 "register");
+  co_await note_code<BrokerHeartbeatResponse>(client, BrokerHeartbeatRequest{}, 1, found,
+                                              "heartbeat");
+  co_await note_code<ControllerRegistrationResponse>(client, ControllerRegistrationRequest{}, 0,
+                                                     found, "controller");
+  co_await note_code<AllocateProducerIdsResponse>(client, AllocateProducerIdsRequest{}, 0, found,
+                                                  "ids");
+  co_await note_code<AssignReplicasToDirsResponse>(client, AssignReplicasToDirsRequest{}, 0, found,
+                                                   "assign");
+  co_await note_code<EnvelopeResponse>(client, EnvelopeRequest{}, 0, found, "envelope");
+}
+
+struct ControllerAccessTest : NodeTest {
+  // What is said to a stranger that acts as a node.
+  std::map<std::string, int> act(std::vector<std::string> settings) {
+    settings_ = std::move(settings);
+    settings_.push_back("listeners=PLAINTEXT://" + server_.host() + ":9092,CONTROLLER://" +
+                        server_.host() + ":9093");
+    boot(1);
+    std::map<std::string, int> found;
+    bool done = false;
+    client_.start(
+        [&](io::sim::Process& process) { return ask(process, server_.host(), found, done); }, 1);
+    EXPECT_TRUE(world_.run_until([&] { return done && !client_.is_running(); }, seconds(60)));
+    return found;
+  }
+  static io::Task<void> ask(io::sim::Process& process, std::string host,
+                            std::map<std::string, int>& found, bool& done) {
+    KafkaClient client(process.loop(0));
+    if (co_await client.connect({host, 9093})) co_await act_as_node(client, found);
+    co_await client.close();
+    done = true;
+  }
+};
+
+TEST_F(ControllerAccessTest, who_acts_as_a_node_needs_the_right_where_the_authorizer_is_asked_for) {
+  const std::map<std::string, int> found =
+      act({"authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer"});
+  EXPECT_EQ(found.size(), 12u);
+  for (const auto& [name, error] : found) EXPECT_EQ(error, kClusterRefused) << name;
+  stop();
+}
+
+TEST_F(ControllerAccessTest, an_entry_for_people_does_not_cut_off_nodes_where_it_is_not) {
+  std::map<std::string, int> found = act({});
+  EXPECT_EQ(found.size(), 12u);
+  for (const auto& [name, error] : found) EXPECT_NE(error, kClusterRefused) << name;
+  run([](KafkaClient& client) -> io::Task<void> {
+    EXPECT_EQ(co_await add_acl(client, {.type = ResourceType::cluster,
+                                        .name = "kafka-cluster",
+                                        .operation = AclOperation::alter}),
+              0);
+    EXPECT_EQ((co_await use_cluster(client)).at("log dirs"), kClusterRefused);
+  });
+  bool done = false;
+  found.clear();
+  client_.start(
+      [&](io::sim::Process& process) { return ask(process, server_.host(), found, done); }, 1);
+  EXPECT_TRUE(world_.run_until([&] { return done && !client_.is_running(); }, seconds(60)));
+  EXPECT_EQ(found.size(), 12u);
+  for (const auto& [name, error] : found) EXPECT_NE(error, kClusterRefused) << name;
   stop();
 }
 

@@ -486,5 +486,31 @@ TEST_F(StaticClusterTest, a_static_quorum_becomes_one_whose_voters_change) {
   shut_down();
 }
 
+// --- Nodes that need the right to take part
+
+constexpr const char* kAuthorizer =
+    "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+
+struct ClosedClusterTest : ClusterTest {
+  ClosedClusterTest() : ClusterTest(1, {kAuthorizer, "super.users=User:ANONYMOUS"}) {}
+};
+
+TEST_F(ClosedClusterTest, nodes_that_are_super_users_make_a_cluster) {
+  boot();
+  EXPECT_EQ(create(wait_active(), "made"), 0);
+  shut_down();
+}
+
+struct LockedClusterTest : ClusterTest {
+  LockedClusterTest() : ClusterTest(1, {kAuthorizer, "super.users=User:admin"}) {}
+};
+
+TEST_F(LockedClusterTest, without_the_right_no_controller_is_elected) {
+  for (const auto& node : nodes_) node->start(1);
+  world_.run_for(seconds(20));
+  EXPECT_EQ(active(), -1);
+  for (int i = 0; i < kNodes; ++i) machines_[i]->kill();
+}
+
 }  // namespace
 }  // namespace drave

@@ -255,10 +255,13 @@ TEST(BrokerConfig, access_control_is_open_until_somebody_asks_for_it) {
   EXPECT_FALSE(loaded("allow.everyone.if.no.acl.found=false").allow_everyone_if_no_acl_found);
   const std::string asked = "authorizer.class.name=" + standard;
   EXPECT_TRUE(loaded(asked).has_authorizer);
+  EXPECT_TRUE(loaded(asked).authorizes_nodes);
+  EXPECT_FALSE(loaded("").authorizes_nodes);
   EXPECT_FALSE(loaded(asked).allow_everyone_if_no_acl_found);
   EXPECT_TRUE(
       loaded(asked + "\nallow.everyone.if.no.acl.found=true").allow_everyone_if_no_acl_found);
   EXPECT_FALSE(loaded("authorizer.class.name=").has_authorizer);
+  EXPECT_FALSE(loaded("authorizer.class.name=").authorizes_nodes);
   EXPECT_EQ(error_of("authorizer.class.name=a.B"),
             "f:1: authorizer.class.name=a.B cannot be loaded: it is a Java class; give " +
                 standard + ", whose rules Drave has built in, or nothing");
