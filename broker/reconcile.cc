@@ -93,9 +93,10 @@ class Pauses {
     looked_at_ += partitions;
     return looked_at_ >= kPartitionsPerPass;
   }
-  io::YieldAwaiter pause() {
+  // Until the next pass: a yield may come back in this one.
+  io::SleepAwaiter pause() {
     looked_at_ = 0;
-    return io::yield(loop_);
+    return io::sleep_for(loop_, nanoseconds(1));
   }
 
  private:

@@ -105,7 +105,6 @@ class Controller final : public QuorumController, public raft::RaftListener {
   io::Task<void> fence_silent(LeaderEpoch epoch);
 
   // --- Changing
-  Result<metadata::Delta> apply(const metadata::RecordList& records) const;
   // Appends records that were decided against ahead_, which then includes them. The caller holds
   // deciding_.
   io::Task<Result<void>> append(metadata::RecordList records, metadata::Atomicity atomicity,
@@ -113,9 +112,9 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // Makes the changes in pieces, while others run. The caller holds deciding_ and goes on holding
   // it.
   io::Task<Result<void>> sweep(metadata::PartitionSweep sweep, std::string_view what);
-  // One batch; `visible`: what is visible while it is part of a transaction that goes on, null:
-  // what it makes.
-  io::Task<Result<void>> append_batch(const metadata::RecordList& records,
+  // One batch, decided while the node led in `epoch`; `visible`: what is visible while it is part
+  // of a transaction that goes on, null: what it makes.
+  io::Task<Result<void>> append_batch(const metadata::RecordList& records, LeaderEpoch epoch,
                                       metadata::ImagePtr visible);
   // Returns when everything below `end` is committed and published.
   io::Task<Result<void>> visible(Offset end);

@@ -1,5 +1,7 @@
 #include "broker/controller/quorum_controller.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 #include "base/log.h"
 #include "broker/controller/controller_impl.h"
@@ -21,6 +23,22 @@ using metadata::RecordList;
 namespace {
 
 constexpr Duration kSnapshotCheckInterval = seconds(60);
+// Of a batch, applied before others run: some two milliseconds.
+constexpr std::size_t kRecordsPerPass = 2000;
+
+// The rest waits for the loop's next pass. A yield may come back in this one, and the next piece
+// would make it longer.
+io::SleepAwaiter next_pass(io::Loop& loop) {
+  return io::sleep_for(loop, nanoseconds(1));
+}
+
+// The records [from, to) of the list, as many as there are.
+Result<void> apply(metadata::Delta& delta, const RecordList& records, std::size_t from,
+                   std::size_t to) {
+  for (std::size_t index = from; index < std::min(to, records.size()); ++index)
+    TRY_VOID(delta.apply(records[index]));
+  return {};
+}
 
 // `image` with what a control batch says; it still ends where it ended.
 ImagePtr with_control(const ImagePtr& image, const protocol::BatchView& batch) {
@@ -272,13 +290,6 @@ io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
 
 // --- Changing
 
-Result<metadata::Delta> Controller::apply(const RecordList& records) const {
-  metadata::Delta delta(*ahead_);
-  for (std::size_t index = 0; index < records.size(); ++index)
-    TRY_VOID(delta.apply(records[index]));
-  return delta;
-}
-
 io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicity atomicity,
                                           std::string_view what) {
   CO_TRY(const std::vector<RecordList> batches,
@@ -287,9 +298,10 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
                                {.bytes_max = raft::kBatchBytesMax}));
   const bool in_transaction = atomicity == metadata::Atomicity::all && batches.size() > 1;
   const ImagePtr before = ahead_;
+  const LeaderEpoch epoch = raft_->epoch();
   for (const RecordList& batch : batches) {
     const bool open = in_transaction && &batch != &batches.back();
-    CO_TRY_VOID(co_await append_batch(batch, open ? before : nullptr));
+    CO_TRY_VOID(co_await append_batch(batch, epoch, open ? before : nullptr));
   }
   co_return Result<void>{};
 }
@@ -301,26 +313,34 @@ io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::st
     more = sweep.next(context(), records);
     if (!records.empty())
       CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
-    co_await io::yield(loop_);
+    co_await next_pass(loop_);
     if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
   }
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> Controller::append_batch(const RecordList& records, ImagePtr visible) {
+io::Task<Result<void>> Controller::append_batch(const RecordList& records, LeaderEpoch epoch,
+                                                ImagePtr visible) {
   std::vector<ByteView> values;
   for (std::size_t index = 0; index < records.size(); ++index) values.push_back(records[index]);
   // Nothing is appended that cannot be applied.
   const ImagePtr base = ahead_;
-  Result<metadata::Delta> delta = apply(records);
-  if (!delta) co_return std::unexpected(delta.error());
-  const LeaderEpoch epoch = raft_->epoch();
+  metadata::Delta delta(*base);
+  for (std::size_t from = 0; from < records.size(); from += kRecordsPerPass) {
+    if (from > 0) co_await next_pass(loop_);
+    CO_TRY_VOID(apply(delta, records, from, from + kRecordsPerPass));
+  }
+  if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
   CO_TRY(const Offset end, co_await raft_->append(std::move(values)));
   ASSERT(leads(epoch));
-  // Voters may have changed while the append waited.
-  if (ahead_ != base) delta = apply(records);
+  if (ahead_ != base) {
+    // Voters have changed meanwhile. Nobody runs before this is known: it may be committed already.
+    delta = metadata::Delta(*ahead_);
+    const Result<void> again = apply(delta, records, 0, records.size());
+    ASSERT(again.has_value());
+  }
   ahead_ = std::make_shared<const metadata::Image>(
-      std::move(*delta).finish({end - 1, epoch}, loop_.wall_now()));
+      std::move(delta).finish({end - 1, epoch}, loop_.wall_now()));
   ahead_end_ = end;
   no_ops_.appended(loop_.now());
   if (visible == nullptr)
