@@ -151,6 +151,9 @@ TEST_F(JournalFixture, nothing_is_allocated_per_append_after_warm_up) {
   auto journal = create({});
   RecordingClient client;
   for (Offset i = 0; i < 20; ++i) append_and_wait(*journal, client, i);
+  // The first of them has the next file prepared.
+  io.run_until([&] { return journal->counters().files_created == 2; });
+  for (int pass = 0; pass < 20; ++pass) io.loop().pass(io.loop().now() + microseconds(200));
   const std::int64_t live = io::FramePool::live_count();
   const std::uint64_t heap = io::FramePool::heap_count();
   for (Offset i = 20; i < 60; ++i) append_and_wait(*journal, client, i);
