@@ -100,6 +100,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // --- Becoming active
   io::Task<void> take_over(LeaderEpoch epoch);
   io::Task<Result<void>> prepare();
+  // Of the changes that an earlier controller began. The caller holds deciding_.
+  io::Task<void> finish_left_over();
   io::Task<Result<metadata::RecordList>> read_bootstrap();
   io::Task<void> tend(LeaderEpoch epoch);
   io::Task<void> fence_silent(LeaderEpoch epoch);

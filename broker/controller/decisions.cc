@@ -265,7 +265,7 @@ namespace {
 
 struct Planned {
   std::optional<metadata::PartitionSweep> sweep;
-  Instant now;  // of the plan: what is decided later is decided by it
+  Instant now;  // of the plan
 };
 
 }  // namespace

@@ -196,6 +196,7 @@ io::Task<void> Controller::take_over(LeaderEpoch epoch) {
   co_await deciding_.acquire();
   Result<void> ready;
   if (leads(epoch)) ready = co_await prepare();
+  if (leads(epoch) && ready) co_await finish_left_over();
   if (leads(epoch) && ready) {
     tracker_.activate(*ahead_, config_.node_id, options_.incarnation_id, loop_.now());
     no_ops_.appended(loop_.now());
@@ -230,6 +231,16 @@ io::Task<Result<void>> Controller::prepare() {
                     metadata::metadata_level::kMin, metadata::metadata_level::kNewest));
   }
   co_return Result<void>{};
+}
+
+io::Task<void> Controller::finish_left_over() {
+  for (metadata::PartitionSweep& each : metadata::left_over(*ahead_)) {
+    const Result<void> done = co_await sweep(std::move(each), "take-over");
+    if (done) continue;
+    LOG_WARN("controller", "partitions and brokers may not go together error={}",
+             done.error().message());
+    break;
+  }
 }
 
 io::Task<Result<RecordList>> Controller::read_bootstrap() {

@@ -192,7 +192,9 @@ protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_req
     std::int16_t version, HeartbeatTracker& tracker, Instant now, Offset next_offset,
     RecordList& records, bool is_swept) {
   protocol::OwnedMessage<protocol::BrokerRegistrationResponse> answer;
-  const Predecessor before = predecessor_of(context, request, version, tracker, now);
+  Predecessor before = predecessor_of(context, request, version, tracker, now);
+  // The plan has judged that, and the partitions are taken away: it may have been heard since.
+  if (is_swept) before.is_in_the_way = false;
   const RegistrationImage* existing = before.registration;
   const bool amends = before.is_amended;
   if (Problem problem = check_registration(context, request, before.is_in_the_way);
@@ -392,7 +394,8 @@ std::optional<NodeId> next_to_fence(const ControllerContext& context, HeartbeatT
                                     Instant now) {
   while (const auto expired = tracker.next_expired(now)) {
     const RegistrationImage* broker = context.image.broker(expired->broker);
-    if (broker == nullptr || broker->epoch != expired->epoch || broker->fenced) continue;
+    if (broker == nullptr || broker->epoch != expired->epoch) continue;
+    if (broker->fenced && !leads_any(context.image, broker->id)) continue;
     tracker.end_shutdown(broker->id);
     return broker->id;
   }

@@ -10,7 +10,8 @@
 //
 // Of a broker that has many partitions, decisions are taken in two steps: what becomes of the
 // partitions is planned, carried out in pieces (PartitionSweep), and then the rest is decided, with
-// `is_swept`. Nothing else may be decided in between. Without a plan a decision does it all.
+// `is_swept`. Nothing else may be decided in between, and a registration is not refused for what
+// was heard in between. Without a plan a decision does it all.
 
 #include <cstdint>
 #include <optional>

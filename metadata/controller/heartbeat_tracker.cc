@@ -18,7 +18,8 @@ void HeartbeatTracker::activate(const Image& image, NodeId self, const Uuid& inc
     Broker& known = brokers_[id];
     known.epoch = broker.epoch;
     const bool ended = id == self && broker.incarnation_id != incarnation;
-    if (!broker.fenced && !ended) known.contact = now;
+    const bool serves = !broker.fenced || image.replica_counts(id).leads > 0;
+    if (serves && !ended) known.contact = now;
   }
 }
 

@@ -3,7 +3,8 @@
 //
 // Pure: moments are passed in. Owned by the controller, on its shard; it begins anew with
 // activate() whenever the node becomes the active controller, and then every broker in service has
-// a whole session before it can be fenced.
+// a whole session before it can be fenced; so has one that is fenced and leads, which should not
+// be, and is ended by that.
 //
 // A controller that slept (SIGSTOP, a paused VM) has heard nobody, which says nothing about the
 // brokers: time in which next_expired() was not called does not count against anyone.

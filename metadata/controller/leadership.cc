@@ -173,6 +173,14 @@ bool PartitionSweep::next(const ControllerContext& context, RecordList& records)
   return !steps_.empty();
 }
 
+std::vector<PartitionSweep> left_over(const Image& image) {
+  std::vector<PartitionSweep> sweeps;
+  for (const auto& [id, broker] : image.brokers())
+    if (broker.fenced && leads_any(image, id)) sweeps.push_back({id, {SweepStep::out_of_isrs}});
+  if (leads_any(image, kNoLeader)) sweeps.push_back({-1, {SweepStep::lead_again}});
+  return sweeps;
+}
+
 void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records) {
   take_whole_step(context, broker, SweepStep::out_of_isrs, records);
 }
@@ -206,6 +214,7 @@ bool leads_any(const Image& image, NodeId broker) {
 }
 
 bool can_hand_over(const ControllerContext& context, NodeId broker) {
+  if (!leads_any(context.image, broker)) return false;
   const BrokerChange leaving{.removed = broker};
   for (const auto& [name, topic] : context.image.topics().by_name()) {
     for (const auto& [index, partition] : topic->partitions) {

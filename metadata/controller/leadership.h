@@ -23,12 +23,16 @@ enum class SweepStep : std::uint8_t {
   out_of_elrs,          // it will not come back
   unclean_out_of_isrs,  // it may have lost what it had acknowledged
   unclean_out_of_elrs,
-  lead_again,  // it leads what nobody leads and what it surely has
+  lead_again,  // it leads what nobody leads and what it surely has; -1: whoever is in service does
 };
 
 // The same changes as those of the functions below, a piece at a time, for whoever appends them and
-// lets others run in between. A part of them is no harm: if the rest never comes, who asked asks
-// again, and finds what is left.
+// lets others run in between.
+//
+// If the rest never comes, because the controller stopped or was deposed, the partitions and the
+// broker's registration do not go together: a broker in service leads nothing, or one that is
+// fenced leads. No heartbeat mends that. The next controller does, before it decides anything
+// (left_over).
 class PartitionSweep {
  public:
   // Partitions looked at, and changed, in one piece: some two milliseconds.
@@ -38,21 +42,25 @@ class PartitionSweep {
   // Nothing: all together is no more than a piece, and may as well be done at once.
   static std::optional<PartitionSweep> plan(const Image& image, NodeId broker,
                                             std::vector<SweepStep> steps);
+  // However little it is.
+  PartitionSweep(NodeId broker, std::vector<SweepStep> steps)
+      : broker_(broker), steps_(std::move(steps)) {}
 
   // Adds the changes of the next partitions; the image has those of the pieces before. False: that
   // was the last piece.
   bool next(const ControllerContext& context, RecordList& records);
 
  private:
-  PartitionSweep(NodeId broker, std::vector<SweepStep> steps)
-      : broker_(broker), steps_(std::move(steps)) {}
-
   NodeId broker_;
   std::vector<SweepStep> steps_;  // the one under way is the first
   // Where its next piece begins: topics in the order of their names.
   std::string topic_;
   PartitionIndex partition_ = 0;
 };
+
+// What brings partitions and registrations together again, whatever an earlier controller left half
+// done: nobody that is fenced leads, and what nobody leads is led by whoever may. In this order.
+std::vector<PartitionSweep> left_over(const Image& image);
 
 // Out of service: out of the ISRs, and another leads where one may.
 void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records);

@@ -56,6 +56,23 @@ TEST_F(Registration, an_id_with_a_session_is_taken) {
   EXPECT_EQ(enroll(registration(2), at_ms(9001)).error_code, 0);
 }
 
+// Its partitions are taken away already, so that a sign of life comes too late.
+TEST_F(Registration, a_plan_that_was_carried_out_is_held_to) {
+  create("t", std::vector<std::vector<NodeId>>(2500, {2}));
+  const auto request = registration(2);
+  const Instant now = at_ms(9001);
+  auto planned = plan_registration(context(), request, 4, tracker, now);
+  ASSERT_TRUE(planned.has_value());
+  for (bool more = true; more; accept()) more = planned->next(context(), records);
+  tracker.heard({2, 12}, at_ms(9002));
+  const auto answer =
+      register_broker_request(context(), request, 4, tracker, now, next_offset, records, true);
+  EXPECT_EQ(answer.message.error_code, 0);
+  accept();
+  EXPECT_FALSE(beat(heartbeat(2, next_offset)).is_fenced);
+  EXPECT_EQ(image.replica_counts(2).leads, 2500);
+}
+
 TEST_F(Registration, who_was_started_again_on_its_directories_does_not_wait) {
   auto request = registration(2);
   request.previous_broker_epoch = 12;

@@ -346,6 +346,102 @@ TEST_F(Sweeps, a_partition_walk_stops_within_a_topic) {
   create("wide", assignments);
   EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 3);
   EXPECT_EQ(image.replica_counts(kNoLeader).leads, 2500);
+  fence_broker(context(), 2, records, true);
+  accept();
+  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 3);
+  EXPECT_EQ(image.replica_counts(2).leads, 2500);
+}
+
+TEST_F(Sweeps, a_walk_that_finds_little_is_taken_in_pieces_too) {
+  create("a", std::vector<std::vector<NodeId>>(PartitionSweep::kLookedAtMax, Ids{1}));
+  create("b", {{1}, {3}});
+  auto planned = plan_fencing(context(), 3);
+  ASSERT_TRUE(planned.has_value());
+  EXPECT_TRUE(planned->next(context(), records));
+  EXPECT_TRUE(records.empty());
+  EXPECT_FALSE(planned->next(context(), records));
+  EXPECT_EQ(records.size(), 1u);
+  accept();
+  EXPECT_EQ(image.replica_counts(3).leads, 0);
+}
+
+// --- Pieces after which nothing came: the controller was deposed
+
+struct HalfDone : Sweeps {
+  void take_one_piece(std::optional<PartitionSweep> planned) {
+    ASSERT_TRUE(planned.has_value());
+    EXPECT_TRUE(planned->next(context(), records));
+    accept();
+  }
+  // What the next controller begins with.
+  void take_over() {
+    for (const PartitionSweep& each : left_over(image)) carry_out(each);
+    tracker.activate(image, 3, Uuid(), at_ms(0));
+    EXPECT_TRUE(left_over(image).empty() || image.replica_counts(kNoLeader).leads > 0);
+  }
+  // 2,500 partitions of the brokers 1 and 2, both fenced, 1 before 2, and both eligible.
+  void create_for_two_that_are_fenced() {
+    enable_elr();
+    create("t", std::vector<std::vector<NodeId>>(2500, Ids{1, 2}));
+    protocol::ConfigRecord config;
+    config.resource_type = 2;
+    config.resource_name = "t";
+    config.name = "min.insync.replicas";
+    config.value = "2";
+    records.add(config);
+    accept();
+    fence(1);
+    fence(2);
+    EXPECT_EQ(image.replica_counts(1).in_elr, 2500);
+  }
+};
+
+TEST_F(HalfDone, a_broker_that_was_not_fenced_in_the_end_leads_again) {
+  create("t", std::vector<std::vector<NodeId>>(2500, Ids{2}));
+  take_one_piece(plan_fencing(context(), 2));
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 1000);
+  // It was never out of service, and has nothing to ask for.
+  EXPECT_FALSE(beat(heartbeat(2, 1000)).is_fenced);
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 1000);
+  take_over();
+  EXPECT_EQ(image.replica_counts(2).leads, 2500);
+}
+
+TEST_F(HalfDone, little_that_was_left_is_finished_too) {
+  create("t", {{2}, {3}, {2}});
+  remove_from_isrs(context(), 2, records);
+  accept();
+  take_over();
+  EXPECT_EQ(image.replica_counts(2).leads, 2);
+}
+
+TEST_F(HalfDone, a_broker_that_was_not_taken_into_service_in_the_end_does_not_lead) {
+  create_for_two_that_are_fenced();
+  take_one_piece(PartitionSweep::plan(image, 1, {SweepStep::lead_again}));
+  EXPECT_EQ(image.replica_counts(1).leads, 1000);
+  take_over();
+  EXPECT_EQ(image.replica_counts(1).leads, 0);
+  EXPECT_FALSE(beat(heartbeat(2, 1'000'000)).is_fenced);
+  EXPECT_EQ(image.replica_counts(2).leads, 2500);
+}
+
+TEST_F(HalfDone, who_is_fenced_and_leads_has_a_session_that_ends) {
+  create_for_two_that_are_fenced();
+  take_one_piece(PartitionSweep::plan(image, 1, {SweepStep::lead_again}));
+  tracker.activate(image, 3, Uuid(), at_ms(0));
+  EXPECT_TRUE(tracker.has_session({1, 11}, at_ms(0)));
+  EXPECT_FALSE(tracker.has_session({2, 12}, at_ms(0)));
+  std::optional<NodeId> silent;
+  for (std::int64_t ms = 0; ms <= 9001 && !silent.has_value(); ms += 1000) {
+    tracker.heard({3, 13}, at_ms(ms));
+    silent = next_to_fence(context(), tracker, at_ms(ms));
+  }
+  EXPECT_FALSE(silent.has_value());
+  EXPECT_EQ(next_to_fence(context(), tracker, at_ms(9001)), 1);
+  carry_out(plan_fencing(context(), 1));
+  fence_broker(context(), 1, records, true);
+  EXPECT_TRUE(records.empty()) << "its registration is right";
+  EXPECT_EQ(image.replica_counts(1).leads, 0);
 }
 
 TEST_F(Sweeps, little_is_done_at_once) {
