@@ -33,6 +33,22 @@ Result<void> apply_control_record(Delta& delta, const protocol::RecordView& reco
   return {};
 }
 
+// `image` with what a control batch says; it ends with `last` then.
+Result<ImagePtr> with_control(const ImagePtr& image, const protocol::BatchView& batch,
+                              OffsetAndEpoch last) {
+  Delta delta(*image);
+  protocol::RecordIterator records(batch.records(), batch.record_count());
+  for (protocol::RecordView record; records.next(record);) {
+    if (Result<void> applied = apply_control_record(delta, record); !applied) {
+      return std::unexpected(
+          with_place(applied.error(), batch, batch.base_offset() + record.offset_delta));
+    }
+  }
+  if (records.fault() != protocol::RecordFault::none)
+    return failure(Errc::corrupt, std::string(protocol::to_string(records.fault())));
+  return std::make_shared<const Image>(std::move(delta).finish(last, batch.max_timestamp()));
+}
+
 }  // namespace
 
 Result<void> Loader::load_snapshot(ByteView batches, OffsetAndEpoch id) {
@@ -80,20 +96,16 @@ Result<void> Loader::apply(const protocol::BatchView& batch) {
   return batch.is_control() ? apply_control(batch) : apply_data(batch);
 }
 
+// What it says holds whether or not a transaction that goes on comes to its end.
 Result<void> Loader::apply_control(const protocol::BatchView& batch) {
-  Delta delta(working_ != nullptr ? *working_ : *image_);
-  protocol::RecordIterator records(batch.records(), batch.record_count());
-  for (protocol::RecordView record; records.next(record);) {
-    if (Result<void> applied = apply_control_record(delta, record); !applied) {
-      return std::unexpected(
-          with_place(applied.error(), batch, batch.base_offset() + record.offset_delta));
-    }
+  const OffsetAndEpoch last{batch.last_offset(), batch.leader_epoch()};
+  if (working_ != nullptr) {
+    TRY(ImagePtr image, with_control(image_, batch, image_->last_contained()));
+    TRY(working_, with_control(working_, batch, last));
+    image_ = std::move(image);
+  } else {
+    TRY(image_, with_control(image_, batch, last));
   }
-  if (records.fault() != protocol::RecordFault::none)
-    return failure(Errc::corrupt, std::string(protocol::to_string(records.fault())));
-  auto next = std::make_shared<const Image>(
-      std::move(delta).finish({batch.last_offset(), batch.leader_epoch()}, batch.max_timestamp()));
-  (working_ != nullptr ? working_ : image_) = std::move(next);
   return {};
 }
 

@@ -114,10 +114,10 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // Makes the changes in pieces, while others run. The caller holds deciding_ and goes on holding
   // it.
   io::Task<Result<void>> sweep(metadata::PartitionSweep sweep, std::string_view what);
-  // One batch, decided while the node led in `epoch`; `visible`: what is visible while it is part
-  // of a transaction that goes on, null: what it makes.
+  // One batch, decided while the node led in `epoch`; `goes_on`: it is part of a transaction that
+  // does not end with it.
   io::Task<Result<void>> append_batch(const metadata::RecordList& records, LeaderEpoch epoch,
-                                      metadata::ImagePtr visible);
+                                      bool goes_on);
   // Returns when everything below `end` is committed and published.
   io::Task<Result<void>> visible(Offset end);
   io::Task<void> publish_loop();

@@ -120,17 +120,18 @@ Result<void> Controller::on_batch(const protocol::BatchView& batch) {
   note_committed(batch.base_offset());
   TRY_VOID(loader_.apply(batch));
   committed_end_ = batch.last_offset() + 1;
-  if (pending_.empty()) {
+  if (!leads_) {
     ahead_ = loader_.image();
-    ahead_end_ = std::max(ahead_end_, committed_end_);
   } else {
-    // Voters changed while other changes were on their way: those were made without it.
+    // Voters changed. What was decided meanwhile was made without it; that may be committed, too,
+    // and no part of loader_.image(), of a transaction that goes on.
     ahead_ = with_control(ahead_, batch);
     for (Pending& pending : pending_) {
       pending.visible = with_control(pending.visible, batch);
       if (pending.working != nullptr) pending.working = with_control(pending.working, batch);
     }
   }
+  ahead_end_ = std::max(ahead_end_, committed_end_);
   commit_.wake_all();
   return {};
 }
@@ -308,11 +309,10 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
                                ahead_->feature(metadata::kMetadataVersion),
                                {.bytes_max = raft::kBatchBytesMax}));
   const bool in_transaction = atomicity == metadata::Atomicity::all && batches.size() > 1;
-  const ImagePtr before = ahead_;
   const LeaderEpoch epoch = raft_->epoch();
   for (const RecordList& batch : batches) {
-    const bool open = in_transaction && &batch != &batches.back();
-    CO_TRY_VOID(co_await append_batch(batch, epoch, open ? before : nullptr));
+    const bool goes_on = in_transaction && &batch != &batches.back();
+    CO_TRY_VOID(co_await append_batch(batch, epoch, goes_on));
   }
   co_return Result<void>{};
 }
@@ -331,7 +331,7 @@ io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::st
 }
 
 io::Task<Result<void>> Controller::append_batch(const RecordList& records, LeaderEpoch epoch,
-                                                ImagePtr visible) {
+                                                bool goes_on) {
   std::vector<ByteView> values;
   for (std::size_t index = 0; index < records.size(); ++index) values.push_back(records[index]);
   // Nothing is appended that cannot be applied.
@@ -354,10 +354,12 @@ io::Task<Result<void>> Controller::append_batch(const RecordList& records, Leade
       std::move(delta).finish({end - 1, epoch}, loop_.wall_now()));
   ahead_end_ = end;
   no_ops_.appended(loop_.now());
-  if (visible == nullptr)
-    pending_.push_back({end, ahead_, nullptr});
+  // What is visible stays what it is as long as the transaction goes on.
+  const ImagePtr before = pending_.empty() ? loader_.image() : pending_.back().visible;
+  if (goes_on)
+    pending_.push_back({end, before, ahead_});
   else
-    pending_.push_back({end, std::move(visible), ahead_});
+    pending_.push_back({end, ahead_, nullptr});
   co_return Result<void>{};
 }
 

@@ -2,6 +2,8 @@
 
 #include "metadata/loader.h"
 #include "protocol/batch_builder.h"
+#include "protocol/control_record.h"
+#include "protocol/messages/control_records.h"
 #include "tests/metadata/image_support.h"
 
 namespace drave::metadata::testing {
@@ -138,6 +140,39 @@ TEST(Loader, a_transaction_is_seen_at_its_end_and_never_if_it_is_aborted) {
   feed(loader, end, 30);
   EXPECT_EQ(loader.image()->topics().by_name().size(), 1u);
   EXPECT_EQ(loader.image()->last_contained().offset, 30);
+}
+
+std::vector<std::uint8_t> kraft_version_batch(std::int16_t level, Offset base) {
+  protocol::KRaftVersionRecord version;
+  version.kraft_version = level;
+  protocol::Writer value;
+  EXPECT_TRUE(protocol::encode(value, version, 0));
+  protocol::BatchOptions options;
+  options.base_offset = base;
+  options.leader_epoch = 1;
+  options.control = true;
+  protocol::BatchBuilder builder(options);
+  protocol::append_control_record(builder, protocol::ControlType::kraft_version, 5, value.own());
+  return std::move(builder).finish();
+}
+
+TEST(Loader, what_a_control_batch_says_within_a_transaction_holds_however_that_ends) {
+  Loader loader;
+  RecordList first;
+  first.add(protocol::BeginTransactionRecord());
+  add_topic(first, 1);
+  feed(loader, first, 0);
+  const std::vector<std::uint8_t> control = kraft_version_batch(1, 10);
+  ASSERT_TRUE(loader.apply(*protocol::parse_batch(control)));
+  EXPECT_EQ(loader.image()->feature("kraft.version"), 1);
+  EXPECT_EQ(loader.working()->feature("kraft.version"), 1);
+  EXPECT_EQ(loader.working()->topics().by_name().size(), 1u);
+  EXPECT_TRUE(loader.image()->topics().by_name().empty());
+  RecordList abort;
+  abort.add(protocol::AbortTransactionRecord());
+  feed(loader, abort, 11);
+  EXPECT_EQ(loader.image()->feature("kraft.version"), 1);
+  EXPECT_TRUE(loader.image()->topics().by_name().empty());
 }
 
 TEST(Loader, a_batch_that_fails_changes_nothing) {

@@ -89,6 +89,7 @@ class ControllerRun {
   BrokerConfig config;
   raft::FormatOptions format_options() const {
     raft::FormatOptions options;
+    if (!config.quorum_voters.empty()) options.mode = raft::FormatMode::static_voters;
     options.cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
     options.node_id = config.node_id;
     options.directories = config.log_dirs;

@@ -1,5 +1,6 @@
 #include "broker/controller/quorum_controller.h"
 
+#include <deque>
 #include <set>
 
 #include "io/file.h"
@@ -118,6 +119,80 @@ TEST(QuorumController, producer_ids_never_repeat) {
     });
   }
   EXPECT_EQ(firsts.size(), 12u);
+}
+
+// Of 21 records each: two batches are full, and a third one is begun.
+constexpr std::size_t kManyTopics = 1000;
+constexpr std::int32_t kTheirPartitions = 9;
+constexpr std::string_view kTheirConfigs[] = {"retention.ms",
+                                              "retention.bytes",
+                                              "segment.bytes",
+                                              "segment.ms",
+                                              "segment.jitter.ms",
+                                              "flush.messages",
+                                              "flush.ms",
+                                              "max.message.bytes",
+                                              "index.interval.bytes",
+                                              "segment.index.bytes",
+                                              "file.delete.delay.ms"};
+constexpr Offset kTheirRecords = 21 * kManyTopics;
+
+io::Task<void> create_many(Life life, bool* created) {
+  std::deque<std::string> names;
+  CreateTopicsRequest request;
+  for (std::size_t i = 0; i < kManyTopics; ++i) {
+    const std::string& name = names.emplace_back("topic" + std::to_string(i));
+    CreateTopicsRequest::CreatableTopic& made = request.topics.emplace_back(topic(name));
+    made.num_partitions = kTheirPartitions;
+    for (const std::string_view key : kTheirConfigs) made.configs.push_back({key, "1048576"});
+  }
+  const auto answer = co_await life.controller.create_topics(request, 7);
+  EXPECT_EQ(answer.message.topics.back().error_code, 0);
+  *created = true;
+}
+
+void expect_many(const metadata::Image& image) {
+  EXPECT_EQ(image.topics().by_name().size(), kManyTopics);
+  EXPECT_EQ(image.feature("kraft.version"), 1);
+  EXPECT_EQ(image.voters().size(), 1u);
+}
+
+// The voters are named `passes` after the beginning of a transaction of three batches. Returns
+// whether that was done before the transaction was.
+bool upgrade_within_transaction(int passes) {
+  ControllerRun run;
+  run.config.quorum_voters = {{1, "localhost", 19193}};
+  bool was_within = false;
+  run.live([passes, &was_within](Life life) -> io::Task<void> {
+    io::Loop& loop = life.process.loop();
+    io::Scope scope(loop);
+    bool created = false;
+    const Offset before = life.controller.raft().end();
+    scope.spawn(create_many(life, &created));
+    while (life.controller.raft().end() == before) co_await io::sleep_for(loop, Duration{1});
+    for (int i = 0; i < passes; ++i) co_await io::sleep_for(loop, Duration{1});
+    EXPECT_TRUE(co_await life.controller.raft().upgrade_kraft_version(1));
+    was_within = life.controller.raft().end() < before + kTheirRecords;
+    co_await scope.join();
+    EXPECT_TRUE(created);
+    while (life.controller.published_end() < life.controller.raft().end())
+      co_await life.controller.changed().wait();
+    expect_many(*life.controller.image());
+  });
+  run.live([](Life life) -> io::Task<void> {
+    expect_many(*life.controller.image());
+    co_return;
+  });
+  return was_within;
+}
+
+TEST(QuorumController, voters_may_change_while_a_transaction_goes_on) {
+  int within = 0;
+  for (int passes = 0; passes < 6; ++passes) {
+    SCOPED_TRACE(passes);
+    within += upgrade_within_transaction(passes) ? 1 : 0;
+  }
+  EXPECT_GT(within, 2);
 }
 
 io::Task<void> create_into(Life life, std::string name, std::int16_t* code) {
