@@ -83,6 +83,7 @@ void RaftPeer::forget_life() {
   state_.clear();
   applied_end_ = 0;
   applied_epoch_ = 0;
+  leads_ = false;
   failed_.reset();
 }
 
@@ -199,9 +200,9 @@ Result<void> RaftPeer::on_batch(const protocol::BatchView& batch) {
 }
 
 void RaftPeer::on_high_watermark(Offset high_watermark) {
-  if (!log_ || !log_->is_leader()) return;
-  applied_end_ = std::max(applied_end_, high_watermark);
-  applied_epoch_ = log_->epoch();
+  if (!leads_ || high_watermark <= applied_end_) return;
+  applied_end_ = high_watermark;
+  applied_epoch_ = led_epoch_;
 }
 
 void RaftPeer::on_failed(const Error& error) {

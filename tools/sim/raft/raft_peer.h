@@ -84,8 +84,14 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) override;
   Result<void> on_batch(const protocol::BatchView& batch) override;
   void on_high_watermark(Offset high_watermark) override;
-  void on_leading(LeaderEpoch) override {}
-  void on_resigned(Offset) override {}
+  void on_leading(LeaderEpoch epoch) override {
+    leads_ = true;
+    led_epoch_ = epoch;
+  }
+  void on_resigned(Offset committed) override {
+    on_high_watermark(committed);
+    leads_ = false;
+  }
   void on_leader_changed(NodeId, LeaderEpoch) override {}
   void on_failed(const Error& error) override;
   // raft::RpcHandler
@@ -114,6 +120,8 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   std::map<Offset, std::string> state_;
   Offset applied_end_ = 0;
   LeaderEpoch applied_epoch_ = 0;
+  bool leads_ = false;
+  LeaderEpoch led_epoch_ = 0;
   std::size_t snapshots_loaded_ = 0;
   std::size_t proposals_lost_ = 0;
   std::optional<Error> failed_;

@@ -91,9 +91,8 @@ class Run {
       loaded += peer(i).snapshots_loaded();
       if (peer(i).is_leader()) epoch = std::max(epoch, peer(i).log().epoch());
       const std::optional<Error> failed = peer(i).failed();
-      // A disk that refuses ends its node; a log that contradicts what is committed is our fault.
-      if (failed && failed->context.find("contradict") != std::string::npos)
-        violate("node-failed", failed->message());
+      // A disk that refuses, with an errno, ends its node; all else is our fault.
+      if (failed && failed->system == 0) violate("node-failed", failed->message());
     }
     if (epoch > newest_epoch_) ++tally_["elections"];
     newest_epoch_ = std::max(newest_epoch_, epoch);
