@@ -41,7 +41,11 @@ JournalFiles::~JournalFiles() {
 }
 
 io::Task<Result<void>> JournalFiles::start() {
-  CO_TRY_VOID(co_await prepare(options_.first_file_bytes));
+  auto prepared = co_await prepare(options_.first_file_bytes);
+  if (!prepared) {
+    [[maybe_unused]] auto ended = co_await stop(true);
+    co_return prepared;
+  }
   live_.push_back(std::move(ready_.front()));
   ready_.pop_front();
   scope_.spawn(run_steward());
@@ -54,11 +58,11 @@ io::Task<Result<void>> JournalFiles::stop(bool unlink) {
   co_await scope_.join();
   Result<void> outcome;
   if (unlink && !failed_) outcome = co_await unlink_all();
-  while (!live_.empty() || !ready_.empty()) {
-    auto& from = live_.empty() ? ready_ : live_;
-    std::unique_ptr<JournalFile> file = std::move(from.front());
-    from.pop_front();
-    if (file->file.is_open()) {
+  for (auto* files : {&live_, &ready_, &useless_}) {
+    while (!files->empty()) {
+      std::unique_ptr<JournalFile> file = std::move(files->front());
+      files->pop_front();
+      if (!file->file.is_open()) continue;
       auto closed = co_await file->file.close();
       if (!closed && outcome) outcome = std::move(closed);
     }
@@ -66,9 +70,10 @@ io::Task<Result<void>> JournalFiles::stop(bool unlink) {
   co_return outcome;
 }
 
-// Ready files hold nothing, so their order does not matter; of the others the oldest must be gone
-// for good before the next one goes.
+// Ready files hold nothing and come last, so their order does not matter; of the others the useless
+// ones, then the oldest must be gone for good before the next one goes.
 io::Task<Result<void>> JournalFiles::unlink_all() {
+  while (!useless_.empty()) CO_TRY_VOID(co_await remove_useless());
   for (std::size_t i = 0; i < ready_.size(); ++i)
     CO_TRY_VOID(co_await unlink_if_there(ready_[i]->path));
   for (std::size_t i = 0; i < live_.size(); ++i) {
@@ -166,7 +171,7 @@ std::int64_t JournalFiles::next_size() const {
 }
 
 bool JournalFiles::wants_file() const {
-  if (stopping_ || failed_ || waits_for_space_) return false;
+  if (stopping_ || failed_ || waits_for_space_ || !useless_.empty()) return false;
   if (needed_ > 0) {
     if (!ready_.empty() && ready_.front()->size >= needed_) return false;
   } else if (!ready_.empty() || live_.back()->position == 0) {
@@ -182,7 +187,10 @@ io::Task<void> JournalFiles::run_steward() {
   while (!stopping_ && !failed_) {
     Result<void> done;
     bool* waits = nullptr;
-    if (oldest_is_recyclable()) {
+    if (!useless_.empty() && !recycling_waits_) {
+      done = co_await remove_useless();
+      waits = &recycling_waits_;
+    } else if (oldest_is_recyclable()) {
       done = co_await recycle_oldest();
       waits = &recycling_waits_;
     } else if (wants_file()) {
@@ -246,14 +254,15 @@ io::Task<Result<void>> JournalFiles::unlink_if_there(std::string path) {
   co_return gone;
 }
 
-// Of a file that holds nothing, as far as that works: what is left of it harms nobody, and recovery
-// removes it.
-io::Task<void> JournalFiles::discard(std::unique_ptr<JournalFile> file) {
-  [[maybe_unused]] auto closed = co_await file->file.close();
-  [[maybe_unused]] auto gone = co_await io::unlink(loop_, file->path);
+// A file without groups before one with groups: as long as older ones are there, too, that is
+// plain. Without them it looks like groups that are lost, so it goes before the oldest does.
+io::Task<Result<void>> JournalFiles::remove_useless() {
+  CO_TRY_VOID(co_await remove(*useless_.front()));
+  useless_.pop_front();
+  co_return Result<void>{};
 }
 
-// Nobody else gets the name, whether it is there to stay or not.
+// Nobody else gets the name of a file that was renamed, whether it is there to stay or not.
 io::Task<Result<void>> JournalFiles::rename_to_next(JournalFile& file) {
   std::string path = io::join_path(directory_, journal_file_name(next_name_));
   CO_TRY_VOID(co_await io::rename(loop_, file.path, path));
@@ -275,23 +284,19 @@ io::Task<Result<void>> JournalFiles::prepare(std::int64_t size) {
   file->path = std::move(preparing);
   Result<void> named = co_await rename_to_next(*file);
   if (!named) {
-    co_await discard(std::move(file));
+    useless_.push_back(std::move(file));
     co_return named;
   }
   allocated_bytes_ += size;
   last_size_ = std::max(last_size_, std::min(size, options_.file_bytes));
   ++counters_.files_created;
   // A ready file that is too small for what waits is of no use before this one.
-  std::unique_ptr<JournalFile> useless;
   if (needed_ > 0 && !ready_.empty() && ready_.front()->size < needed_) {
-    useless = std::move(ready_.front());
+    allocated_bytes_ -= ready_.front()->size;
+    useless_.push_back(std::move(ready_.front()));
     ready_.pop_front();
   }
   ready_.push_back(std::move(file));
-  if (useless != nullptr) {
-    allocated_bytes_ -= useless->size;
-    co_await discard(std::move(useless));
-  }
   observer_.on_file_ready();
   co_return Result<void>{};
 }

@@ -81,7 +81,7 @@ class JournalFiles {
   io::Task<Result<void>> recycle_oldest();
   io::Task<Result<void>> remove(JournalFile& file);
   io::Task<Result<void>> unlink_if_there(std::string path);
-  io::Task<void> discard(std::unique_ptr<JournalFile> file);
+  io::Task<Result<void>> remove_useless();
   io::Task<Result<void>> rename_to_next(JournalFile& file);
   io::Task<Result<void>> prepare(std::int64_t size);
   io::Task<Result<std::unique_ptr<JournalFile>>> make_zeroed(std::string path, std::int64_t size);
@@ -101,8 +101,9 @@ class JournalFiles {
   JournalOptions& options_;
   JournalCounters& counters_;
   JournalFilesObserver& observer_;
-  std::deque<std::unique_ptr<JournalFile>> live_;   // oldest first; the last is active
-  std::deque<std::unique_ptr<JournalFile>> ready_;  // by generation
+  std::deque<std::unique_ptr<JournalFile>> live_;     // oldest first; the last is active
+  std::deque<std::unique_ptr<JournalFile>> ready_;    // by generation
+  std::deque<std::unique_ptr<JournalFile>> useless_;  // hold nothing, and are to go first
   std::uint64_t next_preparing_ = 1;
   std::int64_t last_size_ = 0;        // of the newest file made
   std::int64_t allocated_bytes_ = 0;  // of all files

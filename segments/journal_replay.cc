@@ -236,13 +236,16 @@ io::Task<Result<void>> replay_journals(io::Loop& loop, const ScannedJournals& sc
 
 io::Task<Result<void>> remove_journals(io::Loop& loop, const std::string& directory,
                                        const ScannedJournals& scanned) {
-  bool changed = false;
-  for (std::size_t i = 0; i < scanned.leftovers.size(); ++i) {
-    CO_TRY_VOID(co_await io::unlink(loop, scanned.leftovers[i]));
-    changed = true;
-  }
+  // First what holds nothing: between files with groups it is told from lost groups by those before
+  // it. Of the others each must be gone for good before a newer one goes.
+  std::vector<std::string> empty = scanned.leftovers;
+  for (const ScannedFile& file : scanned.files)
+    if (file.extents.empty() && !file.is_kept) empty.push_back(file.path);
+  for (std::size_t i = 0; i < empty.size(); ++i) CO_TRY_VOID(co_await io::unlink(loop, empty[i]));
+  if (!empty.empty()) CO_TRY_VOID(co_await io::sync_directory(loop, directory));
   for (std::size_t i = 0; i < scanned.files.size(); ++i) {
     const ScannedFile& file = scanned.files[i];
+    if (file.extents.empty() && !file.is_kept) continue;
     if (file.is_kept) {
       std::string kept = file.path.substr(0, file.path.size() - kJournalSuffix.size());
       kept += kRottenSuffix;
@@ -251,11 +254,8 @@ io::Task<Result<void>> remove_journals(io::Loop& loop, const std::string& direct
     } else {
       CO_TRY_VOID(co_await io::unlink(loop, file.path));
     }
-    // A file with entries must be gone for good before a newer one goes.
-    changed = file.extents.empty();
-    if (!changed) CO_TRY_VOID(co_await io::sync_directory(loop, directory));
+    CO_TRY_VOID(co_await io::sync_directory(loop, directory));
   }
-  if (changed) CO_TRY_VOID(co_await io::sync_directory(loop, directory));
   co_return Result<void>{};
 }
 

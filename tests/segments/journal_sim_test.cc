@@ -1,6 +1,8 @@
 // What a journal is after crashes of its machine.
 
 #include <algorithm>
+#include <optional>
+#include <string>
 
 #include "gtest/gtest.h"
 #include "io/file.h"
@@ -151,6 +153,55 @@ TEST(JournalSim, files_whose_names_find_no_space_are_used_later) {
   EXPECT_GT(outcome.recycled, 6u);
   EXPECT_LE(outcome.files_most, 5u);  // four and one that is being made
   if (node.is_running()) node.kill();
+}
+
+// Entries that fit into files, and ones that need a file of their own, so that the file which stood
+// ready is of no use; names find no space now and then.
+io::Task<void> write_large_ones_until_death(Process& process, io::sim::Disk& disk,
+                                            Outcome& outcome) {
+  JournalOptions options = kSmallFiles;
+  options.group_bytes_max = 128 * kKiB;
+  auto journal = co_await Journal::create(process.loop(), kDirectory, "journal-0", options);
+  if (!journal) co_return;
+  Writer writer(process.loop(), **journal, disk, outcome);
+  disk.options().name_no_space_one_in = 6;
+  while (!process.is_dead() && outcome.failed.empty()) {
+    writer.bytes.resize(3000);
+    if (!co_await writer.write(14)) break;
+    writer.bytes.resize(100'000);
+    if (!co_await writer.write(1)) break;
+  }
+  (*journal)->forget(writer);
+  (void)co_await (*journal)->close();
+}
+
+io::Task<void> scan_for_rot(Process& process, std::optional<std::string>& rot) {
+  const auto scanned = co_await scan_journals(process.loop(), kDirectory);
+  if (process.is_dead()) co_return;
+  EXPECT_TRUE(scanned.has_value()) << scanned.error().message();
+  rot = !scanned || scanned->rotten.empty() ? "" : scanned->rotten[0].message();
+}
+
+// A file that is of no use and finds no space to be removed must not become the oldest: it would
+// look like the place of groups that are lost.
+TEST(JournalSim, a_file_of_no_use_that_cannot_be_removed_is_not_taken_for_rot) {
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    io::sim::World world(seed);
+    io::sim::Node& node = world.add_node();
+    node.disk().make_directory(kDirectory);
+    node.disk().sync_all();
+    Outcome outcome;
+    node.start([&](Process& process) {
+      return write_large_ones_until_death(process, node.disk(), outcome);
+    });
+    world.run_for(milliseconds(world.random().between(20, 5'000)));
+    node.power_cut();
+    node.disk().options().name_no_space_one_in = 0;
+    std::optional<std::string> rot;
+    node.start([&](Process& process) { return scan_for_rot(process, rot); });
+    world.run_until([&] { return rot.has_value(); }, seconds(1));
+    ASSERT_EQ(rot.value_or("no scan"), "") << "seed " << seed;
+  }
 }
 
 }  // namespace
