@@ -139,19 +139,33 @@ io::Task<void> report_places(Shard& shard, const std::vector<TopicChange>& chang
   });
 }
 
-// Brings what stays up to date; adds what is to be created.
+struct NewEpoch {
+  TopicIdPartition id;
+  LeaderEpoch leader_epoch;
+};
+
+// What is done when the whole change was looked at.
+struct Rest {
+  std::vector<NewPartition> created;
+  // Of what stays. They come into force with the image: who compares them must find both old or
+  // both new.
+  std::vector<NewEpoch> epochs;
+};
+
+// Brings what stays up to date; adds what is left to do.
 void update_topic(Shard& shard, const ServedTopic& topic, DirectoryChoice& directories,
-                  std::vector<NewPartition>& created) {
+                  Rest& rest) {
   for (const auto& [index, partition] : topic.topic->partitions) {
     const TopicIdPartition id{topic.topic->id, index};
     if (shard_of(id, shard.count()) != shard.number()) continue;
     if (!has_replica(partition, shard.config().node_id)) continue;
     if (Replica* replica = shard.replica(id); replica != nullptr) {
       replica->log().set_config(topic.log_config);
-      replica->set_leader_epoch(partition.leader_epoch);
+      if (replica->leader_epoch() < partition.leader_epoch)
+        rest.epochs.push_back({id, partition.leader_epoch});
     } else if (const auto directory =
                    directories.next(assigned_directory(partition, shard.config().node_id))) {
-      created.push_back(
+      rest.created.push_back(
           {*directory, {topic.topic->name, id, topic.log_config}, partition.leader_epoch});
     }
   }
@@ -194,14 +208,17 @@ io::Task<void> reconcile(Shard& shard, ServingImagePtr image, bool everything) {
   const std::vector<TopicChange> changes = changes_between(*before, *image, everything);
   Pauses pauses(shard.loop());
   DirectoryChoice directories(shard);
-  std::vector<NewPartition> created;
+  Rest rest;
   for (const TopicChange& change : changes) {
     if (change.after == nullptr) continue;
-    update_topic(shard, *change.after, directories, created);
+    update_topic(shard, *change.after, directories, rest);
     if (pauses.is_due(change.after->topic->partitions.size())) co_await pauses.pause();
   }
-  co_await io::for_each(shard.loop(), created.size(), kAtOnce,
-                        [&](std::size_t i) { return create(shard, created[i]); });
+  co_await io::for_each(shard.loop(), rest.created.size(), kAtOnce,
+                        [&](std::size_t i) { return create(shard, rest.created[i]); });
+  for (const NewEpoch& each : rest.epochs)
+    if (Replica* replica = shard.replica(each.id); replica != nullptr)
+      replica->set_leader_epoch(each.leader_epoch);
   shard.set_image(image);
   co_await report_places(shard, changes);
   std::vector<GonePartition> gone;
