@@ -135,6 +135,11 @@ TopicImage* Delta::open(const TopicId& id) {
   return open_.emplace(id, std::make_shared<TopicImage>(*before)).first->second.get();
 }
 
+const TopicImage* Delta::last(const TopicId& id) const {
+  const auto found = open_.find(id);
+  return found == open_.end() ? now_->topics.find(id) : found->second.get();
+}
+
 AclMap& Delta::open_acls() {
   if (acls_ == nullptr) acls_ = std::make_shared<AclMap>(*now_->acls);
   return *acls_;
@@ -290,9 +295,7 @@ Result<void> Delta::on(const protocol::RemoveTopicRecord& record) {
     return failure(Errc::invalid, fmt::format("RemoveTopicRecord: there is no topic with the id {}",
                                               record.topic_id.to_string()));
   }
-  const auto opened = open_.find(record.topic_id);
-  const TopicImage& last = opened == open_.end() ? *topic : *opened->second;
-  for (const auto& [index, partition] : last.partitions) count(partition, -1);
+  for (const auto& [index, partition] : last(record.topic_id)->partitions) count(partition, -1);
   change().configs.erase(ConfigResource{ConfigResourceType::topic, topic->name});
   open_.erase(record.topic_id);
   change().topics.remove(record.topic_id);
@@ -401,10 +404,11 @@ Result<void> Delta::on(const protocol::ClearElrRecord& record) {
                    fmt::format("ClearElrRecord: there is no topic {}", record.topic_name));
   }
   for (const TopicId& id : ids) {
-    TopicImage* topic = open(id);
-    const auto before = topic->partitions;
+    const auto before = last(id)->partitions;
+    TopicImage* topic = nullptr;  // most have nothing to clear, and stay shared
     for (const auto& [index, partition] : before) {
       if (partition.eligible_leader_replicas.empty() && partition.last_known_elr.empty()) continue;
+      if (topic == nullptr) topic = open(id);
       PartitionImage& cleared = topic->partitions[index];
       count(cleared, -1);
       cleared.eligible_leader_replicas.clear();

@@ -32,7 +32,7 @@ class Delta {
   void apply(const protocol::VotersRecord& record);
 
   // The image with everything applied, at the offset of the last record applied. It shares the
-  // content of the base if no record changed anything.
+  // content of the base if no record set anything; one that sets what is set already makes a copy.
   Image finish(OffsetAndEpoch last_contained, TimestampMs timestamp) &&;
 
  private:
@@ -65,6 +65,8 @@ class Delta {
 
   // The topic, copied once for this delta so that it may be changed; null: there is none.
   TopicImage* open(const TopicId& id);
+  // The topic with everything applied; null: there is none.
+  const TopicImage* last(const TopicId& id) const;
   Result<RegistrationImage*> registered(NodeId id, std::int64_t epoch, std::string_view record);
   // The ACLs, copied once for this delta so that they may be changed.
   AclMap& open_acls();

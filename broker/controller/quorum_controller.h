@@ -53,7 +53,7 @@ namespace drave::broker {
 class Publisher {
  public:
   // Returns when every shard has it and runs what it says. Images come in order, one at a time;
-  // those that differ from the one before by their offset alone do not come.
+  // none comes after records that set nothing, as NoOps do.
   virtual io::Task<void> publish(metadata::ImagePtr image) = 0;
 
  protected:

@@ -56,6 +56,35 @@ TEST(Delta, the_image_before_stays_as_it_was) {
   EXPECT_EQ(after.topics().find(std::string_view("t"))->partitions.size(), 3u);
 }
 
+TEST(Delta, clearing_eligible_leaders_touches_only_topics_that_have_some) {
+  RecordList records;
+  add_topic(records, 2);
+  const Image before = apply_all(Image(), records);
+  RecordList clear;
+  clear.add(protocol::ClearElrRecord());
+  EXPECT_TRUE(apply_all(before, clear).has_same_content(before));
+  RecordList more;
+  protocol::TopicRecord topic;
+  topic.name = "eligible";
+  topic.topic_id = {7, 8};
+  more.add(topic);
+  PartitionImage partition;
+  partition.replicas = partition.isr = {1};
+  add_partition_record(more, topic.topic_id, 0, partition, 30);
+  partition.eligible_leader_replicas = {2};
+  add_partition_record(more, topic.topic_id, 1, partition, 30);
+  const Image with = apply_all(before, more);
+  ASSERT_EQ(with.replica_counts(2).in_elr, 1);
+  // In the delta that made the topic, and in one of its own.
+  more.add(protocol::ClearElrRecord());
+  for (const Image& cleared : {apply_all(before, more), apply_all(with, clear)}) {
+    EXPECT_EQ(cleared.replica_counts(2).in_elr, 0);
+    EXPECT_TRUE(cleared.topics().find(topic.topic_id)->partitions.at(1).eligible_leader_replicas ==
+                std::vector<NodeId>());
+    EXPECT_EQ(cleared.topics().find(kTopic), before.topics().find(kTopic));
+  }
+}
+
 TEST(Delta, a_topic_goes_with_its_configs_and_its_name_is_free) {
   RecordList records;
   add_topic(records, 1);
