@@ -382,14 +382,6 @@ protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
   return answer;
 }
 
-protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
-    const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
-    HeartbeatTracker& tracker, Instant now, Offset next_offset, RecordList& records) {
-  HeartbeatPlan plan = plan_heartbeat(context, request, tracker, now);
-  plan.sweep.reset();
-  return broker_heartbeat(context, request, plan, tracker, next_offset, records);
-}
-
 std::optional<NodeId> next_to_fence(const ControllerContext& context, HeartbeatTracker& tracker,
                                     Instant now) {
   while (const auto expired = tracker.next_expired(now)) {
@@ -400,13 +392,6 @@ std::optional<NodeId> next_to_fence(const ControllerContext& context, HeartbeatT
     return broker->id;
   }
   return std::nullopt;
-}
-
-std::optional<NodeId> fence_expired(const ControllerContext& context, HeartbeatTracker& tracker,
-                                    Instant now, RecordList& records) {
-  const std::optional<NodeId> broker = next_to_fence(context, tracker, now);
-  if (broker.has_value()) fence_broker(context, *broker, records);
-  return broker;
 }
 
 std::optional<PartitionSweep> plan_fencing(const ControllerContext& context, NodeId broker) {

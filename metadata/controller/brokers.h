@@ -52,10 +52,6 @@ std::optional<PartitionSweep> plan_registration(const ControllerContext& context
 // BrokerHeartbeat: takes the broker into service when it has followed the log to its registration,
 // out of it when it wants that, and lets it shut down: at once if nobody can take over what it
 // leads (every partition has one replica), else when all others know their new leaders.
-protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
-    const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
-    HeartbeatTracker& tracker, Instant now, Offset next_offset, RecordList& records);
-// The same in two steps.
 enum class BrokerState : std::uint8_t { fenced, unfenced, controlled_shutdown, shutdown_now };
 struct HeartbeatPlan {
   BrokerState state = BrokerState::fenced;  // after the heartbeat
@@ -68,11 +64,8 @@ protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
     const ControllerContext& context, const protocol::BrokerHeartbeatRequest& request,
     const HeartbeatPlan& plan, HeartbeatTracker& tracker, Offset next_offset, RecordList& records);
 
-// Fences one broker that was not heard of for a session, if there is one: its id. Call again after
-// the records were appended, until there is none.
-std::optional<NodeId> fence_expired(const ControllerContext& context, HeartbeatTracker& tracker,
-                                    Instant now, RecordList& records);
-// The same in two steps: the broker, which has no session from now on and is to be fenced.
+// One broker that was not heard of for a session, if there is one: it has none from now on and is
+// to be fenced. Ask again after that was appended, until there is none.
 std::optional<NodeId> next_to_fence(const ControllerContext& context, HeartbeatTracker& tracker,
                                     Instant now);
 std::optional<PartitionSweep> plan_fencing(const ControllerContext& context, NodeId broker);

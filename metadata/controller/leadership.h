@@ -2,7 +2,8 @@
 // Partitions whose leader or ISR has to change because of a broker: the records, for all of them.
 //
 // Who has something to change walks the image's partitions; that there is nothing, the image's
-// counts tell. In a large cluster the walk is taken in pieces (PartitionSweep).
+// counts tell. In a large cluster the walk for a broker that comes or goes is taken in pieces
+// (PartitionSweep); for one of its directories, and for ElectLeaders of all partitions, it is not.
 
 #include <cstdint>
 #include <optional>
@@ -20,8 +21,8 @@ namespace drave::metadata {
 // What becomes of the partitions of one broker.
 enum class SweepStep : std::uint8_t {
   out_of_isrs,          // another leads where one may
-  out_of_elrs,          // it will not come back
-  unclean_out_of_isrs,  // it may have lost what it had acknowledged
+  out_of_elrs,          // the same where it is eligible; it stays eligible, as with Kafka
+  unclean_out_of_isrs,  // it may have lost what it had acknowledged, and is not eligible either
   unclean_out_of_elrs,
   lead_again,  // it leads what nobody leads and what it surely has; -1: whoever is in service does
 };
@@ -64,7 +65,7 @@ std::vector<PartitionSweep> left_over(const Image& image);
 
 // Out of service: out of the ISRs, and another leads where one may.
 void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records);
-// Out of the sets of eligible leaders, too: it will not come back.
+// Where it is an eligible leader: another leads if one may. It stays eligible, as with Kafka.
 void remove_from_elrs(const ControllerContext& context, NodeId broker, RecordList& records);
 // It may have lost what it had acknowledged: neither in sync nor eligible any more.
 void remove_unclean(const ControllerContext& context, NodeId broker, RecordList& records);

@@ -63,7 +63,7 @@ TEST_F(Registration, a_plan_that_was_carried_out_is_held_to) {
   const Instant now = at_ms(9001);
   auto planned = plan_registration(context(), request, 4, tracker, now);
   ASSERT_TRUE(planned.has_value());
-  for (bool more = true; more; accept()) more = planned->next(context(), records);
+  sweep(planned);
   tracker.heard({2, 12}, at_ms(9002));
   const auto answer =
       register_broker_request(context(), request, 4, tracker, now, next_offset, records, true);
@@ -306,11 +306,7 @@ TEST_F(Heartbeats, cordoned_directories_are_remembered) {
 }
 
 struct Fencing : BrokerDecisions {
-  std::optional<NodeId> expire(std::int64_t ms) {
-    const auto fenced = fence_expired(context(), tracker, at_ms(ms), records);
-    accept();
-    return fenced;
-  }
+  std::optional<NodeId> expire(std::int64_t ms) { return BrokerDecisions::expire(at_ms(ms)); }
   void expire_nobody_until(std::int64_t from_ms, std::int64_t to_ms) {
     for (std::int64_t ms = from_ms; ms <= to_ms; ms += tracker.check_interval().ms())
       EXPECT_EQ(expire(ms), std::nullopt) << ms;

@@ -93,11 +93,27 @@ struct BrokerDecisions : ::testing::Test {
     request.current_metadata_offset = metadata_offset;
     return request;
   }
+  // Carries a plan out, if there is one, as a controller does.
+  void sweep(std::optional<PartitionSweep>& planned) {
+    for (bool more = planned.has_value(); more; accept()) more = planned->next(context(), records);
+  }
   protocol::BrokerHeartbeatResponse beat(const protocol::BrokerHeartbeatRequest& request,
                                          Instant now = at_ms(0)) {
-    auto answer = broker_heartbeat(context(), request, tracker, now, next_offset, records);
+    HeartbeatPlan plan = plan_heartbeat(context(), request, tracker, now);
+    sweep(plan.sweep);
+    auto answer = broker_heartbeat(context(), request, plan, tracker, next_offset, records);
     accept();
     return answer.message;
+  }
+  // Fences one broker whose session has ended, if there is one.
+  std::optional<NodeId> expire(Instant now) {
+    const std::optional<NodeId> silent = next_to_fence(context(), tracker, now);
+    if (!silent.has_value()) return silent;
+    auto planned = plan_fencing(context(), *silent);
+    sweep(planned);
+    fence_broker(context(), *silent, records, planned.has_value());
+    accept();
+    return silent;
   }
 };
 
