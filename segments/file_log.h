@@ -286,6 +286,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<void>> cut_files(LogPosition at, std::vector<SegmentPtr> removed);
   io::Task<Result<void>> remove_snapshots_above(Offset offset);
   io::Task<Result<void>> remove_segment_files(SegmentPtr segment);
+  io::Task<Result<void>> unlink_doomed_names();
   io::Task<Result<void>> remove_index_files(SegmentPtr segment);
   io::Task<Result<void>> unlink_if_there(std::string path);
   io::Task<Result<void>> truncate_locked(Offset offset);

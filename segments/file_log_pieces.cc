@@ -96,6 +96,7 @@ Result<FileLog::FileWindow> FileLog::read_page_cache(const FilePlace& place, std
 // Bytes of the place that no piece has. Fewer than are wanted, none perhaps: the file ends.
 io::Task<Result<FileLog::FileWindow>> FileLog::read_file(FilePlace place, std::size_t worth) {
   while (cache().beyond_count() >= kReadsBeyondMax) co_await cache().news().wait();
+  if (place.generation != generation_) co_return FileWindow{};
   if (const std::size_t bytes = direct_bytes(place, worth); bytes > 0) {
     ReadCache::PiecePtr piece =
         cache().begin(place.segment, place.generation, place.position / kBlock * kBlock, bytes);
@@ -109,6 +110,8 @@ io::Task<Result<FileLog::FileWindow>> FileLog::read_file(FilePlace place, std::s
     CO_TRY(FileWindow window, read_page_cache(place, worth, pin.file()));
     if (!window.bytes.empty()) co_return std::move(window);
   }
+  // What was cut meanwhile has no place any more; the caller looks again.
+  if (place.generation != generation_) co_return FileWindow{};
   // The page cache keeps what is read beyond the need for the reader's next request.
   const std::size_t least = cache().is_crowded() ? 0 : kReadAheadMin;
   const std::uint64_t bytes = std::min<std::uint64_t>(std::max(place.bytes, least),

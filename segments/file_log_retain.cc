@@ -92,7 +92,7 @@ io::Task<Result<void>> FileLog::retire_segments(std::size_t count) {
       const std::string path = segment->path(suffix);
       const Result<void> renamed = co_await io::rename(loop(), path, path + ".deleted");
       if (renamed || renamed.error().code == Errc::no_space) {
-        // Under its old name it goes as well.
+        // Under its old name it goes as well; see unlink_doomed_names().
         doomed_.push_back({renamed ? path + ".deleted" : path, due});
       } else if (renamed.error().code != Errc::not_found) {
         co_return renamed;
@@ -103,6 +103,16 @@ io::Task<Result<void>> FileLog::retire_segments(std::size_t count) {
   }
   CO_TRY_VOID(co_await io::sync_directory(loop(), path_));
   co_return co_await save_state(recovery_point_);
+}
+
+// What waits under a segment's own name goes at once: the log may come to that name again.
+io::Task<Result<void>> FileLog::unlink_doomed_names() {
+  for (std::size_t i = doomed_.size(); i-- > 0;) {
+    if (doomed_[i].path.ends_with(".deleted")) continue;
+    CO_TRY_VOID(co_await unlink_if_there(doomed_[i].path));
+    doomed_.erase(doomed_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  co_return Result<void>{};
 }
 
 io::Task<Result<int>> FileLog::unlink_deleted(int files_max) {

@@ -275,6 +275,7 @@ io::Task<Result<void>> FileLog::truncate_fully_locked(Offset offset) {
   for (; done && !removed.empty(); removed.pop_back()) {
     done = co_await remove_segment_files(removed.back());
   }
+  if (done) done = co_await unlink_doomed_names();
   if (done) done = co_await cut_files(at, {});
   if (!done) co_return std::unexpected(fault_for_good(std::move(done).error()));
   co_return co_await sync_locked();

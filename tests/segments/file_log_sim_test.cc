@@ -310,6 +310,69 @@ Oracle run_seed(std::uint64_t seed, int lives, bool with_failing_syncs) {
   return oracle;
 }
 
+struct BegunAgain {
+  int kept_names = 0;
+  int lost_files = 0;
+  bool ended = false;
+};
+
+bool is_there(io::sim::Disk& disk, const std::string& path) {
+  const std::vector<std::string> files = disk.files_below(kDirectory);
+  return std::find(files.begin(), files.end(), path) != files.end();
+}
+
+// Deletes the oldest segment while names find no space now and then, then begins again at it.
+io::Task<void> begin_again_at_a_deleted_segment(Process& process, io::sim::Disk& disk,
+                                                BegunAgain& seen) {
+  io::Loop& loop = process.loop();
+  EXPECT_TRUE((co_await io::make_directories(loop, kLogPath)).has_value());
+  LogHarness harness(loop, kLogPath, 1 * kMiB, 8);
+  LogConfig config;
+  config.segment_bytes = 1000;
+  config.retention_ms = 1;
+  config.file_delete_delay_ms = 1000;
+  auto log = co_await harness.open(config, {.clean = true});
+  EXPECT_TRUE(log.has_value());
+  for (int i = 0; i < 10; ++i) {
+    std::vector<std::uint8_t> batch = make_batch({.records = 5, .value_bytes = 50});
+    EXPECT_TRUE((*log)->append_as_leader(batch, 0, 1000).has_value());
+  }
+  EXPECT_TRUE((co_await (*log)->flush()).has_value());
+  disk.options().name_no_space_one_in = 3;
+  const auto deleted = co_await (*log)->enforce_retention(1'000'000, (*log)->end(), 1);
+  disk.options().name_no_space_one_in = 0;
+  const std::string first = std::string(kLogPath) + "/00000000000000000000.log";
+  if (deleted && is_there(disk, first)) {
+    ++seen.kept_names;
+    EXPECT_TRUE((co_await (*log)->truncate_fully_to(0)).has_value());
+    std::vector<std::uint8_t> batch = make_batch();
+    EXPECT_TRUE((*log)->append_as_leader(batch, 0, 1000).has_value());
+    EXPECT_TRUE((co_await (*log)->flush()).has_value());
+    co_await io::sleep_for(loop, seconds(2));
+    EXPECT_TRUE((co_await (*log)->unlink_deleted(100)).has_value());
+    if (!is_there(disk, first)) ++seen.lost_files;
+  }
+  co_await (*log)->discard();
+  seen.ended = true;
+}
+
+TEST(FileLogSim, a_segment_that_has_the_name_of_a_deleted_one_stays) {
+  BegunAgain seen;
+  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+    io::sim::World world(seed);
+    io::sim::Node& node = world.add_node();
+    seen.ended = false;
+    node.start([&](Process& process) {
+      return begin_again_at_a_deleted_segment(process, node.disk(), seen);
+    });
+    world.run_until([&] { return seen.ended; }, seconds(10));
+    ASSERT_TRUE(seen.ended);
+    node.kill();
+  }
+  EXPECT_GT(seen.kept_names, 3);
+  EXPECT_EQ(seen.lost_files, 0);
+}
+
 TEST(FileLogSim, acknowledged_batches_survive_crashes_at_any_step) {
   Oracle total;
   const std::uint64_t first = number_from("DRAVE_SEED", 1);
