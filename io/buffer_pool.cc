@@ -5,7 +5,7 @@
 #include <bit>
 
 #include "base/assert.h"
-#include "io/detail/poison.h"
+#include "base/poison.h"
 
 namespace drave::io {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <new>
 
-#include "io/detail/poison.h"
+#include "base/poison.h"
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)

@@ -6,7 +6,7 @@
 #include <new>
 
 #include "base/assert.h"
-#include "io/detail/poison.h"
+#include "base/poison.h"
 #include "segments/log_limits.h"
 
 namespace drave::segments {

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "base/assert.h"
-#include "io/detail/poison.h"
+#include "base/poison.h"
 
 namespace drave::io {
 namespace {
