@@ -393,6 +393,7 @@ NodeId RaftLogImpl::best_successor() const {
 io::Task<void> RaftLogImpl::hand_over() {
   draining_ = true;
   if (!started_) co_return;
+  step(Leave{});
   const Instant deadline = loop_.now() + kStopWaitMax;
   while (core_->is_leader() && !failed_.has_value() && core_->high_watermark() < log_->end()) {
     if (!co_await changed_.wait_until(deadline)) break;

@@ -230,8 +230,8 @@ class RaftLog {
       const protocol::DescribeQuorumRequest& request, std::int16_t version) = 0;
 
   // A leader waits until what it appended is committed, hands over to the best successor, tells the
-  // others and waits until there is a new leader: all in all for kStopWaitMax. Nothing is appended
-  // any more from the call on.
+  // others and waits until there is a new leader: all in all for kStopWaitMax. From the call on
+  // nothing is appended any more, and this node is no candidate.
   virtual io::Task<void> hand_over() = 0;
   // hand_over(), unless that was done; then everything is written to segments and the journal is
   // closed (unless the shard is another's). Ends all waits.

@@ -98,6 +98,9 @@ void RaftLogImpl::lead_if_ready() {
   if (leading_ || !core_->is_leader() || !core_->has_committed() || epoch_begun_end_ < 0 ||
       delivered_ < epoch_begun_end_)
     return;
+  // Of what was appended meanwhile, that below came from the log.
+  while (!own_controls_.empty() && own_controls_.front().end <= delivered_)
+    own_controls_.pop_front();
   leading_ = true;
   led_epoch_ = core_->epoch();
   changed_.wake_all();

@@ -53,7 +53,7 @@ void RaftLogImpl::append_control() {
   no_room_since_.reset();
   bytes_since_snapshot_ += static_cast<std::int64_t>(bytes->size());
   note_control(content);
-  if (leading_) keep_own_control(content.offset, appended->end_offset, *bytes);
+  if (!control_->begins_epoch) keep_own_control(content.offset, appended->end_offset, *bytes);
   if (control_->begins_epoch) epoch_begun_end_ = appended->end_offset;
   control_.reset();
   step(Appended{appended->end_offset, true});
@@ -138,15 +138,18 @@ void RaftLogImpl::keep_own_control(Offset base, Offset end, ByteView bytes) {
   own_controls_.push_back({base, end, {bytes.begin(), bytes.end()}});
 }
 
-// In their place among what else was committed.
+// In their place among what else was committed. After one that fails none is given: the log ends.
 Result<void> RaftLogImpl::deliver_own_controls() {
   while (!own_controls_.empty() && own_controls_.front().end <= delivered_) {
     const OwnControl control = std::move(own_controls_.front());
     own_controls_.pop_front();
     listener_.on_high_watermark(control.base);
     protocol::BatchIterator batches(control.bytes);
-    while (const std::optional<protocol::BatchView> batch = batches.next())
-      TRY_VOID(listener_.on_batch(*batch));
+    while (const std::optional<protocol::BatchView> batch = batches.next()) {
+      const Result<void> given = listener_.on_batch(*batch);
+      if (!given) own_controls_.clear();
+      TRY_VOID(given);
+    }
   }
   return {};
 }

@@ -85,6 +85,7 @@ void RaftLogImpl::note_role() {
     no_room_since_.reset();
   }
   if (leading_ && (!core_->is_leader() || core_->epoch() != led_epoch_)) resign();
+  if (!core_->is_leader()) own_controls_.clear();
   changed_.wake_all();
   deliver_.wake_all();
   if (core_->leader() == told_leader_ && core_->epoch() == told_epoch_) return;

@@ -126,6 +126,7 @@ io::Task<OwnedMessage<protocol::RemoveRaftVoterResponse>> RaftLogImpl::remove_ra
 // In a static quorum there is nothing to be written yet: the leader remembers it.
 ErrorCode RaftLogImpl::introduce(const ChangeVoterRequest& request, Voter voter) {
   if (!started_ || stopping_) return ErrorCode::broker_not_available;
+  if (voter.id == self_.id) return ErrorCode::invalid_request;  // this leader knows itself
   // All else is well if the set is only not one that can be changed.
   const ErrorCode error = core_->may_change(request);
   if (error != ErrorCode::unsupported_version) return error;
@@ -179,10 +180,10 @@ ChangeVoterRequest RaftLogImpl::upgrade_request() const {
   request.timeout = options_.timers.request_timeout;
   for (const Voter& voter : history_.voters()) {
     ReplicaKey& key = request.voters.emplace_back(ReplicaKey{voter.id, Uuid()});
-    if (voter.id == self_.id) key = self_;
     for (const Voter& told : static_voters_) {
       if (told.id == voter.id) key.directory_id = told.directory_id;
     }
+    if (voter.id == self_.id) key = self_;
   }
   return request;
 }

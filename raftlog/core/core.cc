@@ -99,6 +99,7 @@ void Core::handle(const Event& event) {
                    if (is_leader() && e.voter != options_.self.id)
                      transfer_ = Transfer{e.voter, now_ + options_.election_timeout};
                  },
+                 [this](const Leave&) { leave(); },
                  [this](const DiskFailed&) {
                    if (is_leader()) become(Role::resigned, state_);
                    failed_ = true;

@@ -206,6 +206,7 @@ class Core {
   bool advance_candidate();
   bool advance_resigned();
   bool may_campaign() const;
+  void leave();
   void become_prospective();
   void become_candidate();
   void become_leader();
@@ -264,6 +265,7 @@ class Core {
   Instant now_;
   Instant deadline_ = Instant::never();
   bool failed_ = false;
+  bool leaving_ = false;
 
   // What is durable, or will be when it is saved.
   ElectionState state_;

@@ -99,6 +99,7 @@ bool Core::advance_waiting() {
 }
 
 bool Core::may_stand() const {
+  if (leaving_) return false;
   if (is_voter()) return true;
   const bool is_leaving =
       log_.voters_offset() >= high_watermark_ && contains(log_.voters_before(), options_.self);
@@ -133,6 +134,12 @@ void Core::look_for_leader() {
   if (ready.empty()) return;
   look_again_ = now_ + Duration{options_.retry_backoff.ns * 5};
   fetch_from(ready[random_.below(ready.size())]);
+}
+
+void Core::leave() {
+  leaving_ = true;
+  if (role_ == Role::prospective) give_up_prospect();
+  if (role_ == Role::candidate) become(Role::voted, state_);
 }
 
 // --- Asking for votes

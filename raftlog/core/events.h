@@ -81,13 +81,16 @@ struct Resign {};
 struct TransferTo {
   NodeId voter = -1;
 };
+// This node is to end: it stands for leadership no more, but votes, follows and, until it is told
+// otherwise, leads.
+struct Leave {};
 // The disk refused a write. The core never says anything again.
 struct DiskFailed {};
 
 using Event =
     std::variant<Tick, RequestReceived, ReplyReceived, RequestFailed, StateSaved, Appended, Flushed,
                  SnapshotWritten, ChunkStored, SnapshotLoaded, SnapshotRefused, LogStartMoved,
-                 KRaftVersionChanged, CampaignNow, Resign, TransferTo, DiskFailed>;
+                 KRaftVersionChanged, CampaignNow, Resign, TransferTo, Leave, DiskFailed>;
 
 // --- Out: what is to be done
 

@@ -54,7 +54,14 @@ ErrorCode Core::check_voter(const ChangeVoterRequest& request) const {
                    [](const ReplicaKey& before, const ReplicaKey& after) {
                      return before.matches(after) && !after.directory_id.is_zero();
                    });
-    return are_the_same ? ErrorCode::none : ErrorCode::invalid_request;
+    if (!are_the_same) return ErrorCode::invalid_request;
+    // Who fetches from another disk by now could not be counted; it tells of that one before long.
+    for (const ReplicaKey& voter : request.voters) {
+      const Progress* newest = find_progress({voter.id, Uuid()});
+      if (voter.id != options_.self.id && newest != nullptr && !newest->key.matches(voter))
+        return ErrorCode::request_timed_out;
+    }
+    return ErrorCode::none;
   }
   const bool is_member =
       std::find(voters().begin(), voters().end(), request.voter) != voters().end();

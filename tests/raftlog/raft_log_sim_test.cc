@@ -374,6 +374,17 @@ TEST(RaftLogSim, a_static_quorum_keeps_its_voters) {
   expect_no_violation(cluster);
 }
 
+io::Task<void> update_voter(raft::RaftLog& log, NodeId id, Uuid directory, Outcome& outcome) {
+  protocol::UpdateRaftVoterRequest request;
+  request.cluster_id = std::nullopt;
+  request.current_leader_epoch = log.epoch();
+  request.voter_id = id;
+  request.voter_directory_id = directory;
+  request.listeners.push_back({"CONTROLLER", "elsewhere", kRaftPort});
+  request.kraft_version_feature = {0, 1};
+  outcome.error = (co_await log.update_raft_voter(request, 0)).message.error_code;
+}
+
 io::Task<void> upgrade(raft::RaftLog& log, Outcome& outcome) {
   const Result<Offset> end = co_await log.upgrade_kraft_version(1);
   outcome.message = end ? "" : end.error().context;
@@ -397,6 +408,11 @@ TEST(RaftLogSim, a_static_quorum_is_upgraded_and_gets_a_voter) {
   EXPECT_TRUE(cluster.run_until(
       [&] { return leader->log().may_upgrade_kraft_version(1).has_value(); }, seconds(5)));
   EXPECT_EQ(leader->log().kraft_version(), 0) << "that was only asked";
+  Outcome told;
+  leader->scope().spawn(update_voter(leader->log(), leader->id(), Uuid{9, 9}, told));
+  ASSERT_TRUE(cluster.run_until([&] { return told.error.has_value(); }, seconds(5)));
+  EXPECT_EQ(*told.error, static_cast<std::int16_t>(raft::ErrorCode::invalid_request))
+      << "nobody tells a leader what it is";
   Outcome upgraded;
   leader->scope().spawn(upgrade(leader->log(), upgraded));
   leader->propose("at the same time");
@@ -538,6 +554,52 @@ TEST(RaftLogSim, a_voter_is_added_and_another_removed) {
   ASSERT_TRUE(cluster.commit("with the new voter", seconds(20)));
   leaves.start();
   EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  expect_no_violation(cluster);
+}
+
+// Consensus may have a new leader that still gives its listener what is older: what changes then
+// comes to the listener like all else.
+TEST(RaftLogSim, voters_may_change_before_the_listener_knows_that_it_leads) {
+  RaftCluster cluster(18, 4, 0, defaults());
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  for (int i = 0; i < 3000; ++i)
+    cluster.leader()->propose(fmt::format("{} {}", i, std::string(2000, 'x')));
+  ASSERT_TRUE(cluster.commit("behind it", seconds(10)));
+  ASSERT_TRUE(cluster.await_agreement(seconds(10)));
+  for (std::size_t i = 0; i < 4; ++i) cluster.peer(i).node().power_cut();
+  cluster.start_all();
+  std::size_t next = 4;
+  auto has_leader = [&] {
+    for (std::size_t i = 0; i < 4; ++i) {
+      if (!cluster.peer(i).is_running()) continue;
+      raft::RaftLog& log = cluster.peer(i).log();
+      const std::optional<raft::Voter> leader = log.leader_node();
+      if (leader && leader->id == cluster.peer(i).id() && log.high_watermark() >= 0) next = i;
+    }
+    return next < 4;
+  };
+  ASSERT_TRUE(cluster.run_until(has_leader, seconds(20)));
+  RaftPeer& leader = cluster.peer(next);
+  RaftPeer& leaves = cluster.peer((next + 1) % 4);
+  RaftPeer& other = cluster.peer((next + 2) % 4);
+  // It is committed when the listener does know.
+  for (std::size_t i = 0; i < 4; ++i) {
+    if (i == next) continue;
+    cluster.world().network().block(leader.node(), cluster.peer(i).node());
+    cluster.world().network().block(cluster.peer(i).node(), leader.node());
+  }
+  Outcome removed;
+  leader.scope().spawn(remove_voter(leader.log(), leaves.id(), leaves.directory_id(), removed));
+  EXPECT_TRUE(cluster.run_until([&] { return leader.log().voters().size() == 3; }, seconds(1)));
+  EXPECT_FALSE(leader.is_leader()) << "the listener does not know it yet";
+  EXPECT_TRUE(cluster.run_until([&] { return leader.is_leader(); }, seconds(1)));
+  cluster.world().network().unblock_all();
+  ASSERT_TRUE(cluster.run_until([&] { return removed.error.has_value(); }, seconds(10)));
+  EXPECT_EQ(*removed.error, 0);
+  ASSERT_TRUE(cluster.commit("with three", seconds(10)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  EXPECT_EQ(leader.controls(), other.controls());
   expect_no_violation(cluster);
 }
 

@@ -315,6 +315,33 @@ TEST(RaftElection, an_isolated_node_keeps_its_epoch) {
   EXPECT_EQ(unit.core().epoch(), 5);
 }
 
+TEST(RaftElection, who_leaves_votes_and_does_not_stand) {
+  Unit unit;
+  unit.step(Leave{});
+  for (int i = 0; i < 20; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().role(), Role::unattached);
+  EXPECT_TRUE(unit.vote(1, kSecond, {0, 0}).granted);
+  unit.follow(kSecond, 1);
+  unit.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kSelf, kThird}});
+  EXPECT_EQ(unit.core().role(), Role::follower) << "although it is the one that was chosen";
+  unit.wait(seconds(20));
+  EXPECT_EQ(unit.core().epoch(), 1);
+
+  Unit asks;
+  asks.wait();
+  ASSERT_EQ(asks.core().role(), Role::prospective);
+  asks.step(Leave{});
+  EXPECT_EQ(asks.core().role(), Role::unattached);
+
+  Unit stands;
+  stands.step(CampaignNow{});
+  ASSERT_EQ(stands.core().role(), Role::candidate);
+  stands.step(Leave{});
+  stands.settle();
+  stands.grant(kSecond);
+  EXPECT_EQ(stands.core().role(), Role::voted);
+}
+
 TEST(RaftElection, replies_that_wait_for_the_disk_are_bounded) {
   Unit unit;
   unit.ask<VoteReply>(VoteRequest{1, kSecond, kSelf, {0, 0}, false});

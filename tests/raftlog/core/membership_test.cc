@@ -312,6 +312,19 @@ TEST(RaftUpgrade, the_voters_get_their_directories_and_can_be_changed_from_then_
   EXPECT_FALSE(unit.effects().append->upgrades);
 }
 
+TEST(RaftUpgrade, a_voter_is_not_named_with_a_disk_that_it_has_no_more) {
+  Unit unit(kThreeStatic, {}, 0, {}, {-1, -1}, 0);
+  unit.lead();
+  unit.flush();
+  unit.fetch(kSecond, 1, 1);
+  unit.fetch(kThird, 1, 1);
+  unit.pass(milliseconds(1));
+  const ReplicaKey anew{kThird.id, {9, 9}};
+  unit.fetch(anew, 0, 0);
+  EXPECT_EQ(unit.ask<ChangeVoterReply>(upgrade(kThree))->error, ErrorCode::request_timed_out);
+  EXPECT_FALSE(unit.ask<ChangeVoterReply>(upgrade({kSelf, kSecond, anew})).has_value());
+}
+
 TEST(RaftUpgrade, an_uncommitted_one_goes_with_a_truncation_or_with_a_snapshot) {
   Unit unit(kThreeStatic, {1, -1, std::nullopt}, 5, {{1, 0}}, {-1, -1}, 0);
   unit.follow(kSecond, 2);

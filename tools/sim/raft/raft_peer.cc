@@ -84,6 +84,7 @@ void RaftPeer::forget_life() {
   applied_end_ = 0;
   applied_epoch_ = 0;
   leads_ = false;
+  controls_.clear();
   failed_.reset();
 }
 
@@ -192,7 +193,9 @@ Result<void> RaftPeer::on_batch(const protocol::BatchView& batch) {
   if (batch.base_offset() != applied_end_ && !process_->is_dead())
     return failure(Errc::corrupt,
                    fmt::format("batch at {} behind {}", batch.base_offset(), applied_end_));
-  if (!batch.is_control())
+  if (batch.is_control())
+    controls_.push_back(batch.base_offset());
+  else
     each_record(batch, [this](Offset offset, std::string_view text) { apply(offset, text); });
   applied_end_ = batch.last_offset() + 1;
   applied_epoch_ = batch.leader_epoch();

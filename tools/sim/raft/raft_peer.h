@@ -77,6 +77,8 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   // Proposes a value; its outcome goes to the ledger.
   void propose(std::string value);
   std::size_t proposals_lost() const { return proposals_lost_; }
+  // Where the control batches are that it was given in this life.
+  const std::vector<Offset>& controls() const { return controls_; }
   // Writes a snapshot of what it has applied.
   void snapshot();
 
@@ -122,6 +124,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   LeaderEpoch applied_epoch_ = 0;
   bool leads_ = false;
   LeaderEpoch led_epoch_ = 0;
+  std::vector<Offset> controls_;
   std::size_t snapshots_loaded_ = 0;
   std::size_t proposals_lost_ = 0;
   std::optional<Error> failed_;
