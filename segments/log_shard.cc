@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kUpkeep = seconds(1);
 constexpr int kUnlinkEvery = 10;  // upkeeps
 constexpr int kUnlinkFilesMax = 16;
+constexpr Duration kReapRetry = seconds(60);
 constexpr std::int64_t kClosesAtOnce = 8;
 // A stop gives up after so long without progress on a disk that has no space.
 constexpr Duration kStopWithoutSpace = seconds(3);
@@ -192,8 +193,29 @@ io::Task<Result<void>> LogShardImpl::remove(TopicIdPartition id) {
   auto removed = co_await remove_from_disk(path, topic, id, delay);
   busy_.erase(id);
   opened_.wake_all();
-  if (!removed && removed.error().code != Errc::no_space) fence(removed.error());
+  if (!removed) fence(removed.error());
   co_return removed;
+}
+
+// A directory that is being removed loses its name, durably, and then its checkpoints. Waits for
+// space until the shard ends.
+io::Task<Result<void>> LogShardImpl::take_name(std::string path, std::string doomed,
+                                               TopicPartitionName name) {
+  LogDirectoryImpl* directory = &directory_;
+  bool is_renamed = false;
+  while (true) {
+    Result<void> done;
+    if (!is_renamed) done = co_await io::rename(loop_, path, doomed);
+    is_renamed = done.has_value();
+    if (done) done = co_await sync_names();
+    if (done) {
+      done = co_await io::call_on(loop_, directory_.home_shard(), [directory, part = part_, name] {
+        return directory->drop_from_checkpoints(part, name);
+      });
+    }
+    if (done || done.error().code != Errc::no_space || ending_ || fenced_) co_return done;
+    co_await io::sleep_for(loop_, kUpkeep);
+  }
 }
 
 io::Task<Result<void>> LogShardImpl::remove_from_disk(std::string path, std::string topic,
@@ -210,30 +232,26 @@ io::Task<Result<void>> LogShardImpl::remove_from_disk(std::string path, std::str
     co_return std::unexpected(journal_->fence_reason());
   }
   // The entry stands until the name is gone for good.
-  LogDirectoryImpl* directory = &directory_;
   const Uuid unique = Uuid::from_random(loop_.backend().entropy(), loop_.backend().entropy());
   const std::string doomed =
       directory_.path_of(renamed_directory_name(topic, id.partition, unique, "delete"));
-  auto renamed = co_await io::rename(loop_, path, doomed);
-  if (renamed) renamed = co_await sync_names();
-  if (renamed) {
-    renamed = co_await io::call_on(
-        loop_, directory_.home_shard(),
-        [directory, part = part_, name = TopicPartitionName{topic, id.partition}] {
-          return directory->drop_from_checkpoints(part, name);
-        });
-  }
+  auto done = co_await take_name(path, doomed, {topic, id.partition});
+  if (!done) journal_->hold_files();  // for good: the next start finds the entry
   journal_->forget(client);
-  if (!renamed) co_return renamed;
-  const Instant due = loop_.now() + delay;
-  const auto behind = std::upper_bound(doomed_.begin(), doomed_.end(), due,
-                                       [](Instant at, const Doomed& one) { return at < one.due; });
-  doomed_.insert(behind, {doomed, due});
-  reaper_work_.wake_all();
+  if (!done) co_return done;
+  doom(doomed, delay);
   co_return Result<void>{};
 }
 
 // --- In the background
+
+void LogShardImpl::doom(std::string path, Duration delay) {
+  const Instant due = loop_.now() + delay;
+  const auto behind = std::upper_bound(doomed_.begin(), doomed_.end(), due,
+                                       [](Instant at, const Doomed& one) { return at < one.due; });
+  doomed_.insert(behind, {std::move(path), due});
+  reaper_work_.wake_all();
+}
 
 io::Task<void> LogShardImpl::run_reaper() {
   while (!scope_.is_stopping()) {
@@ -246,10 +264,13 @@ io::Task<void> LogShardImpl::run_reaper() {
       co_await reaper_work_.wait_until(doomed_.front().due);
       continue;
     }
-    const std::string path = std::move(doomed_.front().path);
+    std::string path = std::move(doomed_.front().path);
     doomed_.pop_front();
     auto removed = co_await io::remove_tree(loop_, path);
-    if (!removed) LOG_WARN("segments", "cannot remove {}: {}", path, removed.error().message());
+    if (removed || removed.error().code == Errc::not_found) continue;
+    LOG_WARN("segments", "cannot remove {}: {}", path, removed.error().message());
+    doom(std::move(path), kReapRetry);
+    if (!has_space_) co_await reaper_work_.wait_until(loop_.now() + kReapRetry);
   }
 }
 
@@ -395,6 +416,7 @@ io::Task<void> LogShardImpl::settle() {
 
 io::Task<Result<void>> LogShardImpl::stop() {
   co_await settle();
+  ending_ = true;
   while (!busy_.empty()) co_await opened_.wait();
   stopping_ = true;
   scope_.request_stop();

@@ -93,6 +93,8 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   io::Task<Result<std::unique_ptr<PartitionLogImpl>>> create(PartitionToOpen partition);
   io::Task<Result<void>> remove_from_disk(std::string path, std::string topic, TopicIdPartition id,
                                           Duration delay);
+  io::Task<Result<void>> take_name(std::string path, std::string doomed, TopicPartitionName name);
+  void doom(std::string path, Duration delay);
   io::Task<Result<void>> sync_names();
   CheckpointPart collect_offsets() const;
   io::Task<void> fence_all(Error error);
@@ -124,7 +126,8 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   std::shared_ptr<ShardLink> link_;
   bool has_space_ = true;
   bool fenced_ = false;
-  bool stopping_ = false;
+  bool ending_ = false;    // stop() was called
+  bool stopping_ = false;  // and nothing is being opened or removed any more
   std::uint64_t entries_at_space_check_ = 0;
   bool wants_checkpoint_ = false;
   Error fence_reason_;

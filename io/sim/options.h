@@ -47,7 +47,7 @@ struct DiskOptions {
   // A sector that was being written when the power went holds neither old nor new bytes.
   std::uint32_t garbage_sector_one_in = 16;
 
-  // From now on nothing fails.
+  // From now on no operation fails. Reads that arrive wrong and syncs that lie stay on.
   void stop_errors() {
     read_error_one_in = write_error_one_in = sync_error_one_in = no_space_one_in = 0;
     name_error_one_in = name_no_space_one_in = 0;

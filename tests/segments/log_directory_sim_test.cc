@@ -696,6 +696,62 @@ TEST(LogDirectoryInSimulator, epochs_that_found_no_space_are_written_when_there_
   EXPECT_EQ(found.last_epoch, 7);
 }
 
+struct Removal {
+  bool waited = false;
+  Result<void> outcome;
+  bool was_fenced = false;
+  bool has_ended = false;
+};
+
+// Removes a partition while names find no space for five seconds.
+io::Task<void> remove_without_space(io::sim::Process& process, io::sim::DiskOptions& disk,
+                                    Removal& seen) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", small_directory());
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)
+                   ->start_shard(
+                       loop, [](const PartitionToOpen&) { return true; },
+                       [](const PartitionToOpen&) { return LogConfig{}; });
+  EXPECT_TRUE(shard.has_value());
+  auto log = co_await (*shard)->open_or_create({"t", {{1, 1}, 0}, LogConfig{}});
+  EXPECT_TRUE(log.has_value());
+  co_await append_in_epoch(**log, 1, 4);
+  io::Scope removing(loop);
+  bool is_removed = false;
+  disk.name_no_space_one_in = 1;
+  removing.spawn([](LogShard& from, Removal& into, bool& ended) -> io::Task<void> {
+    into.outcome = co_await from.remove({{1, 1}, 0});
+    ended = true;
+  }(**shard, seen, is_removed));
+  co_await io::sleep_for(loop, milliseconds(20));
+  seen.waited = !is_removed;
+  disk.name_no_space_one_in = 0;
+  co_await removing.join();
+  seen.was_fenced = !(*shard)->accepts_writes();
+  seen.has_ended = true;
+  co_await io::sleep_for(loop, seconds(1000));
+}
+
+TEST(LogDirectoryInSimulator, a_removal_that_finds_no_space_is_finished_when_there_is_some) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  Removal seen;
+  node.start(
+      [&](io::sim::Process& process) {
+        return remove_without_space(process, node.disk().options(), seen);
+      },
+      1);
+  world.run_until([&] { return seen.has_ended; }, seconds(60));
+  EXPECT_TRUE(seen.has_ended && seen.waited);
+  EXPECT_TRUE(seen.outcome.has_value()) << seen.outcome.error().message();
+  EXPECT_FALSE(seen.was_fenced);
+  node.power_cut();
+  for (const std::string& file : node.disk().files_below("/data"))
+    EXPECT_FALSE(file.starts_with("/data/t-0/")) << file;
+}
+
 // Nothing of what the journal has still to write can be written: the stop does not wait for space.
 TEST(LogDirectoryInSimulator, a_stop_on_a_full_disk_with_a_full_journal_ends) {
   io::sim::World world(1, {});

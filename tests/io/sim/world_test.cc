@@ -412,6 +412,22 @@ TEST(SimWorld, shards_call_each_other_in_orders_that_differ_by_seed) {
   EXPECT_GT(orders.size(), 1u);
 }
 
+// Nothing is known of what it was to write: nobody is to wait for space.
+TEST(SimWorld, a_sync_that_finds_no_space_has_failed) {
+  World world(1);
+  Node& node = world.add_node();
+  node.disk().options().name_no_space_one_in = 1;
+  Result<void> synced;
+  run_to_end(world, node, [&](Process& process) {
+    return [](Process& at, Result<void>& outcome) -> Task<void> {
+      outcome = co_await sync_directory(at.loop(), "/");
+    }(process, synced);
+  });
+  ASSERT_FALSE(synced.has_value());
+  EXPECT_EQ(synced.error().code, Errc::io);
+  EXPECT_EQ(synced.error().system, ENOSPC);
+}
+
 TEST(SimWorld, buffers_that_change_in_flight_corrupt_the_file_in_some_worlds) {
   std::set<int> seen;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
