@@ -1,6 +1,8 @@
 // What the controller is asked: each request with the function of metadata/ that decides it, and
 // what its answer looks like when the quorum did not take the decision.
 
+#include <fmt/format.h>
+
 #include "base/log.h"
 #include "broker/controller/controller_impl.h"
 #include "metadata/controller/acls.h"
@@ -143,6 +145,14 @@ OwnedMessage<protocol::UpdateFeaturesResponse> refused_by_quorum(const Error& er
                                    error.context);
 }
 
+// The other features of the request are updated already.
+OwnedMessage<protocol::UpdateFeaturesResponse> refused_at_the_end(const Error& error) {
+  auto answer = refused_by_quorum(error);
+  answer.message.error_message = answer.keep(
+      fmt::format("The other features were updated, kraft.version was not: {}", error.context));
+  return answer;
+}
+
 }  // namespace
 
 QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_features(
@@ -155,12 +165,13 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
     answer.message.results.clear();
   };
   std::optional<std::int16_t> kraft_version;
+  bool has_others = false;
   A answer = co_await change<A>(
       {.what = "UpdateFeatures", .validate_only = request.validate_only},
-      [this, &request, version, &kraft_version](const ControllerContext& context,
-                                                RecordList& records) {
+      [&](const ControllerContext& context, RecordList& records) {
         A decided = metadata::update_features(context, request, version, records, kraft_version);
         if (!kraft_version.has_value()) return decided;
+        has_others = !records.empty();
         const Result<void> may = raft_->may_upgrade_kraft_version(*kraft_version);
         if (may || may.error().code == Errc::closed) return decided;
         records.cut(0);
@@ -175,7 +186,7 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
   if (end)
     done = co_await visible(*end);
   else if (end.error().code != Errc::closed && end.error().code != Errc::fenced)
-    co_return refused_by_quorum(end.error());
+    co_return has_others ? refused_at_the_end(end.error()) : refused_by_quorum(end.error());
   else
     done = std::unexpected(end.error());
   if (!done) fail(answer, done.error());
