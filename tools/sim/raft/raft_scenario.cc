@@ -168,9 +168,9 @@ class Run {
 
   // One disk in a run, of a quorum that can spare it: with a second one what was committed may be
   // gone for good. With auto-join it comes back as a voter, otherwise it follows. A static quorum
-  // trusts the id, whatever became of its disk.
+  // trusts the id, whatever became of its disk, until all know its directories.
   void wipe() {
-    if (is_static_ || has_wiped_ || !random_.one_in(3)) return;
+    if (has_wiped_ || (is_static_ && !all_know_directories()) || !random_.one_in(3)) return;
     RaftPeer* leader = cluster_.leader();
     RaftPeer& subject = any();
     if (leader == nullptr || leader == &subject || !subject.node().is_running()) return;
@@ -246,6 +246,13 @@ class Run {
         cluster_.await_agreement(kPatience))
       return;
     tell_disagreement();
+  }
+
+  bool all_know_directories() {
+    for (std::size_t i = 0; i < cluster_.size(); ++i) {
+      if (!peer(i).is_running() || peer(i).log().kraft_version() < 1) return false;
+    }
+    return true;
   }
 
   bool all_run() {
