@@ -18,6 +18,7 @@ using protocol::ErrorCode;
 namespace {
 // What a node that is asked takes to answer, at least.
 constexpr Duration kTryMin = milliseconds(500);
+constexpr Duration kRefusalTold = seconds(30);
 }  // namespace
 
 Forwarder::Forwarder(io::Loop& loop, QuorumController& controller, ControllerChannel& channel)
@@ -59,10 +60,7 @@ io::Task<std::optional<std::vector<std::uint8_t>>> Forwarder::send(const Forward
   }
   const auto error = static_cast<ErrorCode>(reply->message.error_code);
   if (error != ErrorCode::none || !reply->message.response_data.has_value()) {
-    if (error == ErrorCode::cluster_authorization_failed)
-      LOG_WARN("controller",
-               "the controller does not let this node act for clients: it needs the "
-               "right to ClusterAction");
+    note_refusal(error);
     LOG_DEBUG("controller", "forwarded request refused error={}", reply->message.error_code);
     co_return std::nullopt;
   }
@@ -73,6 +71,14 @@ io::Task<std::optional<std::vector<std::uint8_t>>> Forwarder::send(const Forward
   if (!read) co_return std::nullopt;
   const ByteView body = in.rest();
   co_return std::vector<std::uint8_t>(body.begin(), body.end());
+}
+
+void Forwarder::note_refusal(ErrorCode error) {
+  if (error != ErrorCode::cluster_authorization_failed || loop_.now() < refusal_told_until_) return;
+  refusal_told_until_ = loop_.now() + kRefusalTold;
+  LOG_WARN("controller",
+           "the controller does not let this node act for clients: it needs the right to "
+           "ClusterAction, or to be one of super.users there");
 }
 
 io::Task<Forwarder::Unwrapped> Forwarder::unwrap(ByteView request_data,

@@ -58,10 +58,12 @@ class Forwarder {
   // Nothing: nobody took it.
   io::Task<std::optional<std::vector<std::uint8_t>>> send(const ForwardRequest& request,
                                                           Duration timeout);
+  void note_refusal(protocol::ErrorCode error);
 
   io::Loop& loop_;
   QuorumController& controller_;
   ControllerChannel& channel_;
+  Instant refusal_told_until_;
 };
 
 // Header and body of a request as a client would send it; where the body begins.

@@ -126,9 +126,7 @@ class Describer {
       if (access_.may_quietly(AclOperation::describe, ResourceType::topic, name)) add(*topic);
   }
   void by_id(const Uuid& id) {
-    // The name is null where that may be said.
-    std::optional<std::string_view> no_name;
-    if (version_ < 12) no_name = "";
+    const std::optional<std::string_view> no_name;
     const ServedTopic* topic = image_.find(id);
     if (topic == nullptr)
       add_error(answer_, no_name, id, ErrorCode::unknown_topic_id);
@@ -165,11 +163,30 @@ class Describer {
   protocol::MetadataResponse& answer_;
 };
 
+// Versions 10 and 11 have room for ids and for null names, and know what to do with neither.
+bool asks_by_name(const protocol::MetadataRequest& message) {
+  return !message.topics.has_value() ||
+         std::all_of(message.topics->begin(), message.topics->end(), [](const auto& topic) {
+           return topic.name.has_value() && topic.topic_id.is_zero();
+         });
+}
+
+void refuse(const protocol::MetadataRequest& message, protocol::MetadataResponse& answer) {
+  for (const MetadataTopic& topic : *message.topics)
+    add_error(answer, topic.name.value_or(""), topic.topic_id, ErrorCode::invalid_request);
+}
+
 }  // namespace
 
 io::Task<void> handle_metadata(Request request) {
   protocol::MetadataRequest message;
   if (!request.read(message)) co_return;
+  if (request.version < 12 && !asks_by_name(message)) {
+    protocol::MetadataResponse refused;
+    refuse(message, refused);
+    request.response.send(refused);
+    co_return;
+  }
   Shard& shard = request.shard;
   const Access access(request);
   const bool may_create = shard.config().auto_create_topics_enable &&

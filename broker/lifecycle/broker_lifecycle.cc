@@ -52,6 +52,8 @@ io::Task<Result<void>> BrokerLifecycle::caught_up() {
   while (!is_known_here()) {
     if (canceled_) co_return failure(Errc::canceled, "the node stops");
     if (!refused_.empty()) co_return failure(Errc::invalid, refused_);
+    if (epoch_ < 0 && loop_.now() >= deadline && !not_yet_.empty())
+      co_return failure(Errc::timed_out, not_yet_);
     if (epoch_ < 0 && loop_.now() >= deadline) {
       co_return failure(Errc::timed_out,
                         "no active controller registered this broker within "
@@ -190,6 +192,13 @@ io::Task<void> BrokerLifecycle::register_once() {
   if (error == ErrorCode::not_controller) co_return;
   LOG_WARN("broker", "the controller does not register this broker yet error={}",
            protocol::message(error));
+  not_yet_ = fmt::format(
+      "the active controller did not register this broker within "
+      "initial.broker.registration.timeout.ms: {}{}",
+      protocol::message(error),
+      error == ErrorCode::cluster_authorization_failed
+          ? " This node needs the right to ClusterAction, or to be one of super.users there."
+          : "");
   if (error == ErrorCode::inconsistent_cluster_id || error == ErrorCode::unsupported_version ||
       error == ErrorCode::invalid_registration) {
     refused_ =

@@ -85,6 +85,7 @@ class BrokerLifecycle {
   bool hurries_ = false;
   Instant answered_;     // when the active controller last answered a heartbeat; {0}: never
   std::string refused_;  // why the controller will never take this broker
+  std::string not_yet_;  // why it has not taken it so far
   std::set<Uuid> failed_directories_;
   std::map<TopicIdPartition, Uuid> unassigned_;
   io::WaitQueue wake_;     // of run(): something is to be told at once

@@ -295,6 +295,34 @@ TEST_F(NodeTest, describes_topics_in_pages) {
   stop();
 }
 
+// As in Kafka ids may be asked for from version 12 on only.
+TEST_F(NodeTest, topics_are_not_asked_for_by_id_before_version_12) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    EXPECT_EQ(co_await create_topic(client, "topic", 1), 0);
+    protocol::MetadataRequest request;
+    request.topics->push_back({{}, "topic"});
+    const auto named = co_await client.call<protocol::MetadataResponse>(request, 11);
+    EXPECT_TRUE(named.has_value());
+    if (!named) co_return;
+    EXPECT_EQ(named->message.topics.at(0).error_code, 0);
+    const Uuid id = named->message.topics.at(0).topic_id;
+    const std::optional<std::string_view> no_name;
+    for (std::int16_t version = 10; version <= 12; ++version) {
+      request.topics->assign(2, {id, no_name});
+      if (version < 12) request.topics->back() = {id, "topic"};
+      const auto answer = co_await client.call<protocol::MetadataResponse>(request, version);
+      EXPECT_TRUE(answer.has_value());
+      if (!answer) co_return;
+      const auto& topics = answer->message.topics;
+      EXPECT_EQ(topics.size(), version < 12 ? 2u : 1u);
+      EXPECT_EQ(topics.back().error_code,
+                version < 12 ? code(ErrorCode::invalid_request) : code(ErrorCode::none));
+    }
+  });
+  stop();
+}
+
 TEST_F(NodeTest, answers_an_unknown_version_of_api_versions) {
   boot(1);
   run(unknown_version);
