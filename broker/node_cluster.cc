@@ -97,9 +97,10 @@ void Node::metadata_failed(const Error& error) {
 io::Task<void> Node::leave_cluster() {
   bool agreed = failure_.has_value();
   if (lifecycle_ != nullptr && !hurry_ && !agreed) agreed = co_await lifecycle_->leave();
-  // Another controller takes over before clients are seen off, who may take their time: what they
-  // still ask is its to decide. And where the others are gone, too, what this node decides is never
-  // committed: who waits for that hears of it now, and does not hold up the drain.
+  // Another controller takes over before clients are seen off, who may take their time; what they
+  // still ask of a controller here they are to ask elsewhere (NOT_CONTROLLER). And where the others
+  // are gone, too, what this node decides is never committed: who waits for that hears of it now,
+  // and does not hold up the drain.
   const bool hands_over =
       controller_ != nullptr && controller_->is_active() && controller_->raft().voters().size() > 1;
   if (controller_ != nullptr && (hands_over || !agreed)) co_await controller_->raft().hand_over();
