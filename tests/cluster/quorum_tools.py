@@ -205,17 +205,27 @@ def check_topics(cluster, wanted):
               lambda: wanted <= set(admin.list_topics(timeout=10).topics))
 
 
-def shell_topics(snapshot):
-    """What kafka-metadata-shell lists. It writes behind the back of System.out, so it gets a JVM of
-    its own; and now and then it prints nothing of the same file and exits with 0: then again."""
-    for _ in range(10):
-        text = subprocess.run(
-            ["java", "-Dlog4j2.level=OFF", "-cp", f"{kafka_libs()}/*", SHELL, "--snapshot",
-             snapshot, "ls", "/image/topics/byName"],
-            capture_output=True, text=True, timeout=60).stdout
-        if text.strip():
-            return text
-    sys.exit("kafka-metadata-shell printed nothing in ten tries")
+def shell_lists(snapshot, wanted):
+    """Whether kafka-metadata-shell comes to list these topics. A command that it is started with it
+    may run before it has loaded anything, and then finds nothing; so it is asked until it has."""
+    shell = subprocess.Popen(
+        ["java", "-Dlog4j2.level=OFF", "-cp", f"{kafka_libs()}/*", SHELL, "--snapshot", snapshot],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    seen = set()
+    reader = threading.Thread(
+        target=lambda: [seen.update(line.split()) for line in shell.stdout], daemon=True)
+    reader.start()
+    try:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and shell.poll() is None and not wanted <= seen:
+            shell.stdin.write("ls /image/topics/byName\n")
+            shell.stdin.flush()
+            time.sleep(0.5)
+        return wanted <= seen
+    finally:
+        shell.kill()
+        shell.wait()
+        reader.join()
 
 
 def check_files(cluster, quorum, wanted):
@@ -226,8 +236,8 @@ def check_files(cluster, quorum, wanted):
     snapshot = max(log.glob("*.checkpoint"))
     topics = drave("metadata", "ls", snapshot, "/topics/byName").split()
     assert topics, "a snapshot without topics"
-    text = shell_topics(snapshot)
-    assert {name.rstrip("/") for name in topics} <= set(text.split()), text
+    names = {name.rstrip("/") for name in topics}
+    assert shell_lists(snapshot, names), "kafka-metadata-shell does not list what the snapshot has"
     segments = ",".join(map(str, sorted(log.glob("*.log"))))
     text = quorum.tools.run("kafka-dump-log", "--cluster-metadata-decoder", "--files", segments)
     for record in ("TOPIC_RECORD", "REGISTER_BROKER_RECORD", "KRaftVoters", "LeaderChange"):
