@@ -229,6 +229,8 @@ io::Task<Result<void>> FileLog::truncate_locked(Offset offset) {
   if (services_.journal != nullptr && cut < log_start_) {
     co_return std::unexpected(below_log_start());
   }
+  // What was fenced meanwhile, by another log perhaps, has no journal that would know of the cut.
+  if (fenced_) co_return std::unexpected(fenced_error());
   // From here to the end of cut_memory() nothing suspends: appends see all of the cut or nothing.
   const JournalSequence sequence = journal_truncate(log_start_, cut);
   std::vector<SegmentPtr> removed = cut_memory(at, cut, std::move(producers));
@@ -242,11 +244,11 @@ io::Task<Result<void>> FileLog::truncate_locked(Offset offset) {
 
 io::Task<Result<void>> FileLog::truncate_fully_to(Offset offset) {
   FilesLock lock = co_await lock_files();
-  if (fenced_) co_return std::unexpected(fenced_error());
   co_return co_await truncate_fully_locked(offset);
 }
 
 io::Task<Result<void>> FileLog::truncate_fully_locked(Offset offset) {
+  if (fenced_) co_return std::unexpected(fenced_error());
   const JournalSequence sequence = journal_truncate(offset, offset);
   ++generation_;
   hints_.fill({});
