@@ -14,12 +14,16 @@ namespace drave::simulation {
 RunReport run_node_scenario(std::uint64_t seed);
 
 inline constexpr Floor kNodeFloors[] = {
-    {"acknowledged", 20'000}, {"recoveries", 500},      {"power_cuts", 300},
-    {"kills", 100},           {"clean_stops", 50},      {"lost_sectors", 1000},
-    {"torn_writes", 500},     {"reordered_writes", 50}, {"lost_names", 500},
-    {"failed_syncs", 5},      {"no_space", 5},          {"stalls", 100},
-    {"truncations", 100},     {"record_deletions", 50}, {"deleted_partitions", 50},
-    {"made_again", 50},       {"rotten_sectors", 10},   {"rot_refused", 20},
+    {"acknowledged", 20'000}, {"recoveries", 500},
+    {"power_cuts", 300},      {"kills", 100},
+    {"clean_stops", 50},      {"lost_sectors", 1000},
+    {"torn_writes", 500},     {"reordered_writes", 50},
+    {"lost_names", 500},      {"failed_syncs", 5},
+    {"no_space", 5},          {"stalls", 100},
+    {"name_errors", 20},      {"truncations", 100},
+    {"record_deletions", 50}, {"deleted_partitions", 50},
+    {"made_again", 50},       {"rotten_sectors", 10},
+    {"rot_refused", 20},
 };
 
 inline constexpr Scenario kNodeScenario{

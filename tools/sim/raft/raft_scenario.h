@@ -19,29 +19,14 @@ namespace drave::simulation {
 RunReport run_raft_scenario(std::uint64_t seed);
 
 inline constexpr Floor kRaftFloors[] = {
-    {"acknowledged", 20'000},
-    {"elections", 300},
-    {"kills", 200},
-    {"power_cuts", 200},
-    {"lost_sectors", 100},
-    {"torn_writes", 20},
-    {"write_errors", 5},
-    {"failed_syncs", 5},
-    {"no_space", 5},
-    {"stalls", 50},
-    {"pauses", 200},
-    {"wall_jumps", 100},
-    {"cuts", 100},
-    {"fragments", 1000},
-    {"blocked_links", 300},
-    {"clean_stops", 100},
-    {"snapshots_written", 200},
-    {"snapshots_loaded", 50},
-    {"voters_added", 20},
-    {"voters_removed", 10},
-    {"wiped_disks", 20},
-    {"hand_overs", 20},
-    {"kraft_upgrades", 5},
+    {"acknowledged", 20'000}, {"elections", 300},    {"kills", 200},
+    {"power_cuts", 200},      {"lost_sectors", 100}, {"torn_writes", 20},
+    {"write_errors", 5},      {"failed_syncs", 5},   {"no_space", 5},
+    {"name_errors", 50},      {"stalls", 50},        {"pauses", 200},
+    {"wall_jumps", 100},      {"cuts", 100},         {"fragments", 1000},
+    {"blocked_links", 300},   {"clean_stops", 100},  {"snapshots_written", 200},
+    {"snapshots_loaded", 50}, {"voters_added", 20},  {"voters_removed", 10},
+    {"wiped_disks", 20},      {"hand_overs", 20},    {"kraft_upgrades", 5},
 };
 
 inline constexpr Scenario kRaftScenario{
