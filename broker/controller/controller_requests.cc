@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "broker/security/withhold.h"
 #include "protocol/error_code.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/wire.h"
@@ -59,6 +60,17 @@ Result<Decision> encoded(Response& answer, std::int16_t version) {
   return Decision{{out.own().begin(), out.own().end()}, not_controller};
 }
 
+// False: `refused` is the answer.
+template <class Request, class Response>
+bool withhold_from(const CallerRights* rights, Request& asked, Response& refused) {
+  return rights == nullptr || withhold(rights->access, *rights->image, asked, refused);
+}
+
+template <class Response>
+void complete_for(const CallerRights* rights, Response& answer, Response& refused) {
+  if (rights != nullptr) complete(rights->access, answer, refused);
+}
+
 template <auto kMethod>
 struct MethodOf;
 template <class Request, class Response,
@@ -66,9 +78,12 @@ template <class Request, class Response,
                                                                           std::int16_t)>
 struct MethodOf<kMethod> {
   static io::Task<Result<Decision>> decide(QuorumController& controller, ByteView body,
-                                           std::int16_t version, Caller) {
-    CO_TRY(const Request request, decoded<Request>(body, version));
+                                           std::int16_t version, const CallerRights* rights) {
+    CO_TRY(Request request, decoded<Request>(body, version));
+    Response refused;
+    if (!withhold_from(rights, request, refused)) co_return encoded(refused, version);
     auto answer = co_await (controller.*kMethod)(request, version);
+    complete_for(rights, answer.message, refused);
     co_return encoded(answer.message, version);
   }
   static Result<Duration> timeout(ByteView body, std::int16_t version) {
@@ -88,9 +103,11 @@ template <class Request, class Response,
                                                                                std::int16_t)>
 struct OfQuorum<kMethod> {
   static io::Task<Result<Decision>> decide(QuorumController& controller, ByteView body,
-                                           std::int16_t version, Caller) {
-    CO_TRY(const Request request, decoded<Request>(body, version));
+                                           std::int16_t version, const CallerRights* rights) {
+    CO_TRY(Request request, decoded<Request>(body, version));
     if (controller.has_stopped()) co_return failure(Errc::closed, "the controller has stopped");
+    Response refused;
+    if (!withhold_from(rights, request, refused)) co_return encoded(refused, version);
     auto answer = co_await (controller.raft().*kMethod)(request, version);
     CO_TRY(Decision decision, encoded(answer.message, version));
     decision.not_controller = answer.message.error_code == kNotLeader;
@@ -106,9 +123,11 @@ struct OfQuorum<kMethod> {
 // What the quorum says of itself; only its leader knows.
 struct DescribeQuorum {
   static io::Task<Result<Decision>> decide(QuorumController& controller, ByteView body,
-                                           std::int16_t version, Caller) {
-    CO_TRY(const auto request, decoded<protocol::DescribeQuorumRequest>(body, version));
+                                           std::int16_t version, const CallerRights* rights) {
+    CO_TRY(auto request, decoded<protocol::DescribeQuorumRequest>(body, version));
     if (controller.has_stopped()) co_return failure(Errc::closed, "the controller has stopped");
+    protocol::DescribeQuorumResponse refused;
+    if (!withhold_from(rights, request, refused)) co_return encoded(refused, version);
     auto answer = controller.raft().describe_quorum(request, version);
     CO_TRY(Decision decision, encoded(answer.message, version));
     decision.not_controller = !controller.raft().is_leader();

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "broker/controller/quorum_controller.h"
+#include "broker/security/access.h"
+#include "broker/serving_image.h"
 #include "protocol/api_key.h"
 
 namespace drave::broker {
@@ -29,12 +31,19 @@ struct Decision {
   bool not_controller = false;
 };
 
+// What the one that asks may do, for requests of which nobody has asked yet.
+struct CallerRights {
+  Access access;
+  ServingImagePtr image;
+};
+
 struct ControllerRequest {
   protocol::ApiKey key;
-  // Decodes `body`, asks `controller`, encodes what it answers. Errors: those of decode() and
-  // encode(). `body` outlives the task.
+  // Decodes `body`, asks `controller`, encodes what it answers. What `rights` do not allow is
+  // refused; null: that has been done. Errors: those of decode() and encode(). `body` and `rights`
+  // outlive the task.
   io::Task<Result<Decision>> (*decide)(QuorumController& controller, ByteView body,
-                                       std::int16_t version, Caller caller);
+                                       std::int16_t version, const CallerRights* rights);
   // How long the client waits for a decision.
   Result<Duration> (*timeout)(ByteView body, std::int16_t version);
 };

@@ -17,7 +17,13 @@
 #include "protocol/header.h"
 #include "protocol/wire.h"
 
+namespace drave::protocol {
+struct EnvelopeRequest;
+}
+
 namespace drave::broker {
+
+class Shard;
 
 struct ForwardRequest {
   const ControllerRequest* api = nullptr;
@@ -51,8 +57,9 @@ class Forwarder {
     protocol::ErrorCode error = protocol::ErrorCode::none;
     std::vector<std::uint8_t> response;  // header and body
   };
-  io::Task<Unwrapped> unwrap(ByteView request_data, std::optional<ByteView> principal,
-                             ByteView client_address);
+  // What the client named there may not do is refused. `shard` is shard 0; `envelope` outlives the
+  // task.
+  io::Task<Unwrapped> unwrap(Shard& shard, const protocol::EnvelopeRequest& envelope);
 
  private:
   // Nothing: nobody took it.
@@ -101,14 +108,13 @@ io::Task<Result<ControllerReply<Response>>> Forwarder::ask(const Request& reques
 
 template <class Response, class Request>
 io::Task<Result<ControllerReply<Response>>> Forwarder::ask_here(const Request& request,
-                                                                std::int16_t version,
-                                                                Caller caller) {
+                                                                std::int16_t version, Caller) {
   std::size_t body_position = 0;
   const std::vector<std::uint8_t> whole = encode_whole(request, version, body_position);
   const ControllerRequest* api = find_controller_request(protocol::ApiKey{Request::kApiKey});
-  CO_TRY(Decision decision,
-         co_await api->decide(controller_, ByteView(whole).subspan(body_position), version,
-                              std::move(caller)));
+  CO_TRY(
+      Decision decision,
+      co_await api->decide(controller_, ByteView(whole).subspan(body_position), version, nullptr));
   ControllerReply<Response> reply;
   reply.bytes.frame = std::move(decision.body);
   protocol::Reader in(reply.bytes.body());

@@ -8,6 +8,7 @@
 #include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
+#include "broker/security/withhold.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/delete_acls.h"
 #include "protocol/messages/describe_acls.h"
@@ -24,11 +25,11 @@ struct Refusal {
   std::string_view why;
 };
 
-// Why the request is not served at all, if so.
-Refusal refusal_of(const Request& request, AclOperation operation) {
+// Why DescribeAcls is not served at all, if so.
+Refusal refusal_of(const Request& request) {
   if (!request.shard.config().has_authorizer)
     return {ErrorCode::security_disabled, "No Authorizer is configured."};
-  if (!Access(request).may_cluster(operation))
+  if (!Access(request).may_cluster(AclOperation::describe))
     return {ErrorCode::cluster_authorization_failed,
             protocol::message(ErrorCode::cluster_authorization_failed)};
   return {};
@@ -62,7 +63,7 @@ io::Task<void> handle_describe_acls(Request request) {
   answer.error_message.reset();
   const metadata::AclsPtr acls = request.shard.image().metadata().acls();
   const metadata::AclFilter filter = metadata::filter_of(message);
-  Refusal refusal = refusal_of(request, AclOperation::describe);
+  Refusal refusal = refusal_of(request);
   if (refusal.error == ErrorCode::none && !filter.problem().empty())
     refusal = {ErrorCode::invalid_request, filter.problem()};
   if (refusal.error == ErrorCode::none) {
@@ -77,14 +78,9 @@ io::Task<void> handle_describe_acls(Request request) {
 io::Task<void> handle_create_acls(Request request) {
   protocol::CreateAclsRequest message;
   if (!request.read(message)) co_return;
-  const Refusal refusal = refusal_of(request, AclOperation::alter);
-  if (refusal.error != ErrorCode::none) {
-    protocol::CreateAclsResponse answer;
-    for (std::size_t i = 0; i < message.creations.size(); ++i)
-      answer.results.push_back({code_of(refusal.error), refusal.why});
-    request.response.send(answer);
-    co_return;
-  }
+  protocol::CreateAclsResponse refused;
+  if (!withhold(Access(request), *request.shard.image_ptr(), message, refused))
+    co_return request.response.send(refused);
   Node* node = &request.shard.node();
   const protocol::CreateAclsRequest* asked = &message;
   const std::int16_t version = request.version;
@@ -99,14 +95,9 @@ io::Task<void> handle_create_acls(Request request) {
 io::Task<void> handle_delete_acls(Request request) {
   protocol::DeleteAclsRequest message;
   if (!request.read(message)) co_return;
-  const Refusal refusal = refusal_of(request, AclOperation::alter);
-  if (refusal.error != ErrorCode::none) {
-    protocol::DeleteAclsResponse answer;
-    for (std::size_t i = 0; i < message.filters.size(); ++i)
-      answer.filter_results.push_back({code_of(refusal.error), refusal.why, {}});
-    request.response.send(answer);
-    co_return;
-  }
+  protocol::DeleteAclsResponse refused;
+  if (!withhold(Access(request), *request.shard.image_ptr(), message, refused))
+    co_return request.response.send(refused);
   Node* node = &request.shard.node();
   const protocol::DeleteAclsRequest* asked = &message;
   const std::int16_t version = request.version;

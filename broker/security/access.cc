@@ -31,13 +31,25 @@ Access::Access(const Request& request)
   if (!is_open()) host_ = metadata::canonical_host(request.connection.peer().host);
 }
 
+Access::Access(Shard& shard, std::string principal, std::string_view host, std::int16_t api_key)
+    : authorizer_(shard.image().restrictions()),
+      principal_(std::move(principal)),
+      shard_(&shard),
+      api_key_(api_key) {
+  if (!is_open()) host_ = metadata::canonical_host(host);
+}
+
+bool Access::has_authorizer() const {
+  return shard_->config().has_authorizer;
+}
+
 bool Access::decide(AclOperation operation, ResourceType type, std::string_view name,
                     bool log) const {
   const bool allowed = authorizer_->allows(requester(), operation, type, name);
   if (!allowed && log && shard_->may_log_denial()) {
     LOG_INFO("authorizer", "denied principal={} host={} operation={} resource={}:{} api={}",
-             kAnonymous, host_, protocol::name(operation), protocol::name(type), printable(name),
-             api_key_);
+             printable(principal_), host_, protocol::name(operation), protocol::name(type),
+             printable(name), api_key_);
   }
   return allowed;
 }

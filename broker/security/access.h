@@ -1,7 +1,8 @@
 #pragma once
 // What the sender of one request may do, by the ACLs of its shard's image (metadata/authorizer.h).
 //
-// Who sends is User:ANONYMOUS until listeners authenticate, from the address of its connection.
+// Who sends is User:ANONYMOUS until listeners authenticate, from the address of its connection, or
+// whoever a node names that forwarded the request.
 // Where there is nothing to ask (no authorizer, or no ACL at all while everybody is allowed) every
 // answer is yes and costs one branch. An Access keeps the ACLs with which it was made, owns all
 // that it needs, and may be handed to another shard by reference while its owner waits.
@@ -22,9 +23,14 @@ inline constexpr std::string_view kAnonymous = "User:ANONYMOUS";
 class Access {
  public:
   explicit Access(const Request& request);
+  // Of who is behind a request that another node forwarded. On `shard`; `principal` as ACLs have it
+  // ("User:alice"), `host` its address.
+  Access(Shard& shard, std::string principal, std::string_view host, std::int16_t api_key);
 
   // Everything is allowed to everybody.
   bool is_open() const { return authorizer_ == nullptr; }
+  // Whether there may be ACLs here.
+  bool has_authorizer() const;
 
   // A denial is logged (at most once a second by a shard): somebody asked for what it may not have.
   bool may(protocol::AclOperation operation, protocol::ResourceType type,
@@ -55,9 +61,10 @@ class Access {
  private:
   bool decide(protocol::AclOperation operation, protocol::ResourceType type, std::string_view name,
               bool log) const;
-  metadata::Requester requester() const { return {kAnonymous, host_}; }
+  metadata::Requester requester() const { return {principal_, host_}; }
 
   std::shared_ptr<const metadata::Authorizer> authorizer_;
+  std::string principal_{kAnonymous};
   std::string host_;  // canonical
   Shard* shard_;      // the connection's, for its log
   std::int16_t api_key_;
