@@ -90,9 +90,12 @@ io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
   CO_TRY_VOID(co_await load_snapshot());
   CO_TRY_VOID(co_await fit_log_to_snapshot());
   delivered_ = std::max<Offset>(snapshots_.latest().offset, 0);
+  CO_TRY(const std::optional<ElectionState> state, co_await read_state());
+  recovered_ = state.value_or(ElectionState{});
+  // What is in the log is of epochs that this file named before.
+  newest_epoch_ = state.has_value() ? state->epoch : INT32_MAX;
   CO_TRY_VOID(co_await scan_log());
   CO_TRY_VOID(check_voters());
-  CO_TRY(recovered_, co_await read_state());
   // Alone, all that is durable counts: whatever leads next begins with it.
   if (is_alone()) CO_TRY_VOID(co_await deliver_log(log_->end()));
   LOG_INFO("raft",
@@ -272,11 +275,13 @@ Result<void> RaftLogImpl::scan_batches(ByteView bytes, Offset& next) {
   while (std::optional<protocol::BatchView> batch = batches.next()) {
     // The first may begin below what was asked for.
     if (batch->last_offset() < next) continue;
-    const bool is_sound = !batch->is_legacy() && batch->leader_epoch() >= 0 &&
+    const bool is_sound = !batch->is_legacy() && is_in_place(*batch, next) &&
                           (!batch->is_control() || batch->crc_matches());
     if (!is_sound) {
-      return failure(Errc::corrupt, fmt::format("{}: the batch at offset {} fails its check", path_,
-                                                batch->base_offset()));
+      return failure(Errc::corrupt,
+                     fmt::format("{}: the batch at offset {} (there it says {}, epoch {}) fails "
+                                 "its check",
+                                 path_, next, batch->base_offset(), batch->leader_epoch()));
     }
     if (scanned_epochs_.empty() || scanned_epochs_.back().epoch < batch->leader_epoch())
       scanned_epochs_.push_back({batch->leader_epoch(), next});
@@ -293,6 +298,19 @@ Result<void> RaftLogImpl::scan_batches(ByteView bytes, Offset& next) {
     next = batch->last_offset() + 1;
   }
   return {};
+}
+
+// A batch's checksum covers neither its offset nor its epoch. They are held against what else is
+// known: offsets go on from batch to batch, epochs do not fall, and the checkpoint of epochs says
+// the same. A node that took a damaged one for true would be elected with a log that nobody wrote.
+bool RaftLogImpl::is_in_place(const protocol::BatchView& batch, Offset next) const {
+  const bool is_first = next == scanned_from_;
+  if (batch.base_offset() != next && !(is_first && batch.base_offset() < next)) return false;
+  const LeaderEpoch epoch = batch.leader_epoch();
+  if (epoch < 0 || epoch > newest_epoch_) return false;
+  if (!scanned_epochs_.empty() && epoch < scanned_epochs_.back().epoch) return false;
+  const LeaderEpoch noted = log_->epoch_of(next);
+  return noted < 0 || noted == epoch;
 }
 
 Result<void> RaftLogImpl::check_voters() const {
@@ -313,11 +331,11 @@ Result<void> RaftLogImpl::check_voters() const {
                              self_.directory_id.to_string()));
 }
 
-io::Task<Result<ElectionState>> RaftLogImpl::read_state() {
+io::Task<Result<std::optional<ElectionState>>> RaftLogImpl::read_state() {
   const std::string path = file(kQuorumStateFile);
   const Result<std::vector<std::uint8_t>> bytes = co_await io::read_file(loop_, path);
   if (!bytes) {
-    if (bytes.error().code == Errc::not_found) co_return ElectionState{};
+    if (bytes.error().code == Errc::not_found) co_return std::nullopt;
     co_return std::unexpected(bytes.error());
   }
   Result<ElectionState> state = parse_quorum_state(as_text(*bytes));

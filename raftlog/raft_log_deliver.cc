@@ -82,7 +82,8 @@ Result<void> RaftLogImpl::deliver_batches(ByteView bytes, Offset end) {
   while (std::optional<protocol::BatchView> batch = batches.next()) {
     if (batch->last_offset() < delivered_) continue;
     if (batch->last_offset() >= end) break;
-    if (batch->is_legacy() || !batch->crc_matches()) {
+    const bool leaves_gap = batch->base_offset() > std::max(delivered_, log_->log_start());
+    if (batch->is_legacy() || leaves_gap || !batch->crc_matches()) {
       return failure(Errc::corrupt, fmt::format("{}: the batch at offset {} fails its check", path_,
                                                 batch->base_offset()));
     }

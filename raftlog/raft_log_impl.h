@@ -152,10 +152,11 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<Result<LeaderEpoch>> read_epoch(Offset offset);
   io::Task<Result<void>> scan_log();
   Result<void> scan_batches(ByteView bytes, Offset& next);
+  bool is_in_place(const protocol::BatchView& batch, Offset next) const;
   Result<void> note_snapshot_controls(ByteView bytes, OffsetAndEpoch id);
   void note_control(const wire::Control& control);
   Result<void> check_voters() const;
-  io::Task<Result<ElectionState>> read_state();
+  io::Task<Result<std::optional<ElectionState>>> read_state();  // nothing: there is no such file
   LogView recovered_view() const;
   bool is_alone() const;
   NodeId best_successor() const;
@@ -262,7 +263,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::deque<Event> events_;  // to be stepped after the present one
   bool stepping_ = false;
   bool started_ = false;
-  ElectionState recovered_;  // these until started
+  ElectionState recovered_;               // these until started
+  LeaderEpoch newest_epoch_ = INT32_MAX;  // that anything in the log can be of
   Offset scanned_from_ = 0;
   std::vector<EpochStart> scanned_epochs_;
   Ticker ticker_;
