@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/canary.h"
 #include "base/log.h"
 #include "io/file.h"
 #include "raftlog/quorum_state.h"
@@ -165,12 +166,14 @@ io::Task<void> RaftLogImpl::run_saver() {
   while (to_save_.has_value() && !failed_.has_value()) {
     const SaveState state = *std::exchange(to_save_, std::nullopt);
     const std::string text = print_quorum_state(state.state, kraft_version(), core_->voters());
+    const bool is_early = DRAVE_CANARY("vote-before-save");
+    if (is_early) step(StateSaved{state.version});
     const Result<void> saved = co_await io::replace_file(
         loop_, file(kQuorumStateFile), std::vector<std::uint8_t>(text.begin(), text.end()));
-    if (saved)
-      step(StateSaved{state.version});
-    else
+    if (!saved)
       fail(saved.error());
+    else if (!is_early)
+      step(StateSaved{state.version});
   }
   saving_ = false;
 }

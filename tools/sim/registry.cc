@@ -32,7 +32,8 @@ constexpr Canary kCanaries[] = {
     {"early-voter-change", "quorum", "voter-change-early"},
     {"stale-acks-counted", "quorum", "commit-without-majority"},
     {"flush-retried", "quorum", "unflushed-acknowledged"},
-    {"fetches-before-flush", "raft", "node-failed"},
+    {"fetches-before-flush", "raft", "commit-without-majority"},
+    {"vote-before-save", "raft", "vote-not-durable"},
 };
 
 }  // namespace

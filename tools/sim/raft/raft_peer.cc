@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "protocol/record_frame.h"
 #include "raftlog/net/raft_service.h"
+#include "raftlog/quorum_state.h"
 #include "segments/log_directory.h"
 
 namespace drave::simulation {
@@ -32,6 +33,12 @@ io::Task<void> nothing() {
   co_return;
 }
 
+std::vector<raft::ReplicaKey> keys_of(const std::vector<raft::Voter>& voters) {
+  std::vector<raft::ReplicaKey> keys;
+  for (const raft::Voter& voter : voters) keys.push_back({voter.id, voter.directory_id});
+  return keys;
+}
+
 template <class Function>
 void each_record(const protocol::BatchView& batch, Function function) {
   protocol::RecordIterator records(batch.records(), batch.record_count());
@@ -44,16 +51,62 @@ void each_record(const protocol::BatchView& batch, Function function) {
 
 // --- Ledger
 
-void Ledger::apply(Offset offset, std::string_view value, NodeId by) {
-  const auto [at, is_new] = applied_.emplace(offset, value);
-  if (!is_new && at->second != value && violation_.empty())
-    violation_ = fmt::format("states-differ: offset {} is \"{}\" and at node {} \"{}\"", offset,
-                             at->second, by, value);
+Ledger::Key Ledger::key_of(const raft::ReplicaKey& replica) {
+  return {replica.id, replica.directory_id.to_string()};
 }
 
-void Ledger::acknowledge(Offset offset, std::string_view value) {
-  ++acknowledged_;
+void Ledger::violate(std::string violation) {
+  if (violation_.empty()) violation_ = std::move(violation);
+}
+
+void Ledger::apply(Offset offset, std::string_view value, NodeId by) {
+  const auto [at, is_new] = applied_.emplace(offset, value);
+  if (is_new || at->second == value) return;
+  violate(fmt::format("{}: offset {} is \"{}\" and at node {} \"{}\"",
+                      acknowledged_.contains(offset) ? "acknowledged-entry-lost" : "states-differ",
+                      offset, at->second, by, value));
+}
+
+void Ledger::apply_control(Offset offset, NodeId by) {
+  const auto at = applied_.find(offset);
+  if (at == applied_.end()) return;
+  violate(fmt::format("{}: offset {} is \"{}\" and at node {} a control batch",
+                      acknowledged_.contains(offset) ? "acknowledged-entry-lost" : "states-differ",
+                      offset, at->second, by));
+}
+
+void Ledger::acknowledge(std::string_view value, Acknowledged by) {
+  const Offset offset = by.end - 1;
   apply(offset, value, -1);
+  acknowledged_.insert(offset);
+  if (by.end > last_acknowledged_.end) last_acknowledged_ = std::move(by);
+}
+
+void Ledger::note_leader(LeaderEpoch epoch, NodeId leader, NodeId by) {
+  const NodeId known = leaders_.emplace(epoch, leader).first->second;
+  if (known != leader)
+    violate(fmt::format("two-leaders: epoch {}: {} and {} (seen by {})", epoch, known, leader, by));
+}
+
+void Ledger::note_vote(const raft::ReplicaKey& voter, LeaderEpoch epoch, NodeId candidate) {
+  const NodeId known = votes_.emplace(std::pair(key_of(voter), epoch), candidate).first->second;
+  if (known != candidate)
+    violate(fmt::format("vote-changed: node {} votes for {} and {} in epoch {}", voter.id, known,
+                        candidate, epoch));
+}
+
+void Ledger::recovered(const raft::ReplicaKey& voter, const raft::ElectionState& state) {
+  const Key key = key_of(voter);
+  auto newest = votes_.upper_bound({key, INT32_MAX});
+  if (newest == votes_.begin()) return;
+  --newest;
+  const auto& [of, promised] = newest->first;
+  if (of != key || promised < state.epoch) return;
+  // Who knows the leader of the epoch votes for nobody else in it.
+  const NodeId voted = state.voted.value_or(raft::ReplicaKey{}).id;
+  if (promised == state.epoch && (state.leader >= 0 || voted == newest->second)) return;
+  violate(fmt::format("vote-not-durable: node {} voted for {} in epoch {}, its disk says {} in {}",
+                      voter.id, newest->second, promised, voted, state.epoch));
 }
 
 // --- A node
@@ -81,6 +134,7 @@ void RaftPeer::wipe(Uuid directory_id) {
 
 void RaftPeer::forget_life() {
   state_.clear();
+  opened_end_.reset();
   applied_end_ = 0;
   applied_epoch_ = 0;
   leads_ = false;
@@ -133,6 +187,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
     auto opened = co_await raft::RaftLog::open(loop, *directory, options, *this);
     if (opened) {
       log_ = std::move(*opened);
+      note_opened();
       scope_ = std::make_unique<io::Scope>(loop);
       done = co_await server.listen({node_.host(), kRaftPort});
       if (done) {
@@ -157,8 +212,44 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
   co_return done;
 }
 
+void RaftPeer::note_opened() {
+  if (process_->is_dead()) return;
+  opened_end_ = log_->end();
+  const std::string path =
+      fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic, raft::kQuorumStateFile);
+  raft::ElectionState state;
+  if (node_.disk().exists(path)) {
+    const std::vector<std::uint8_t> bytes = node_.disk().content(path);
+    // It was read just now.
+    if (const auto parsed = raft::parse_quorum_state(as_text(bytes)); parsed) state = *parsed;
+  }
+  ledger_.recovered(key(), state);
+}
+
 io::Task<void> RaftPeer::serve(raft::RpcExchange& exchange) {
-  return log_ == nullptr ? nothing() : raft::serve_raft(*log_, exchange);
+  if (log_ == nullptr) return nothing();
+  if (exchange.key == protocol::ApiKey::vote) return serve_vote(*log_, exchange);
+  return raft::serve_raft(*log_, exchange);
+}
+
+// What is said of votes is also noted.
+io::Task<void> RaftPeer::serve_vote(raft::RaftLog& log, raft::RpcExchange& exchange) {
+  protocol::VoteRequest request;
+  if (!exchange.read(request)) co_return;
+  const auto answer = co_await log.vote(request, exchange.version);
+  const bool has_partitions = !request.topics.empty() && !request.topics[0].partitions.empty() &&
+                              !answer.message.topics.empty() &&
+                              !answer.message.topics[0].partitions.empty();
+  if (has_partitions && !process_->is_dead()) {
+    const auto& asked = request.topics[0].partitions[0];
+    const auto& said = answer.message.topics[0].partitions[0];
+    const raft::ReplicaKey candidate{asked.replica_id, asked.replica_directory_id};
+    if (!asked.pre_vote && candidate.directory_id != Uuid())
+      ledger_.note_vote(candidate, asked.replica_epoch, candidate.id);
+    if (!asked.pre_vote && said.vote_granted)
+      ledger_.note_vote(key(), asked.replica_epoch, candidate.id);
+  }
+  [[maybe_unused]] const Result<void> sent = exchange.answer(answer.message);
 }
 
 // --- The state machine
@@ -193,10 +284,12 @@ Result<void> RaftPeer::on_batch(const protocol::BatchView& batch) {
   if (batch.base_offset() != applied_end_ && !process_->is_dead())
     return failure(Errc::corrupt,
                    fmt::format("batch at {} behind {}", batch.base_offset(), applied_end_));
-  if (batch.is_control())
+  if (batch.is_control()) {
     controls_.push_back(batch.base_offset());
-  else
+    if (!process_->is_dead()) ledger_.apply_control(batch.base_offset(), options_.id);
+  } else {
     each_record(batch, [this](Offset offset, std::string_view text) { apply(offset, text); });
+  }
   applied_end_ = batch.last_offset() + 1;
   applied_epoch_ = batch.leader_epoch();
   return {};
@@ -206,6 +299,16 @@ void RaftPeer::on_high_watermark(Offset high_watermark) {
   if (!leads_ || high_watermark <= applied_end_) return;
   applied_end_ = high_watermark;
   applied_epoch_ = led_epoch_;
+}
+
+void RaftPeer::on_leading(LeaderEpoch epoch) {
+  leads_ = true;
+  led_epoch_ = epoch;
+  on_leader_changed(options_.id, epoch);
+}
+
+void RaftPeer::on_leader_changed(NodeId leader, LeaderEpoch epoch) {
+  if (leader >= 0 && !process_->is_dead()) ledger_.note_leader(epoch, leader, options_.id);
 }
 
 void RaftPeer::on_failed(const Error& error) {
@@ -231,7 +334,9 @@ void RaftPeer::proposal_done(raft::Proposal& proposal, const Error* error) {
   }
   if (peer.process_->is_dead()) return;
   peer.state_[pending->end - 1] = pending->text;
-  peer.ledger_.acknowledge(pending->end - 1, pending->text);
+  peer.ledger_.acknowledge(
+      pending->text,
+      {pending->end, keys_of(peer.log_->voters_at(pending->end)), keys_of(peer.log_->voters())});
 }
 
 void RaftPeer::snapshot() {
@@ -290,6 +395,45 @@ void RaftCluster::start_all() {
   for (const auto& peer : peers_) {
     if (!peer->node().is_running()) peer->start();
   }
+}
+
+void RaftCluster::cut_power() {
+  for (const auto& peer : peers_) peer->node().power_cut();
+}
+
+// Who is not there under this directory any more had it on another disk.
+bool RaftCluster::has_durable(const raft::ReplicaKey& voter, Offset end) const {
+  for (const auto& peer : peers_) {
+    const bool is_it = peer->id() == voter.id &&
+                       (voter.directory_id == Uuid() || voter.directory_id == peer->directory_id());
+    if (is_it && peer->opened_end().has_value() && *peer->opened_end() < end) return false;
+  }
+  return true;
+}
+
+std::size_t RaftCluster::count_durable(const std::vector<raft::ReplicaKey>& voters,
+                                       Offset end) const {
+  return static_cast<std::size_t>(
+      std::count_if(voters.begin(), voters.end(),
+                    [&](const raft::ReplicaKey& voter) { return has_durable(voter, end); }));
+}
+
+std::optional<std::string> RaftCluster::find_lost_acknowledged(Duration most) {
+  const Ledger::Acknowledged last = ledger_.last_acknowledged();
+  const Instant limit = world_.now() + most;
+  auto all_opened = [this] {
+    return std::all_of(peers_.begin(), peers_.end(),
+                       [](const auto& peer) { return peer->opened_end().has_value(); });
+  };
+  do {
+    start_all();  // also who fails while it starts
+    world_.run_until(all_opened, milliseconds(50));
+  } while (!all_opened() && world_.now() < limit);
+  const std::size_t then = count_durable(last.voters_then, last.end);
+  const std::size_t now = count_durable(last.voters_now, last.end);
+  if (then * 2 > last.voters_then.size() || now * 2 > last.voters_now.size()) return std::nullopt;
+  return fmt::format("offset {} was acknowledged, {} of {} voters have it", last.end - 1, now,
+                     last.voters_now.size());
 }
 
 RaftPeer* RaftCluster::leader() {

@@ -8,8 +8,10 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "io/scope.h"
@@ -24,22 +26,50 @@ namespace drave::simulation {
 inline constexpr std::uint16_t kRaftPort = 9093;
 inline constexpr const char* kRaftDirectory = "/data";
 
-// What every node agrees on.
+// What every node agrees on, whatever became of it.
+//
+// Invariants: states-differ, acknowledged-entry-lost, two-leaders, vote-changed, vote-not-durable.
 class Ledger {
  public:
+  // The last acknowledgement, and who was to have the entry on disk by then: the voters at its
+  // offset, or those of the end of the leader's log.
+  struct Acknowledged {
+    Offset end = 0;
+    std::vector<raft::ReplicaKey> voters_then;
+    std::vector<raft::ReplicaKey> voters_now;
+  };
+
   // A node has applied this; the same offset never holds two values.
   void apply(Offset offset, std::string_view value, NodeId by);
+  // A node has applied a control batch, which is no value.
+  void apply_control(Offset offset, NodeId by);
   // Somebody was told that it is committed.
-  void acknowledge(Offset offset, std::string_view value);
+  void acknowledge(std::string_view value, Acknowledged by);
+  // A node knows this leader (R1).
+  void note_leader(LeaderEpoch epoch, NodeId leader, NodeId by);
+  // A voter has promised its vote, or asks for others' as a candidate (R2).
+  void note_vote(const raft::ReplicaKey& voter, LeaderEpoch epoch, NodeId candidate);
+  // What its disk says when it starts again: never less than it has promised.
+  void recovered(const raft::ReplicaKey& voter, const raft::ElectionState& state);
 
   const std::map<Offset, std::string>& applied() const { return applied_; }
-  std::size_t acknowledged() const { return acknowledged_; }
-  // Empty: nothing is wrong.
+  std::size_t acknowledged() const { return acknowledged_.size(); }
+  const Acknowledged& last_acknowledged() const { return last_acknowledged_; }
+  std::size_t votes() const { return votes_.size(); }
+  // "invariant: detail". Empty: nothing is wrong.
   const std::string& violation() const { return violation_; }
 
  private:
+  using Key = std::pair<NodeId, std::string>;  // of a replica: id and directory
+
+  static Key key_of(const raft::ReplicaKey& replica);
+  void violate(std::string violation);
+
   std::map<Offset, std::string> applied_;
-  std::size_t acknowledged_ = 0;
+  std::set<Offset> acknowledged_;
+  Acknowledged last_acknowledged_;
+  std::map<LeaderEpoch, NodeId> leaders_;
+  std::map<std::pair<Key, LeaderEpoch>, NodeId> votes_;
   std::string violation_;
 };
 
@@ -69,6 +99,8 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   raft::RaftLog& log() { return *log_; }
   io::Scope& scope() { return *scope_; }  // for tasks of its life
   bool is_leader() const { return is_running() && log_->is_leader(); }
+  // Where its log ended when this life opened it; nothing: it did not.
+  std::optional<Offset> opened_end() const { return opened_end_; }
   // How far it has applied.
   Offset applied_end() const { return applied_end_; }
   const std::map<Offset, std::string>& state() const { return state_; }
@@ -86,15 +118,12 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) override;
   Result<void> on_batch(const protocol::BatchView& batch) override;
   void on_high_watermark(Offset high_watermark) override;
-  void on_leading(LeaderEpoch epoch) override {
-    leads_ = true;
-    led_epoch_ = epoch;
-  }
+  void on_leading(LeaderEpoch epoch) override;
   void on_resigned(Offset committed) override {
     on_high_watermark(committed);
     leads_ = false;
   }
-  void on_leader_changed(NodeId, LeaderEpoch) override {}
+  void on_leader_changed(NodeId leader, LeaderEpoch epoch) override;
   void on_failed(const Error& error) override;
   // raft::RpcHandler
   io::Task<void> serve(raft::RpcExchange& exchange) override;
@@ -107,6 +136,9 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
 
   io::Task<void> run(io::sim::Process& process);
   io::Task<Result<void>> run_log(io::sim::Process& process);
+  io::Task<void> serve_vote(raft::RaftLog& log, raft::RpcExchange& exchange);
+  raft::ReplicaKey key() const { return {options_.id, options_.directory_id}; }
+  void note_opened();
   static void proposal_done(raft::Proposal& proposal, const Error* error);
   io::Task<void> write_snapshot(OffsetAndEpoch id, std::vector<std::uint8_t> bytes);
   void apply(Offset offset, std::string_view value);
@@ -120,6 +152,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   std::unique_ptr<io::Scope> scope_;
   io::Gate* stop_ = nullptr;
   std::map<Offset, std::string> state_;
+  std::optional<Offset> opened_end_;
   Offset applied_end_ = 0;
   LeaderEpoch applied_epoch_ = 0;
   bool leads_ = false;
@@ -145,6 +178,12 @@ class RaftCluster {
   std::size_t size() const { return peers_.size(); }
   RaftPeer& peer(std::size_t index) { return *peers_[index]; }
   void start_all();
+  // All lose their power at this moment, those that are down as well.
+  void cut_power();
+  // After that: all are started, and a majority of the voters must find what was acknowledged last
+  // (D1). Who does not open its log in time is taken to have it. Returns how many have it, and of
+  // how many; nothing: that is a majority.
+  std::optional<std::string> find_lost_acknowledged(Duration most);
   // The one that leads in the newest epoch; null: nobody.
   RaftPeer* leader();
   bool run_until(const std::function<bool()>& done, Duration most) {
@@ -158,6 +197,9 @@ class RaftCluster {
   bool await_agreement(Duration most);
 
  private:
+  bool has_durable(const raft::ReplicaKey& voter, Offset end) const;
+  std::size_t count_durable(const std::vector<raft::ReplicaKey>& voters, Offset end) const;
+
   io::sim::World world_;
   Ledger ledger_;
   std::vector<std::unique_ptr<RaftPeer>> peers_;

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
+#include <utility>
 
 #include "tools/sim/raft/raft_peer.h"
 
@@ -70,8 +70,7 @@ class Run {
       if (peer(i).node().is_running()) peer(i).node().kill();
     }
     tally_["acknowledged"] += cluster_.ledger().acknowledged();
-    if (!cluster_.ledger().violation().empty() && !violation_)
-      violation_ = Violation{"states-differ", cluster_.ledger().violation()};
+    take_ledger_violation();
     return {cluster_.world().trace_hash(), cluster_.world().counters(), tally_, violation_};
   }
 
@@ -81,6 +80,14 @@ class Run {
   bool is_well() { return !violation_ && cluster_.ledger().violation().empty(); }
   void violate(std::string_view invariant, std::string detail) {
     if (!violation_) violation_ = Violation{std::string(invariant), std::move(detail)};
+  }
+
+  // It has seen more than what came of it.
+  void take_ledger_violation() {
+    const std::string& text = cluster_.ledger().violation();
+    if (text.empty()) return;
+    const std::size_t colon = text.find(": ");
+    violation_ = Violation{text.substr(0, colon), text.substr(colon + 2)};
   }
 
   // What has happened since the last look.
@@ -162,8 +169,41 @@ class Run {
         break;
       case 9: node.jump_wall_clock(random_.between(-100'000, 100'000)); break;
       case 10: wipe(); break;
+      case 11: random_.one_in(2) ? lose_power_at_commit() : lose_power_at_vote(); break;
       default: break;
     }
+  }
+
+  // D1: all lose their power at the very moment at which an entry is acknowledged. One of them is
+  // slower than the others: nobody may count it too early.
+  void lose_power_at_commit() {
+    RaftPeer* leader = cluster_.leader();
+    if (leader == nullptr) return;
+    const std::size_t before = cluster_.ledger().acknowledged();
+    io::sim::DiskOptions& slow = (random_.one_in(3) ? *leader : any()).node().disk().options();
+    const io::sim::Delay usual =
+        std::exchange(slow.device_delay, io::sim::Delay{milliseconds(1), milliseconds(9)});
+    for (std::uint64_t n = 1 + random_.below(8); n > 0; --n)
+      leader->propose(fmt::format("{} {}", ++value_, std::string(random_.below(400), 'x')));
+    const bool is_acknowledged =
+        cluster_.run_until([&] { return cluster_.ledger().acknowledged() > before; }, seconds(1));
+    slow.device_delay = usual;
+    if (!is_acknowledged) return;
+    ++tally_["power_lost_at_commit"];
+    cluster_.cut_power();
+    if (const auto lost = cluster_.find_lost_acknowledged(seconds(30)))
+      violate("commit-without-majority", *lost);
+  }
+
+  // R2: a vote was promised just now.
+  void lose_power_at_vote() {
+    RaftPeer* leader = cluster_.leader();
+    if (leader != nullptr) leader->node().kill();
+    const std::size_t before = cluster_.ledger().votes();
+    if (!cluster_.run_until([&] { return cluster_.ledger().votes() > before; }, seconds(8))) return;
+    ++tally_["power_lost_at_vote"];
+    cluster_.cut_power();
+    cluster_.start_all();
   }
 
   // One disk in a run, of a quorum that can spare it: with a second one what was committed may be
@@ -237,9 +277,9 @@ class Run {
 
   void heal_all() {
     cluster_.world().network().unblock_all();
-    for (std::size_t i = 0; i < cluster_.size(); ++i) {
-      if (peer(i).node().is_running()) peer(i).node().kill();
-    }
+    lose_power_at_commit();
+    cluster_.cut_power();
+    if (!is_well()) return;
     get_on("all are healed", nullptr);
     if (!is_well()) return;
     if (cluster_.run_until([this] { return all_run(); }, kPatience) &&
