@@ -19,6 +19,11 @@ inline constexpr std::size_t kLogReadBytes = 1 << 20;
 inline constexpr std::size_t kSnapshotPieceBytes = 1 << 20;
 // Of one look at what may be deleted of the log.
 inline constexpr int kSegmentsDeletedAtOnce = 16;
+// Of what a voter says of where it listens; the set of all goes into one batch. More is refused
+// (INVALID_REQUEST). A name of DNS has 253 bytes.
+inline constexpr std::size_t kListenersMax = 16;
+inline constexpr std::size_t kListenerNameBytesMax = 255;
+inline constexpr std::size_t kHostBytesMax = 255;
 // A leader that stops waits so long for what it appended, and for a successor.
 inline constexpr Duration kStopWaitMax = seconds(1);
 // How bootstrap servers are named: this, and from there downwards.

@@ -185,17 +185,14 @@ Result<void> RaftLogImpl::note_snapshot_controls(ByteView bytes, OffsetAndEpoch 
     version = control.kraft_version.value_or(version);
     if (!control.voters.has_value()) continue;
     voters = std::move(*control.voters);
-    voters_replicated_ = id != kBootstrapSnapshot;
+    voters_from_snapshot_ = id != kBootstrapSnapshot;
   }
   history_.reset(std::move(voters), version);
   return {};
 }
 
 void RaftLogImpl::note_control(const wire::Control& control) {
-  if (control.voters.has_value()) {
-    history_.add_voters(control.offset, *control.voters);
-    voters_replicated_ = true;
-  }
+  if (control.voters.has_value()) history_.add_voters(control.offset, *control.voters);
   if (control.kraft_version.has_value())
     history_.add_version(control.offset, *control.kraft_version);
 }

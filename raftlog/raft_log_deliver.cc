@@ -116,7 +116,9 @@ io::Task<Result<void>> RaftLogImpl::write_snapshot(OffsetAndEpoch id,
   const Serving serving(*this);
   if (id.offset <= std::max<Offset>(latest_snapshot().offset, 0)) co_return Result<void>{};
   // A snapshot never stands above what this disk has of the log.
-  while (!failed_.has_value() && !stopping_ && log_->durable_end() < id.offset)
+  // The core says so, not the log: what is written of a log that is about to be truncated does not
+  // count for it.
+  while (!failed_.has_value() && !stopping_ && core_->log().flushed() < id.offset)
     co_await changed_.wait();
   if (failed_.has_value() || stopping_) co_return std::unexpected(gone());
   const std::size_t size = bytes.size();

@@ -238,6 +238,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<ErrorCode> read_records(FetchReply reply, std::size_t bytes_max, std::string& records);
 
   // raft_log_voters.cc
+  bool names_controllers_listener(const Voter& voter) const;
   io::Task<ChangeVoterReply> change_voter(ChangeVoterRequest request, Voter voter);
   io::Task<Result<void>> ask_kraft_versions(Voter& voter, Instant deadline);
   ErrorCode introduce(const ChangeVoterRequest& request, Voter voter);
@@ -282,7 +283,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::uint64_t generation_ = 0;  // of what the log's durable end means
   bool loading_ = false;          // a snapshot takes the log's place
   VoterHistory history_;
-  bool voters_replicated_ = false;  // by the log or a snapshot of it, not just by formatting
+  bool voters_from_snapshot_ = false;  // which is more than formatting
   std::int16_t told_kraft_version_ = 0;
   SnapshotStore snapshots_;
   std::int64_t bytes_since_snapshot_ = 0;

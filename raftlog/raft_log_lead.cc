@@ -156,8 +156,10 @@ Result<void> RaftLogImpl::deliver_own_controls() {
 
 bool RaftLogImpl::must_write_voters() const {
   if (kraft_version() < 1) return false;
+  // What was formatted is not replicated; nor is what was truncated again.
+  const bool are_replicated = voters_from_snapshot_ || history_.voters_offset() >= 0;
   const Voter* own = find_voter(self_);
-  return !voters_replicated_ || (own != nullptr && is_stale(*own));
+  return !are_replicated || (own != nullptr && is_stale(*own));
 }
 
 // --- Decisions, one at a time

@@ -193,6 +193,7 @@ void RaftLogImpl::on_log_fenced(const Error& error) {
 void RaftLogImpl::on_truncated(std::uint64_t generation) {
   generation_ = generation;
   step(Flushed{generation_, log_->durable_end()});
+  changed_.wake_all();
 }
 
 void RaftLogImpl::on_write_failed(const Error& error) {

@@ -47,6 +47,14 @@ bool RaftLogImpl::is_stale(const Voter& voter) const {
 
 // --- As the leader
 
+// Where replicas reach each other; of what else a voter listens to they have no use.
+bool RaftLogImpl::names_controllers_listener(const Voter& voter) const {
+  return options_.endpoint.name.empty() ||
+         std::any_of(
+             voter.endpoints.begin(), voter.endpoints.end(),
+             [this](const VoterEndpoint& each) { return each.name == options_.endpoint.name; });
+}
+
 io::Task<ChangeVoterReply> RaftLogImpl::change_voter(ChangeVoterRequest request, Voter voter) {
   const ErrorCode error =
       !started_ || stopping_ ? ErrorCode::broker_not_available : core_->may_change(request);
@@ -85,6 +93,12 @@ io::Task<OwnedMessage<protocol::AddRaftVoterResponse>> RaftLogImpl::add_raft_vot
   auto asked = wire::asked(group_, request);
   if (!asked) co_return outcome<Response>(asked.error());
   Voter voter = std::move(*asked);
+  if (!names_controllers_listener(voter)) {
+    co_return outcome<Response>(
+        ErrorCode::invalid_request,
+        fmt::format("the request does not say where node {} has the controllers' listener, {}",
+                    voter.id, options_.endpoint.name));
+  }
   ChangeVoterRequest change;
   change.kind = ChangeVoterRequest::Kind::add;
   change.voter = {voter.id, voter.directory_id};
@@ -147,7 +161,7 @@ io::Task<OwnedMessage<protocol::UpdateRaftVoterResponse>> RaftLogImpl::update_ra
   if (!asked) {
     reply.error = asked.error();
   } else if (kraft_version() < asked->kraft_version_min ||
-             kraft_version() > asked->kraft_version_max) {
+             kraft_version() > asked->kraft_version_max || !names_controllers_listener(*asked)) {
     reply.error = ErrorCode::invalid_request;
   } else {
     ChangeVoterRequest change;

@@ -9,6 +9,7 @@
 #include "protocol/messages/control_records.h"
 #include "protocol/record_frame.h"
 #include "raftlog/core/features.h"
+#include "raftlog/raft_limits.h"
 
 namespace drave::raft::wire {
 
@@ -338,13 +339,16 @@ template <class Request>
 Asked<Voter> voter_of(const Group& group, const Request& request) {
   if (!is_our_cluster(group, request.cluster_id))
     return std::unexpected(ErrorCode::inconsistent_cluster_id);
-  if (request.voter_id < 0 || request.voter_directory_id.is_zero() || request.listeners.empty())
+  if (request.voter_id < 0 || request.voter_directory_id.is_zero() || request.listeners.empty() ||
+      request.listeners.size() > kListenersMax)
     return std::unexpected(ErrorCode::invalid_request);
   Voter voter;
   voter.id = request.voter_id;
   voter.directory_id = request.voter_directory_id;
   for (const auto& listener : request.listeners) {
-    if (listener.host.empty()) return std::unexpected(ErrorCode::invalid_request);
+    const bool is_named = !listener.host.empty() && listener.host.size() <= kHostBytesMax &&
+                          listener.name.size() <= kListenerNameBytesMax;
+    if (!is_named) return std::unexpected(ErrorCode::invalid_request);
     voter.endpoints.push_back(
         {std::string(listener.name), std::string(listener.host), listener.port});
   }

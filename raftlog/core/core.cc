@@ -83,13 +83,15 @@ void Core::handle(const Event& event) {
                  [this](const SnapshotLoaded& e) { snapshot_loaded(e); },
                  [this](const SnapshotRefused&) {
                    loading_ = false;
+                   // All of it will come again: not at full speed.
                    if (role_ == Role::follower)
-                     peers_.at(state_.leader).until = now_ + options_.retry_backoff;
+                     peers_.at(state_.leader).until =
+                         now_ + Duration{options_.fetch_timeout.ns / 4};
                  },
                  [this](const LogStartMoved& e) { log_.move_start(e.start); },
                  [this](const KRaftVersionChanged& e) { kraft_version_ = e.level; },
                  [this](const CampaignNow&) {
-                   if (!is_leader() && may_stand() && !loading_ && epoch() < INT32_MAX)
+                   if (!is_leader() && may_stand() && !loading_ && epoch() < kEpochMax)
                      become_candidate();
                  },
                  [this](const Resign&) {
@@ -130,8 +132,7 @@ void Core::handle_request(std::uint64_t token, const Request& request) {
 void Core::handle_reply(NodeId from, std::uint64_t id, const Reply& reply) {
   const auto [error, epoch, leader] = std::visit(
       [](const auto& each) { return std::tuple(each.error, each.epoch, each.leader); }, reply);
-  const Instant next = error == ErrorCode::none ? now_ : now_ + options_.retry_backoff;
-  if (!peers_.ended(from, id, next)) return;
+  if (!peers_.ended(from, id, now_ + backoff(error))) return;
   if (!note_epoch(epoch, leader)) return;
   if (const auto* vote = std::get_if<VoteReply>(&reply)) {
     handle_vote_reply(from, *vote);
@@ -146,6 +147,15 @@ void Core::handle_reply(NodeId from, std::uint64_t id, const Reply& reply) {
     if (const auto* fetch = std::get_if<FetchReply>(&reply)) handle_fetch_reply(*fetch);
     if (const auto* chunk = std::get_if<SnapshotReply>(&reply)) handle_snapshot_reply(*chunk);
   }
+}
+
+// How long a peer that answered with this is left alone.
+Duration Core::backoff(ErrorCode error) const {
+  if (error == ErrorCode::none) return Duration{};
+  // That does not pass by itself: somebody has to configure something.
+  const bool stays = error == ErrorCode::cluster_authorization_failed ||
+                     error == ErrorCode::inconsistent_cluster_id;
+  return stays ? options_.election_timeout : options_.retry_backoff;
 }
 
 void Core::handle_failure(NodeId to, std::uint64_t id) {
@@ -243,6 +253,7 @@ void Core::save() {
 // Takes a newer epoch, and learns the leader of the own one. Returns whether what came with it is
 // still of interest.
 bool Core::note_epoch(LeaderEpoch epoch, NodeId leader) {
+  if (epoch > kEpochMax) return false;
   const bool names_other = leader >= 0 && leader != options_.self.id;
   if (epoch > state_.epoch) {
     names_other ? become_follower(epoch, leader) : become_unattached(epoch);

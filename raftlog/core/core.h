@@ -78,7 +78,8 @@ struct ReplicaView {
   Instant last_caught_up;  // {0}: never
 };
 
-// What DescribeQuorum tells; of a leader.
+// What DescribeQuorum tells; of a leader. Observers that have been silent for kObserverKept are
+// left out, as in Kafka.
 struct QuorumView {
   NodeId leader = -1;
   LeaderEpoch epoch = 0;
@@ -176,6 +177,7 @@ class Core {
   void handle_request(std::uint64_t token, const Request& request);
   void handle_reply(NodeId from, std::uint64_t id, const Reply& reply);
   void handle_failure(NodeId to, std::uint64_t id);
+  Duration backoff(ErrorCode error) const;
   void advance();
   bool advance_once();
   void become(Role role, ElectionState state);
@@ -223,6 +225,7 @@ class Core {
   void appended(const Appended& event);
   void handle_fetch(std::uint64_t token, const FetchRequest& request);
   void handle_snapshot_fetch(std::uint64_t token, const SnapshotRequest& request);
+  bool is_replica(const ReplicaKey& key) const;
   ErrorCode check_fetcher(LeaderEpoch epoch) const;
   std::optional<FetchReply> answer(const FetchRequest& request) const;
   FetchReply nothing_new() const;
@@ -234,6 +237,8 @@ class Core {
   void move_high_watermark();
   void raise_high_watermark(Offset to);
   Instant quorum_contact() const;
+  // A voter that did not fetch for so long may not know of this leader.
+  Duration silence() const { return Duration{options_.fetch_timeout.ns / 2}; }
   bool disk_hangs();
   void make_known();
   void hand_over();

@@ -22,7 +22,8 @@ VoteReply Core::vote(const VoteRequest& request) {
   const bool behind =
       request.last.epoch > request.epoch ||
       (!request.pre_vote && request.last.epoch == request.epoch && request.epoch > 0);
-  if (request.last.offset < 0 || request.last.epoch < 0 || request.epoch < 0 || behind) {
+  const bool is_epoch = 0 <= request.epoch && request.epoch <= kEpochMax;
+  if (request.last.offset < 0 || request.last.epoch < 0 || !is_epoch || behind) {
     reply.error = ErrorCode::invalid_request;
     return reply;
   }
@@ -112,7 +113,7 @@ bool Core::may_campaign() const {
   // A node whose disk lags would promise what it cannot keep; one with too long a history would
   // make it longer.
   return may_stand() && !loading_ && log_.is_flushed() && log_.epoch_count() < kLogEpochsMax &&
-         state_.epoch < INT32_MAX;
+         state_.epoch < kEpochMax;
 }
 
 // Any server that answers names the leader, if it knows one.
@@ -224,7 +225,8 @@ void Core::become_leader() {
 // --- Beginning and end of an epoch, as told by its leader
 
 bool Core::would_follow(LeaderEpoch epoch, NodeId leader) const {
-  if (epoch < state_.epoch || leader < 0 || leader == options_.self.id) return false;
+  const bool is_epoch = state_.epoch <= epoch && epoch <= kEpochMax;
+  if (!is_epoch || leader < 0 || leader == options_.self.id) return false;
   return epoch > state_.epoch || state_.leader < 0 || state_.leader == leader;
 }
 
@@ -252,8 +254,9 @@ EpochReply Core::end_epoch(const EndEpochRequest& request) {
   if (found == list.begin() && !list.empty() && may_campaign()) {
     become_candidate();  // the leader has chosen: nobody need be asked first
   } else if (found != list.end()) {
-    const auto place = found - list.begin();
-    timer_ = std::min(timer_, now_ + Duration{(most >> (list.size() - 1)) << place});
+    // Twice as long for each place; the last one waits longest.
+    const auto behind = std::min<std::ptrdiff_t>(list.end() - found - 1, 62);
+    timer_ = std::min(timer_, now_ + Duration{most >> behind});
   } else {
     timer_ = std::min(timer_, draw(Duration{most}));
   }

@@ -78,13 +78,18 @@ ErrorCode Core::check_fetcher(LeaderEpoch epoch) const {
   return is_leader() ? ErrorCode::none : ErrorCode::not_leader_or_follower;
 }
 
+// Of another node, not of a consumer.
+bool Core::is_replica(const ReplicaKey& key) const {
+  return key.id >= 0 && key.id != options_.self.id;
+}
+
 void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
   FetchReply refused;
-  refused.error = check_fetcher(request.epoch);
-  if (refused.error == ErrorCode::none &&
-      (request.offset < 0 || request.replica.id < 0 || request.replica.id == options_.self.id))
-    refused.error = ErrorCode::invalid_request;
-  if (refused.error == ErrorCode::unknown_leader_epoch && is_leader()) outbid(request.epoch);
+  const bool makes_sense = is_replica(request.replica) && request.offset >= 0 &&
+                           request.last_epoch <= request.epoch && request.epoch <= kEpochMax;
+  refused.error = makes_sense ? check_fetcher(request.epoch) : ErrorCode::invalid_request;
+  const bool is_ahead = refused.error == ErrorCode::unknown_leader_epoch && is_leader();
+  if (is_ahead && request.epoch - epoch() <= kOutbidMax) outbid(request.epoch);
   if (refused.error != ErrorCode::none) {
     refused.epoch = epoch();
     refused.leader = leader();
@@ -163,8 +168,10 @@ Core::Progress& Core::progress_of(const ReplicaKey& key) {
 const Core::Progress* Core::find_progress(const ReplicaKey& key) const {
   const Progress* newest = nullptr;
   for (const Progress& each : progress_) {
-    if (key.matches(each.key) && (newest == nullptr || newest->fetched < each.fetched))
-      newest = &each;
+    // A voter with a directory is not who does not name one.
+    const bool is_it = each.key.id == key.id &&
+                       (key.directory_id.is_zero() || each.key.directory_id == key.directory_id);
+    if (is_it && (newest == nullptr || newest->fetched < each.fetched)) newest = &each;
   }
   return newest;
 }
@@ -204,11 +211,12 @@ void Core::handle_snapshot_fetch(std::uint64_t token, const SnapshotRequest& req
   answer.leader = leader();
   answer.id = request.id;
   answer.position = request.position;
+  if (!is_replica(request.replica)) answer.error = ErrorCode::invalid_request;
   if (answer.error == ErrorCode::none) {
-    progress_of(request.replica).fetched = now_;
     if (request.id.offset <= 0) answer.error = ErrorCode::snapshot_not_found;
     if (request.position < 0) answer.error = ErrorCode::position_out_of_range;
   }
+  if (answer.error == ErrorCode::none) progress_of(request.replica).fetched = now_;
   reply(token, answer);
 }
 
@@ -259,7 +267,7 @@ Instant Core::quorum_contact() const {
 
 // Voters that do not fetch may not know of this leader.
 void Core::make_known() {
-  const Duration period{options_.fetch_timeout.ns / 2};
+  const Duration period = silence();
   for (const ReplicaKey& voter : voters()) {
     if (voter.id == options_.self.id) continue;
     const Progress* progress = find_progress(voter);
@@ -275,6 +283,9 @@ void Core::make_known() {
 void Core::hand_over() {
   for (const ReplicaKey& voter : voters()) {
     if (voter.id != transfer_->to || replicated(voter) < log_.end()) continue;
+    const Progress* progress = find_progress(voter);
+    // Who has everything may be gone since.
+    if (progress == nullptr || now_ >= progress->fetched + silence()) continue;
     resign(voter.id);
     return;
   }
@@ -316,7 +327,8 @@ QuorumView Core::describe() const {
       view.voters.push_back({voter, progress->end, progress->fetched, progress->caught_up});
   }
   for (const Progress& each : progress_) {
-    if (!contains(voters(), each.key))
+    const bool is_gone = now_ >= each.fetched + kObserverKept;
+    if (!contains(voters(), each.key) && !is_gone)
       view.observers.push_back({each.key, each.end, each.fetched, each.caught_up});
   }
   return view;

@@ -2,6 +2,10 @@
 // Every bound of the consensus core, and what happens when it is reached.
 
 #include <cstddef>
+#include <cstdint>
+
+#include "base/ids.h"
+#include "base/units.h"
 
 namespace drave::raft {
 
@@ -10,6 +14,8 @@ inline constexpr std::size_t kVotersMax = 16;
 // Replicas, voters and observers, of which a leader remembers what they fetched. The observer that
 // was silent longest makes room.
 inline constexpr std::size_t kReplicasMax = 1024;
+// An observer that has not fetched for so long is not told of any more.
+inline constexpr Duration kObserverKept = seconds(300);
 // Fetches that wait at the leader for something to send. Beyond, an empty answer goes at once.
 inline constexpr std::size_t kParkedFetchesMax = 1024;
 // Replies that wait until the state that they promise is durable. Beyond, a request is refused
@@ -20,6 +26,12 @@ inline constexpr std::size_t kVoterSetsMax = 32;
 // Epochs of which the log holds records. A node with more does not campaign until a snapshot has
 // moved the start of its log.
 inline constexpr std::size_t kLogEpochsMax = 1 << 16;
+// The newest epoch there may be. What names a newer one is refused (INVALID_REQUEST) or, where it
+// is a reply, not believed: no epoch could follow it.
+inline constexpr LeaderEpoch kEpochMax = INT32_MAX - 1;
+// How far ahead of its own an epoch may be in which a replica fetches, that the leader goes on in a
+// newer one to be followed. Beyond, the replica is told UNKNOWN_LEADER_EPOCH and has to be helped.
+inline constexpr LeaderEpoch kOutbidMax = 1 << 16;
 
 static_assert(kVotersMax < kReplicasMax);
 static_assert(kReplicasMax <= kParkedFetchesMax, "a replica waits with one fetch at a time");

@@ -637,15 +637,14 @@ TEST(RaftLogSim, a_voter_that_has_moved_says_so) {
   ASSERT_TRUE(cluster.commit("first", seconds(5)));
   RaftPeer& moved = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
   moved.node().kill();
-  // Reached under another name of the same listener.
-  moved.options().raft.endpoint = {"MOVED", moved.node().host(), kRaftPort};
+  moved.options().raft.endpoint = {"CONTROLLER", moved.node().host(), kRaftPort + 1};
   moved.start();
   ASSERT_TRUE(cluster.run_until(
       [&] {
         RaftPeer* leader = cluster.leader();
         if (leader == nullptr) return false;
         for (const raft::Voter& voter : leader->log().voters()) {
-          if (voter.id == moved.id() && voter.endpoints.front().name == "MOVED") return true;
+          if (voter.id == moved.id() && voter.endpoints.front().port == kRaftPort + 1) return true;
         }
         return false;
       },

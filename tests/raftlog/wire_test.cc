@@ -1,6 +1,7 @@
 // What replicas say, through Kafka's messages and back, in every version.
 
 #include "raftlog/wire.h"
+#include "raftlog/raft_limits.h"
 
 #include <deque>
 
@@ -228,6 +229,15 @@ TEST(WireVoters, a_voter_needs_a_directory_and_an_endpoint) {
   const auto voter = asked(kGroup, request);
   ASSERT_TRUE(voter.has_value());
   EXPECT_EQ(voter->endpoints, (std::vector<VoterEndpoint>{{"CONTROLLER", "four.example", 9093}}));
+  const std::string long_name(kHostBytesMax + 1, 'x');
+  request.listeners[0].host = long_name;
+  EXPECT_EQ(asked(kGroup, request).error(), ErrorCode::invalid_request);
+  request.listeners[0] = {long_name, "four.example", 9093};
+  EXPECT_EQ(asked(kGroup, request).error(), ErrorCode::invalid_request);
+  request.listeners.assign(kListenersMax, {"CONTROLLER", "four.example", 9093});
+  EXPECT_TRUE(asked(kGroup, request).has_value());
+  request.listeners.push_back({"CONTROLLER", "four.example", 9093});
+  EXPECT_EQ(asked(kGroup, request).error(), ErrorCode::invalid_request);
   request.cluster_id = "cluster-2";
   EXPECT_EQ(asked(kGroup, request).error(), ErrorCode::inconsistent_cluster_id);
 }

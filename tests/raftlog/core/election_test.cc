@@ -111,6 +111,44 @@ TEST(RaftElection, a_leader_that_is_behind_somebodys_epoch_leads_on_in_a_newer_o
   EXPECT_TRUE(follower.vote(6, kSecond, {0, 0}).granted);
 }
 
+TEST(RaftElection, only_a_replica_of_a_plausible_epoch_makes_the_leader_go_on_in_a_newer_one) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.fetch(kSecond, 1, 1);
+  const LeaderEpoch epoch = unit.core().epoch();
+  const auto error = [&](const ReplicaKey& replica, LeaderEpoch of) {
+    return unit.fetch(replica, 1, 1, of)->error;
+  };
+  EXPECT_EQ(error({-1, {}}, epoch + 1), ErrorCode::invalid_request) << "a consumer";
+  EXPECT_EQ(error(kSelf, epoch + 1), ErrorCode::invalid_request);
+  EXPECT_EQ(error(kFourth, kEpochMax + 1), ErrorCode::invalid_request);
+  EXPECT_EQ(error(kFourth, epoch + kOutbidMax + 1), ErrorCode::unknown_leader_epoch);
+  EXPECT_TRUE(unit.core().is_leader());
+  EXPECT_EQ(unit.core().epoch(), epoch);
+  unit.step(RequestReceived{900, FetchRequest{epoch + 3, kFourth, 1, 1, INT64_MAX, Duration{}}});
+  EXPECT_EQ(unit.core().role(), Role::candidate);
+  EXPECT_EQ(unit.core().epoch(), epoch + 4);
+}
+
+TEST(RaftElection, nobody_is_believed_an_epoch_that_none_could_follow) {
+  constexpr LeaderEpoch kNone = kEpochMax + 1;
+  Unit unit;
+  unit.follow(kSecond, 3);
+  EXPECT_EQ(unit.ask<VoteReply>(VoteRequest{kNone, kThird, kSelf, {9, 3}, false})->error,
+            ErrorCode::invalid_request);
+  EXPECT_EQ(unit.ask<EpochReply>(BeginEpochRequest{kNone, kThird.id, kSelf})->error,
+            ErrorCode::invalid_request);
+  EXPECT_EQ(unit.ask<EpochReply>(EndEpochRequest{kNone, kThird.id, {kSelf}})->error,
+            ErrorCode::invalid_request);
+  FetchReply reply;
+  reply.error = ErrorCode::fenced_leader_epoch;
+  reply.epoch = kNone;
+  unit.step(ReplyReceived{kSecond.id, unit.last_fetch().id, reply});
+  EXPECT_EQ(unit.core().epoch(), 3);
+  EXPECT_EQ(unit.core().leader(), kSecond.id);
+}
+
 TEST(RaftElection, epochs_end_somewhere) {
   Unit unit(kThree, {INT32_MAX, -1, std::nullopt});
   unit.step(CampaignNow{});
@@ -301,6 +339,15 @@ TEST(RaftElection, the_first_successor_does_not_wait_and_the_others_do) {
   other.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kThird, kSelf}});
   EXPECT_EQ(other.core().role(), Role::follower);
   EXPECT_TRUE(other.vote(2, kThird, {0, 0}).granted) << "the leader has left";
+}
+
+TEST(RaftElection, a_list_of_successors_may_be_as_long_as_it_likes) {
+  Unit unit;
+  unit.follow(kSecond, 3);
+  std::vector<ReplicaKey> successors(200, kThird);
+  successors[1] = kSelf;
+  unit.ask<EpochReply>(EndEpochRequest{3, kSecond.id, successors});
+  EXPECT_EQ(unit.core().role(), Role::prospective) << "so many places before the last: at once";
 }
 
 TEST(RaftElection, the_log_tells_the_epoch_when_the_file_was_lost) {

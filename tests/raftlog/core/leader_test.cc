@@ -255,6 +255,63 @@ TEST(RaftLeader, leadership_goes_to_who_has_everything_and_stays_if_that_takes_t
   EXPECT_TRUE(late.core().may_append()) << "no voter";
 }
 
+TEST(RaftLeader, leadership_is_not_handed_to_who_has_everything_but_is_silent) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch(kSecond, 5, 1);
+  for (int i = 0; i < 3; ++i) {
+    unit.fetch(kThird, 5, 1);
+    unit.wait(milliseconds(500));
+  }
+  unit.step(TransferTo{kSecond.id});
+  EXPECT_TRUE(unit.core().is_leader());
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_EQ(unit.core().role(), Role::resigned);
+}
+
+TEST(RaftLeader, a_voter_with_a_directory_is_not_who_names_none) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch({kSecond.id, {}}, 5, 1);
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+}
+
+TEST(RaftLeader, who_fetches_a_snapshot_is_heard_of_when_it_gets_one) {
+  Unit unit(kThree, {}, 9, {{1, 5}}, {5, 1});
+  unit.lead();
+  unit.flush();
+  const auto error = [&](const ReplicaKey& replica, OffsetAndEpoch id, std::int64_t position) {
+    return unit.ask<SnapshotReply>(SnapshotRequest{unit.core().epoch(), replica, id, position})
+        ->error;
+  };
+  EXPECT_EQ(error({-1, {}}, {5, 1}, 0), ErrorCode::invalid_request);
+  EXPECT_EQ(error(kFourth, {0, 0}, 0), ErrorCode::snapshot_not_found);
+  EXPECT_EQ(error(kFourth, {5, 1}, -1), ErrorCode::position_out_of_range);
+  EXPECT_TRUE(unit.core().describe().observers.empty());
+  EXPECT_EQ(error(kFourth, {5, 1}, 0), ErrorCode::none);
+  EXPECT_EQ(unit.core().describe().observers.size(), 1u);
+}
+
+TEST(RaftLeader, an_observer_that_is_gone_is_not_told_of) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.fetch(kFourth, 1, 1);
+  const Instant end = unit.now() + kObserverKept;
+  for (; unit.now() < end; unit.wait(seconds(1))) {
+    EXPECT_EQ(unit.core().describe().observers.size(), 1u);
+    unit.fetch(kSecond, 1, 1);
+  }
+  EXPECT_TRUE(unit.core().is_leader());
+  EXPECT_TRUE(unit.core().describe().observers.empty());
+}
+
 TEST(RaftLeader, replicas_and_waiting_fetches_are_bounded) {
   Unit unit;
   unit.lead();

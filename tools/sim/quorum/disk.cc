@@ -21,6 +21,12 @@ raft::VoterSet Log::voters_below(Offset offset) const {
   return formatted;
 }
 
+bool Log::names_voters() const {
+  return !snapshots.empty() || std::any_of(entries.begin(), entries.end(), [](const Entry& entry) {
+    return entry.voters.has_value();
+  });
+}
+
 void Log::truncate(Offset to) {
   ASSERT(start <= to && to <= end());
   while (end() > to) entries.pop_back();

@@ -56,6 +56,8 @@ struct Log {
   bool has(Offset offset, std::uint64_t chain) const {
     return offset >= start && offset <= end() && chain_below(offset) == chain;
   }
+  // Whether it says who votes, beyond what was formatted.
+  bool names_voters() const;
   // The voters as of all records below `offset`.
   raft::VoterSet voters_below(Offset offset) const;
   void truncate(Offset to);

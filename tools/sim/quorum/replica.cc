@@ -151,7 +151,9 @@ void Replica::append(Entry entry) {
 void Replica::append_control(const raft::ControlBatch& batch) {
   Entry entry{batch.epoch, 1'000'000'007ULL * static_cast<std::uint64_t>(id() + 1), 0,
               batch.voters};
-  for (const raft::ReplicaKey& voter : batch.voters.value_or(raft::VoterSet{}))
+  // As the driver does it: who joins later was not formatted with the voters.
+  if (batch.begins_epoch && !log_.names_voters()) entry.voters = core_->voters();
+  for (const raft::ReplicaKey& voter : entry.voters.value_or(raft::VoterSet{}))
     entry.value = entry.value * 31 + static_cast<std::uint64_t>(voter.id) + voter.directory_id.low;
   append(std::move(entry));
   follow_ups_.push_back(raft::Appended{log_.end(), true});
@@ -251,9 +253,9 @@ bool Replica::fail_flush(Instant now) {
 
 void Replica::snapshot(bool keep_one) {
   if (!is_running() || has_failed()) return;
-  const Offset at = std::min(core_->high_watermark(), disk_.log().end());
+  const Offset at = std::min(core_->high_watermark(), core_->log().flushed());
   const Offset before = log_.snapshots.empty() ? 0 : log_.snapshots.back().id.offset;
-  if (at <= before || at <= log_.start || disk_.pending_truncations() > 0) return;
+  if (at <= before || at <= log_.start) return;
   disk_.write(Disk::WriteSnapshot{
       {{at, log_.epoch_below(at)}, log_.chain_below(at), log_.voters_below(at)}});
   disk_.write(Disk::MoveStart{keep_one ? before : at});

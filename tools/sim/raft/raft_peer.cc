@@ -189,7 +189,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
       log_ = std::move(*opened);
       note_opened();
       scope_ = std::make_unique<io::Scope>(loop);
-      done = co_await server.listen({node_.host(), kRaftPort});
+      done = co_await server.listen({node_.host(), options.endpoint.port});
       if (done) {
         log_->start();
         co_await stop_->wait();
