@@ -1,5 +1,7 @@
 #include "broker/handlers/partition_access.h"
 
+#include <algorithm>
+
 namespace drave::broker {
 
 using protocol::ErrorCode;
@@ -24,6 +26,15 @@ PartitionPlace find_partition(Shard& shard, std::string_view topic, PartitionInd
     place.error = ErrorCode::unknown_leader_epoch;
   }
   return place;
+}
+
+ErrorCode produce_refusal(const metadata::PartitionImage& partition,
+                          const metadata::TopicConfig& config, NodeId self, std::int16_t acks) {
+  if (partition.leader != self) return ErrorCode::not_leader_or_follower;
+  if (acks != -1) return ErrorCode::none;
+  const std::size_t wanted =
+      std::min(static_cast<std::size_t>(config.min_insync_replicas), partition.replicas.size());
+  return partition.isr.size() > 1 || wanted > 1 ? ErrorCode::not_enough_replicas : ErrorCode::none;
 }
 
 }  // namespace drave::broker

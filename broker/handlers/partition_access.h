@@ -25,6 +25,12 @@ struct PartitionPlace {
 PartitionPlace find_partition(Shard& shard, std::string_view topic, PartitionIndex partition,
                               LeaderEpoch expected_epoch = -1);
 
+// Why node `self` does not take what is produced to the partition with these `acks` (0, 1, -1), if
+// so. What other replicas are to have as well (-1) is refused: they are not waited for.
+protocol::ErrorCode produce_refusal(const metadata::PartitionImage& partition,
+                                    const metadata::TopicConfig& config, NodeId self,
+                                    std::int16_t acks);
+
 // Runs `function(Replica&)`, which returns T or Task<T>, on the shard that owns `id`; a T made by
 // default with its `error` set to not_leader_or_follower if the replica is not there (any more).
 template <class F>

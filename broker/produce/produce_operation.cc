@@ -4,6 +4,7 @@
 
 #include "base/canary.h"
 #include "broker/handlers/leader_hint.h"
+#include "broker/handlers/partition_access.h"
 #include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
@@ -89,11 +90,9 @@ io::Task<void> ProduceOperation::judge_partition(const ServedTopic* topic, Error
     co_return;
   }
   append.leader_epoch = partition->second.leader_epoch;
-  if (partition->second.leader != shard_.config().node_id) {
-    append.error = ErrorCode::not_leader_or_follower;
-    co_return;
-  }
   const metadata::TopicConfig& config = topic->config;
+  append.error = produce_refusal(partition->second, config, shard_.config().node_id, acks_);
+  if (append.error != ErrorCode::none) co_return;
   protocol::ValidationOptions options;
   options.timestamp_type = config.message_timestamp_type == metadata::TimestampType::log_append_time
                                ? protocol::TimestampType::log_append_time
