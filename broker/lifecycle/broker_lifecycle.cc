@@ -14,6 +14,8 @@ namespace {
 
 // How often a broker that waits to be let into service or to leave asks again.
 constexpr Duration kImpatience = milliseconds(10);
+// How often a broker asks whose predecessor's session has not ended yet: that takes seconds.
+constexpr Duration kPredecessorPause = milliseconds(100);
 // Replicas of one AssignReplicasToDirs, as in Kafka.
 constexpr std::size_t kAssignmentsMax = 2'250;
 
@@ -134,7 +136,11 @@ io::Task<void> BrokerLifecycle::run() {
   while (!scope_.is_stopping() && !may_leave_) {
     if (epoch_ < 0) {
       co_await register_once();
-      if (epoch_ < 0 && !scope_.is_stopping()) co_await channel_.back_off();
+      if (epoch_ >= 0 || scope_.is_stopping()) continue;
+      if (refusal_ == ErrorCode::duplicate_broker_registration)
+        co_await wake_.wait_until(loop_.now() + kPredecessorPause);
+      else
+        co_await channel_.back_off();
       continue;
     }
     // A heartbeat before it is caught up would only say so.
@@ -150,6 +156,7 @@ io::Task<void> BrokerLifecycle::run() {
 
 void BrokerLifecycle::note_registered(std::int64_t epoch) {
   epoch_ = epoch;
+  refusal_ = ErrorCode::none;
   LOG_INFO("broker", "registered id={} epoch={}", config_.node_id, epoch);
   changed_.wake_all();
 }
@@ -189,9 +196,14 @@ io::Task<void> BrokerLifecycle::register_once() {
   }
   const auto error = static_cast<ErrorCode>(reply->message.error_code);
   if (error == ErrorCode::none) co_return note_registered(reply->message.broker_epoch);
-  if (error == ErrorCode::not_controller) co_return;
-  LOG_WARN("broker", "the controller does not register this broker yet error={}",
-           protocol::message(error));
+  if (error != ErrorCode::not_controller) note_refused(error);
+}
+
+void BrokerLifecycle::note_refused(ErrorCode error) {
+  if (error != refusal_)
+    LOG_WARN("broker", "the controller does not register this broker yet error={}",
+             protocol::message(error));
+  refusal_ = error;
   not_yet_ = fmt::format(
       "the active controller did not register this broker within "
       "initial.broker.registration.timeout.ms: {}{}",

@@ -70,6 +70,7 @@ class BrokerLifecycle {
   std::int64_t previous_epoch() const;
   bool must_leave_alone() const;
   void note_registered(std::int64_t epoch);
+  void note_refused(protocol::ErrorCode error);
 
   io::Loop& loop_;
   const BrokerConfig& config_;
@@ -86,6 +87,7 @@ class BrokerLifecycle {
   Instant answered_;     // when the active controller last answered a heartbeat; {0}: never
   std::string refused_;  // why the controller will never take this broker
   std::string not_yet_;  // why it has not taken it so far
+  protocol::ErrorCode refusal_ = protocol::ErrorCode::none;  // the same as it said it last
   std::set<Uuid> failed_directories_;
   std::map<TopicIdPartition, Uuid> unassigned_;
   io::WaitQueue wake_;     // of run(): something is to be told at once

@@ -254,6 +254,40 @@ TEST_F(ClusterTest, another_controller_takes_over_when_the_active_one_dies) {
   shut_down();
 }
 
+// A controller of Kafka refuses also a broker that was restarted, until its session has ended.
+TEST_F(ClusterTest, a_broker_whose_id_is_taken_asks_now_and_then) {
+  boot();
+  const int leader = wait_active();
+  const NodeId taken = 1 + (leader + 1) % kNodes;
+  const auto asked = [&] {
+    const auto key = static_cast<std::size_t>(protocol::ApiKey::broker_registration);
+    return nodes_[leader]->node()->shard(0).metrics().apis.at(key).requests.load();
+  };
+  const std::uint64_t before = asked();
+  io::sim::Node& machine = world_.add_node();
+  const broker::BrokerConfig config = test::config_for(
+      machine, {"process.roles=broker", "node.id=" + std::to_string(taken),
+                "controller.quorum.bootstrap.servers=" + machines_[leader]->host() + ":9093"});
+  raft::FormatOptions format;
+  format.cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
+  format.node_id = taken;
+  format.directories = config.log_dirs;
+  format.metadata_directory = config.metadata_log_dir;
+  format.mode = raft::FormatMode::no_initial_controllers;
+  test::SimNode twin(machine, config);
+  twin.set_format(format);
+  twin.start(1);
+  world_.run_for(seconds(5));
+  EXPECT_FALSE(twin.is_ready());
+  EXPECT_EQ(twin.problem(), "");
+  ASSERT_EQ(active(), leader);
+  EXPECT_GT(asked() - before, 20u);
+  EXPECT_LT(asked() - before, 60u);
+  machine.stop();
+  EXPECT_TRUE(world_.run_until([&] { return !machine.is_running(); }, seconds(60)));
+  shut_down();
+}
+
 TEST_F(ClusterTest, a_controller_that_was_paused_finds_itself_replaced) {
   boot();
   const int first = wait_active();
