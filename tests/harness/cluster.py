@@ -17,6 +17,39 @@ def drave_binary():
     return draved_binary().parent / "drave"
 
 
+def drave(*arguments):
+    """What the command line printed; NodeFailed unless it exits with 0."""
+    done = subprocess.run([drave_binary(), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=60)
+    if done.returncode:
+        raise NodeFailed(f"drave {arguments[0]}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def until(what, condition, seconds_max=20):
+    end = time.monotonic() + seconds_max
+    while not condition():
+        if time.monotonic() > end:
+            raise NodeFailed(f"not within {seconds_max} s: {what}")
+        time.sleep(0.05)
+
+
+def make_uuid():
+    return drave("random-uuid").strip()
+
+
+def in_role(node, keys):
+    """`keys` of a node that is both, as one in `node.role` has them."""
+    if node.role == "both":
+        return keys
+    kept = [one for one in keys["listeners"].split(",")
+            if one.startswith("CONTROLLER") == (node.role == "controller")]
+    keys = keys | {"process.roles": node.role, "listeners": ",".join(kept)}
+    if node.role == "controller":
+        keys["advertised.listeners"] = keys["listeners"]
+    return keys
+
+
 @contextlib.contextmanager
 def new_cluster(name, keep=False, **more):
     """A cluster, not started yet, in a folder of its own, which goes in the end unless `keep`. Where
@@ -66,22 +99,12 @@ class Cluster:
             self.nodes[i + 1] = node
         self.brokers = {id: node for id, node in self.nodes.items() if node.role != "controller"}
         self.bootstrap = ",".join(node.bootstrap for node in self.brokers.values())
-        voters = [f"{id + 1}@{at}:{self._uuid()}" for id, at in enumerate(controllers)]
+        voters = [f"{id + 1}@{at}:{make_uuid()}" for id, at in enumerate(controllers)]
         for node in self.nodes.values():
             first = ["-N"] if node.role == "broker" else ["-I", ",".join(voters)]
             if static:
                 first = []
-            self._drave("format", "-t", CLUSTER_ID, *first, "-c", node.write_properties())
-
-    def _drave(self, *arguments):
-        done = subprocess.run([drave_binary(), *arguments], capture_output=True, text=True,
-                              timeout=60)
-        if done.returncode:
-            raise NodeFailed(f"drave {arguments[0]}: {done.stdout}{done.stderr}")
-        return done.stdout
-
-    def _uuid(self):
-        return self._drave("random-uuid").strip()
+            drave("format", "-t", CLUSTER_ID, *first, "-c", node.write_properties())
 
     def start(self):
         for node in self.nodes.values():
@@ -145,15 +168,7 @@ class Member(Draved):
         self.prefix = []
 
     def properties(self):
-        keys = super().properties()
-        if self.role == "both":
-            return keys
-        kept = [one for one in keys["listeners"].split(",")
-                if one.startswith("CONTROLLER") == (self.role == "controller")]
-        keys |= {"process.roles": self.role, "listeners": ",".join(kept)}
-        if self.role == "controller":
-            keys["advertised.listeners"] = keys["listeners"]
-        return keys
+        return in_role(self, super().properties())
 
     def command(self):
         return [*self.prefix, draved_binary(), *self.arguments, self.write_properties()]

@@ -124,10 +124,11 @@ class Connection:
         topic = b"__cluster_metadata"
         body = b"\2" + bytes([len(topic) + 1]) + topic + b"\2" + struct.pack(">i", 0) + b"\0\0\0"
         answer = self.call_flexible(API_DESCRIBE_QUORUM, 0, body)
-        error = struct.unpack(">h", answer[:2])[0]
+        if struct.unpack(">h", answer[:2])[0]:
+            return -1
         at = 2 + 1 + 1 + len(topic) + 1 + 4  # one topic, its name, one partition, its index
         partition_error, leader = struct.unpack(">hi", answer[at:at + 6])
-        return leader if error == 0 and partition_error == 0 else -1
+        return leader if partition_error == 0 else -1
 
     def create_topic(self, name, partitions=1, timeout_ms=3000, configs=None):
         """The error code."""
