@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 
@@ -22,6 +23,8 @@ using protocol::ErrorCode;
 using Quorum = protocol::DescribeQuorumResponse;
 
 constexpr int kPollMs = 20;
+// Of one look while leadership moves: who is asked may wait for a leader for longer than that.
+constexpr int kLookMs = 500;
 
 struct NoOptions {};
 
@@ -56,9 +59,9 @@ struct Seen {
 };
 
 // Asks one node; it knows if it is a broker, which asks the leader, or the leader itself.
-Outcome<Seen> ask(const Context& context, client::Endpoint endpoint) {
+Outcome<Seen> ask(client::Endpoint endpoint, int timeout_ms) {
   TRY(auto client,
-      client::Client::connect({std::move(endpoint)}, client::Milliseconds(context.timeout_ms)));
+      client::Client::connect({std::move(endpoint)}, client::Milliseconds(timeout_ms)));
   protocol::DescribeQuorumRequest request;
   request.topics.emplace_back().topic_name = segments::kMetadataTopic;
   request.topics.back().partitions.emplace_back();
@@ -76,15 +79,19 @@ Outcome<Seen> ask(const Context& context, client::Endpoint endpoint) {
   return Seen{std::move(client), std::move(answer)};
 }
 
-// Any of the nodes that were named may be the one that knows.
-Outcome<Seen> look(const Context& context) {
+// Any of the nodes that were named may be the one that knows. Each has so long to answer.
+Outcome<Seen> look(const Context& context, int timeout_ms) {
   TRY(const auto endpoints, client::parse_endpoints(context.bootstrap));
   Outcome<Seen> seen = fail(ExitCode::unreachable, "nobody was asked");
   for (const client::Endpoint& endpoint : endpoints) {
-    seen = ask(context, endpoint);
+    seen = ask(endpoint, timeout_ms);
     if (seen) break;
   }
   return seen;
+}
+
+Outcome<Seen> look(const Context& context) {
+  return look(context, context.timeout_ms);
 }
 
 // --- status
@@ -320,9 +327,11 @@ Outcome<> run_transfer(Context& context, const TransferOptions& options) {
   }
   if (seen.partition().leader_id == options.to) return report(context, options.to, "leads");
   TRY_VOID(ask_to_hand_over(context, seen, *to));
-  for (int waited_ms = 0; waited_ms < context.timeout_ms; waited_ms += kPollMs) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::milliseconds(context.timeout_ms);
+  while (Clock::now() < deadline) {
     // While nobody leads, nobody answers.
-    const auto now = look(context);
+    const auto now = look(context, std::min(context.timeout_ms, kLookMs));
     if (now && now->partition().leader_epoch > seen.partition().leader_epoch) {
       if (now->partition().leader_id == options.to) return report(context, options.to, "leads");
       return fail(ExitCode::failed, fmt::format("{} leads now", now->partition().leader_id),

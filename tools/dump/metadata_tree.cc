@@ -50,9 +50,12 @@ void MetadataFiles::add_journal(std::string_view file_name, ByteView bytes) {
       const segments::JournalEntry& entry = step->entry;
       if (entry.partition != TopicIdPartition{kMetadataTopicId, 0} || !step->is_payload_valid)
         continue;
-      // What comes later stands in place of what was there.
-      if (entry.type == JournalEntryType::append || entry.type == JournalEntryType::truncate)
+      // What comes later stands in place of what was there. A truncated log ends where the entry
+      // ends; it begins where the entry begins.
+      if (entry.type == JournalEntryType::append)
         batches_.erase(batches_.lower_bound(entry.first_offset), batches_.end());
+      if (entry.type == JournalEntryType::truncate)
+        batches_.erase(batches_.lower_bound(entry.end_offset), batches_.end());
       if (entry.type == JournalEntryType::append) add_batches(entry.payload);
     }
     at += header->length();

@@ -133,7 +133,7 @@ TEST(MetadataTree, has_what_only_the_journal_has) {
       joined({batch_of(topic_records("t", kOrders), 0), batch_of(config_records("t", "0"), 2)}));
   files.add_journal(segments::journal_file_name(name),
                     journal_of(name, {entry(append, 2, 3, first), entry(append, 3, 4, lost),
-                                      entry(truncate, 3, 3), other, entry(append, 3, 4, instead)}));
+                                      entry(truncate, 0, 3), other, entry(append, 3, 4, instead)}));
   const auto image = files.load();
   ASSERT_TRUE(image.has_value()) << image.error().message();
   const Item tree = metadata_tree(**image);
