@@ -168,11 +168,23 @@ void Checker::check_truncation(const Replica& replica, Offset to) {
   const Log& log = replica.log();
   if (replica.core().is_leader())
     violate("leader-truncated", fmt::format("node {} to {}", replica.id(), to));
-  const Offset both = std::min(log.end(), committed_by(replica.core().epoch()));
-  if (to >= both || both <= log.start) return;
-  if (log.chain_below(both) == chains_[static_cast<std::size_t>(both - 1)])
+  const Offset kept = committed_part(log, committed_by(replica.core().epoch()));
+  if (to < kept)
     violate("committed-truncated",
-            fmt::format("node {} to {}, committed {}", replica.id(), to, both));
+            fmt::format("node {} to {}, committed {}", replica.id(), to, kept));
+}
+
+// Where what the log shares with all that was committed below `end` ends: chains agree up to there
+// and nowhere above.
+Offset Checker::committed_part(const Log& log, Offset end) const {
+  Offset same = log.start;
+  Offset other = std::min(log.end(), end) + 1;
+  while (same + 1 < other) {
+    const Offset middle = same + (other - same) / 2;
+    const bool agrees = log.chain_below(middle) == chains_[static_cast<std::size_t>(middle - 1)];
+    (agrees ? same : other) = middle;
+  }
+  return same;
 }
 
 // R4: offset and epoch name an entry and all below it.

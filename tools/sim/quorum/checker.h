@@ -62,6 +62,7 @@ class Checker final : public Watcher {
   void check_watermark(const Replica& replica, Memory& memory);
   void extend_committed(const Replica& replica, Offset to);
   void check_control(const Replica& replica, const raft::ControlBatch& batch);
+  Offset committed_part(const Log& log, Offset end) const;
   void check_truncation(const Replica& replica, Offset to);
   void check_start(const Replica& replica);
   Memory& memory_of(const Replica& replica);

@@ -241,10 +241,12 @@ void Replica::finish_save(Instant now) {
 }
 
 bool Replica::fail_flush(Instant now) {
+  const bool loses_records_only = disk_.pending_truncations() == 0;
   disk_.lose_writes();
-  if (DRAVE_CANARY("flush-retried")) {
+  if (loses_records_only && DRAVE_CANARY("flush-retried")) {
     // The second flush finds clean pages and succeeds.
-    step(now, raft::Flushed{core_->log().generation(), log_.end()});
+    const raft::LogView& view = core_->log();
+    step(now, raft::Flushed{view.generation(), std::min(log_.end(), view.end())});
     return false;
   }
   step(now, raft::DiskFailed{});
