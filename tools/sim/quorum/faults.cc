@@ -28,6 +28,8 @@ Faults::Faults(Cluster& cluster) : cluster_(cluster), random_(cluster.random()) 
   static_assert(std::size(kNames) == kinds);
   // Some kinds do not occur in a seed at all, others often.
   for (std::uint64_t& weight : weights_) weight = random_.one_in(4) ? 0 : 1 + random_.below(8);
+  // Which takes five voters, of whom few seeds have so many for long.
+  if (cluster_.checker().newest_voters().size() >= 5) weights_[relapse] += 2;
   pace_ms_ = 20 + random_.below(400);
   at_once_ = 1 + static_cast<int>(random_.below(static_cast<std::uint64_t>(cluster_.size())));
   NetworkOptions& network = cluster_.network().options();
@@ -55,6 +57,14 @@ Instant Faults::act() {
       down_.push_back({i, cluster_.now() + span(1, 2000)});
   }
   if (cluster_.now() >= lossy_until_) cluster_.network().options().loss_one_in = 0;
+  // It takes some seconds without much else.
+  const bool spares = relapse_.has_value() && !random_.one_in(12);
+  if (!spares) act_once();
+  readmit();
+  return cluster_.now() + span(1, static_cast<std::int64_t>(2 * pace_ms_) + 1);
+}
+
+void Faults::act_once() {
   std::uint64_t total = 0;
   for (const std::uint64_t weight : weights_) total += weight;
   std::uint64_t draw = total == 0 ? 0 : random_.below(total);
@@ -66,8 +76,6 @@ Instant Faults::act() {
     }
     draw -= weights_[kind];
   }
-  readmit();
-  return cluster_.now() + span(1, static_cast<std::int64_t>(2 * pace_ms_) + 1);
 }
 
 void Faults::act(Kind kind) {

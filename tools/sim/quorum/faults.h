@@ -47,6 +47,7 @@ class Faults {
     kinds,
   };
 
+  void act_once();
   void act(Kind kind);
   int any();
   Duration span(std::int64_t least_ms, std::int64_t most_ms);

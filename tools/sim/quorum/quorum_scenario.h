@@ -62,7 +62,7 @@ inline constexpr Floor kQuorumFloors[] = {
     {"fault_transfer", 100},
     {"fault_resign", 100},
     {"fault_campaign", 100},
-    {"relapses", 1},
+    {"relapses", 8},
 };
 
 inline constexpr Scenario kQuorumScenario{
