@@ -54,7 +54,14 @@ Result<Levels> levels_of(const FormatOptions& options) {
           "name a static one with controller.quorum.voters");
     }
   }
-  if (!is_dynamic(options.mode)) levels.erase(std::string(kKraftVersion));
+  if (!is_dynamic(options.mode)) {
+    if (options.features.contains(std::string(kKraftVersion)) && kraft_version > 0) {
+      return failure(Errc::invalid,
+                     "a static quorum, which controller.quorum.voters names, begins with "
+                     "kraft.version 0; it can be upgraded later");
+    }
+    levels.erase(std::string(kKraftVersion));
+  }
   return levels;
 }
 
@@ -106,11 +113,39 @@ Uuid draw(io::Loop& loop) {
   }
 }
 
-io::Task<Result<bool>> is_formatted(io::Loop& loop, std::string directory) {
+// An error if it was formatted as another.
+io::Task<Result<bool>> is_formatted(io::Loop& loop, std::string directory,
+                                    const FormatOptions& options) {
   const auto meta = co_await segments::LogDirectory::read_meta_properties(loop, directory);
-  if (meta) co_return true;
-  if (meta.error().code == Errc::not_found) co_return false;
-  co_return std::unexpected(meta.error());
+  if (!meta && meta.error().code == Errc::not_found) co_return false;
+  if (!meta) co_return std::unexpected(meta.error());
+  if (meta->cluster_id != options.cluster_id)
+    co_return failure(Errc::invalid, fmt::format("{} is a directory of the cluster {}, not of {}",
+                                                 directory, meta->cluster_id, options.cluster_id));
+  if (meta->node_id != options.node_id)
+    co_return failure(Errc::invalid, fmt::format("{} is a directory of node {}, not of node {}",
+                                                 directory, meta->node_id, options.node_id));
+  co_return true;
+}
+
+Result<void> check_initial_controllers(const FormatOptions& options) {
+  if (options.mode != FormatMode::initial_controllers) return {};
+  if (!named_directory(options).has_value())
+    return failure(Errc::invalid,
+                   fmt::format("the initial controllers do not name node {}", options.node_id));
+  const std::vector<InitialController>& all = options.initial_controllers;
+  for (auto at = all.begin(); at != all.end(); ++at) {
+    for (auto other = all.begin(); other != at; ++other) {
+      if (at->id == other->id)
+        return failure(Errc::invalid,
+                       fmt::format("node {} is named twice among the initial controllers", at->id));
+      if (at->directory_id == other->directory_id)
+        return failure(Errc::invalid,
+                       fmt::format("nodes {} and {} are given the same directory id, {}", other->id,
+                                   at->id, at->directory_id.to_string()));
+    }
+  }
+  return {};
 }
 
 Result<void> check_arguments(const FormatOptions& options) {
@@ -132,20 +167,17 @@ Result<void> check_arguments(const FormatOptions& options) {
         Errc::invalid,
         "the controller's host is not routable: set advertised.listeners or the listener's host");
   }
-  if (options.mode == FormatMode::initial_controllers && !named_directory(options).has_value())
-    return failure(Errc::invalid,
-                   fmt::format("the initial controllers do not name node {}", options.node_id));
-  return {};
+  return check_initial_controllers(options);
 }
 
 }  // namespace
 
-io::Task<Result<void>> format(io::Loop& loop, FormatOptions options) {
+io::Task<Result<std::vector<std::string>>> format(io::Loop& loop, FormatOptions options) {
   CO_TRY_VOID(check_arguments(options));
   CO_TRY(const Levels levels, levels_of(options));
   std::vector<std::string> empty;
   for (const std::string& directory : options.directories) {
-    CO_TRY(const bool formatted, co_await is_formatted(loop, directory));
+    CO_TRY(const bool formatted, co_await is_formatted(loop, directory, options));
     if (!formatted)
       empty.push_back(directory);
     else if (!options.ignore_formatted)
@@ -178,7 +210,7 @@ io::Task<Result<void>> format(io::Loop& loop, FormatOptions options) {
     CO_TRY_VOID(co_await segments::LogDirectory::format(
         loop, directory, segments::MetaProperties{1, options.cluster_id, options.node_id, id}));
   }
-  co_return Result<void>{};
+  co_return empty;
 }
 
 }  // namespace drave::raft

@@ -42,12 +42,14 @@ struct FormatOptions {
   std::uint16_t controller_port = 0;
   std::optional<std::string> release_version;    // "4.2", "3.9-IV0"; nullopt: newest
   std::map<std::string, std::int16_t> features;  // levels that differ from the release's
-  bool ignore_formatted = false;  // directories that have an identity already are left alone
+  // Directories that have this identity already are left alone.
+  bool ignore_formatted = false;
 };
 
-// Durable when the task completes. Errors: already_exists (formatted before, without
-// ignore_formatted), invalid (a level, a cluster id, a mode that cannot be), io, no_space. Writes
-// nothing if an argument is wrong.
-io::Task<Result<void>> format(io::Loop& loop, FormatOptions options);
+// Durable when the task completes, with the directories that were not formatted before. Errors:
+// already_exists (formatted before, without ignore_formatted), invalid (a level, a cluster id, a
+// mode that cannot be; a directory of another cluster or node), io, no_space. Writes nothing if an
+// argument is wrong.
+io::Task<Result<std::vector<std::string>>> format(io::Loop& loop, FormatOptions options);
 
 }  // namespace drave::raft

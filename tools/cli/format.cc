@@ -75,7 +75,14 @@ Outcome<raft::FormatMode> mode_of(const FormatVerbOptions& options,
         "controller.quorum.voters is set: the quorum is static, and -s, -I and -N do not fit",
         "Remove controller.quorum.voters for a quorum that can change.");
   }
+  if (!config.has_controller_role && given && !options.no_initial_controllers) {
+    return fail(ExitCode::usage,
+                fmt::format("{} is for controllers, and process.roles says that this is none",
+                            options.standalone ? "-s" : "-I"),
+                "A broker is formatted with the id of its cluster alone.");
+  }
   if (is_static) return raft::FormatMode::static_voters;
+  if (!config.has_controller_role) return raft::FormatMode::no_initial_controllers;
   if (options.standalone) return raft::FormatMode::standalone;
   if (options.no_initial_controllers) return raft::FormatMode::no_initial_controllers;
   if (!options.initial_controllers.empty()) return raft::FormatMode::initial_controllers;
@@ -116,7 +123,9 @@ Outcome<raft::FormatOptions> plan(const FormatVerbOptions& options) {
   return format;
 }
 
-io::Task<void> format_and_stop(io::Loop& loop, raft::FormatOptions options, Result<void>& result) {
+using Formatted = Result<std::vector<std::string>>;
+
+io::Task<void> format_and_stop(io::Loop& loop, raft::FormatOptions options, Formatted& result) {
   result = co_await raft::format(loop, std::move(options));
   loop.stop();
 }
@@ -124,7 +133,7 @@ io::Task<void> format_and_stop(io::Loop& loop, raft::FormatOptions options, Resu
 Outcome<> run_format(Context& context, const FormatVerbOptions& options) {
   TRY(const raft::FormatOptions format, plan(options));
   TRY(const auto backend, io::make_uring_backend());
-  Result<void> result;
+  Formatted result;
   {
     io::Loop loop(*backend, 0);
     loop.start(format_and_stop(loop, format, result));
@@ -140,11 +149,14 @@ Outcome<> run_format(Context& context, const FormatVerbOptions& options) {
     print_json({{"clusterId", format.cluster_id},
                 {"nodeId", format.node_id},
                 {"directories", format.directories},
+                {"formatted", *result},
                 {"metadataDirectory", format.metadata_directory}});
-  } else {
-    for (const std::string& directory : format.directories)
-      fmt::print("{}: formatted for cluster {}, node {}\n", directory, format.cluster_id,
-                 format.node_id);
+    return {};
+  }
+  for (const std::string& directory : format.directories) {
+    const bool is_new = std::ranges::find(*result, directory) != result->end();
+    fmt::print("{}: {} for cluster {}, node {}\n", directory,
+               is_new ? "formatted" : "was formatted before", format.cluster_id, format.node_id);
   }
   return {};
 }

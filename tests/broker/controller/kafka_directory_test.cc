@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(Vector, FormattedVector,
 // Everything of two snapshots but ids and times.
 io::Task<void> format_only(io::sim::Process& process, raft::FormatOptions options,
                            std::string* said) {
-  const Result<void> formatted = co_await raft::format(process.loop(), options);
+  const auto formatted = co_await raft::format(process.loop(), options);
   *said = formatted ? "" : formatted.error().message();
 }
 

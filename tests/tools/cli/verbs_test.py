@@ -211,6 +211,10 @@ class Verbs(unittest.TestCase):
                 self.drave(*arguments, "-I", "1@127.0.0.1", code=2)
                 self.drave(*arguments, "-s", "-r", "2.8", code=2)
                 self.drave(*arguments, "-s", "-f", "no.such.version=1", code=2)
+                again = quorum + f",{n}@127.0.0.1:24999:{ids[0]}"
+                self.assertIn("named twice", self.drave(*arguments, "-I", again, code=2))
+                again = quorum + f",4@127.0.0.1:24999:{ids[n]}"
+                self.assertIn("same directory id", self.drave(*arguments, "-I", again, code=2))
                 self.drave("format", "-t", "a b", "-c", str(file), "-s", code=2)
                 self.assertFalse(at.exists())
                 self.drave(*arguments, "-I", quorum)
@@ -223,8 +227,33 @@ class Verbs(unittest.TestCase):
                     self.assertIn(voter, dumped)
                 before = (at / "meta.properties").read_bytes()
                 self.assertIn("formatted already", self.drave(*arguments, "-I", quorum, code=1))
-                self.drave(*arguments, "-I", quorum, "-g")
+                self.assertIn("was formatted before", self.drave(*arguments, "-I", quorum, "-g"))
+                self.assertIn("of the cluster",
+                              self.drave("format", "-t", ids[1], "-c", str(file), "-I", quorum,
+                                         "-g", code=2))
                 self.assertEqual((at / "meta.properties").read_bytes(), before)
+
+    def test_format_of_brokers_and_of_static_quorums(self):
+        with tempfile.TemporaryDirectory(prefix="drave-format-") as folder:
+            cluster = self.drave("random-uuid").strip()
+            file = Path(folder, "server.properties")
+            arguments = ("format", "-t", cluster, "-c", str(file))
+            file.write_text(
+                "node.id=7\nprocess.roles=broker\nlisteners=PLAINTEXT://127.0.0.1:24927\n"
+                "controller.listener.names=CONTROLLER\n"
+                f"controller.quorum.bootstrap.servers=127.0.0.1:24911\nlog.dirs={folder}/b\n")
+            self.assertIn("is for controllers", self.drave(*arguments, "-s", code=2))
+            self.assertFalse(Path(folder, "b").exists())
+            made = json.loads(self.drave(*arguments, "-o", "json"))
+            self.assertEqual(made["formatted"], [f"{folder}/b"])
+            file.write_text(
+                "node.id=1\nprocess.roles=controller\nlisteners=CONTROLLER://127.0.0.1:24911\n"
+                "controller.listener.names=CONTROLLER\n"
+                f"controller.quorum.voters=1@127.0.0.1:24911\nlog.dirs={folder}/c\n")
+            self.assertIn("begins with kraft.version 0",
+                          self.drave(*arguments, "-f", "kraft.version=1", code=2))
+            self.drave(*arguments, "-f", "kraft.version=0")
+            self.assertTrue(Path(folder, "c", "meta.properties").exists())
 
     def test_exit_codes(self):
         self.drave("topic", "list", "-b", "127.0.0.1:1", code=3)
