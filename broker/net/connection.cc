@@ -376,6 +376,7 @@ void Connection::submit_send() {
 void Connection::on_sent() {
   if (send_.result < 0) {
     broken_ = ending_ = true;
+    progress_.wake_all();
     shard_.loop().start(socket_.shutdown_both());
     return drop_responses();
   }
@@ -396,6 +397,8 @@ void Connection::on_sent() {
 void Connection::release_sent() {
   send_vectors_.clear();
   send_first_ = 0;
+  // Who waits for progress asks for a flush: one that does nothing must not wake it.
+  if (sending_.empty()) return;
   while (!sending_.empty()) {
     Response& sent = sending_.pop_front();
     shard_.count_response(sent);
@@ -411,6 +414,7 @@ void Connection::release_sent() {
 // Everything before the answer that closes has been sent.
 void Connection::close_now() {
   broken_ = true;
+  progress_.wake_all();
   stop_reading("a request was refused");
   drop_responses();
 }
