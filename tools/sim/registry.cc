@@ -1,3 +1,4 @@
+#include "tools/sim/cluster/cluster_scenario.h"
 #include "tools/sim/node/node_scenario.h"
 #include "tools/sim/quorum/quorum_scenario.h"
 #include "tools/sim/raft/raft_scenario.h"
@@ -8,13 +9,13 @@ namespace drave::simulation {
 namespace {
 
 const Scenario kScenarios[] = {
-    kNodeScenario,
-    kQuorumScenario,
-    kRaftScenario,
-    kWireScenario,
+    kClusterScenario, kNodeScenario, kQuorumScenario, kRaftScenario, kWireScenario,
 };
 
 constexpr Canary kCanaries[] = {
+    {"answers-uncommitted", "cluster", "producer-id-twice"},
+    {"deposed-acknowledges", "cluster", "acknowledged-lost"},
+    {"publishes-uncommitted", "cluster", "uncommitted-applied"},
     {"ack-before-flush", "node", "acknowledged-record-lost"},
     {"duplicate-acked-early", "wire", "acknowledged-record-lost"},
     {"journal-recycled-early", "node", "acknowledged-record-lost"},
