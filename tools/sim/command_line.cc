@@ -1,5 +1,6 @@
 #include "tools/sim/command_line.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace drave::simulation {
@@ -27,6 +28,10 @@ bool parse_seeds(std::string_view text, Command& command) {
 
 Result<Command> parse_command_line(const std::vector<std::string_view>& arguments) {
   Command command;
+  if (std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
+    command.is_help = true;
+    return command;
+  }
   if (arguments.size() == 1 && arguments[0] == "list") {
     command.is_list = true;
     return command;
@@ -49,6 +54,8 @@ Result<Command> parse_command_line(const std::vector<std::string_view>& argument
       return failure(Errc::invalid, std::string(name) + " is unknown or lacks its value");
     }
     const std::string_view value = arguments[++i];
+    if (has_seeds && name.starts_with("--seed"))
+      return failure(Errc::invalid, "either --seed or --seeds, once");
     if (name == "--scenario") {
       command.scenario = value;
     } else if (name == "--canary") {

@@ -19,14 +19,18 @@ inline constexpr std::string_view kUsage =
     "run   runs a scenario once per seed. One line per seed, totals at the end. Ends with exit "
     "code 1\n"
     "      at the first violated invariant, and with a command that shows it again.\n"
-    "      A canary alone runs in the scenario that shows it, in at most 200 seeds.\n"
-    "list  the scenarios, and the canaries: deliberate bugs, one of which --canary switches on.\n";
+    "      A canary alone runs in the scenario that shows it, in at most 200 seeds; one that is "
+    "not\n"
+    "      caught ends with exit code 3.\n"
+    "list  the scenarios, and the canaries: deliberate bugs, one of which --canary switches on,\n"
+    "      each with the invariant that it violates.\n";
 
 // A canary must be caught within so many.
 inline constexpr std::uint64_t kCanarySeeds = 200;
 
 struct Command {
   bool is_list = false;
+  bool is_help = false;
   std::string scenario;  // empty: the canary's
   std::uint64_t first_seed = 1;
   std::uint64_t last_seed = 1;  // inclusive

@@ -1,21 +1,23 @@
 // drave-sim: runs Drave in simulated worlds, one per seed, and checks what it promises.
 
 #include <fmt/format.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <cstdio>
-#include <cstring>
 #include <string>
 #include <vector>
 
 #include "base/canary.h"
 #include "base/log.h"
 #include "tools/sim/command_line.h"
+#include "tools/sim/last_words.h"
 #include "tools/sim/scenario.h"
 
 namespace drave::simulation {
 namespace {
+
+// Exit codes; 2 is a command line that makes no sense.
+constexpr int kViolated = 1;
+constexpr int kCanaryMissed = 3;
 
 // One seed in so many is run a second time; both runs must have the same trace hash.
 constexpr std::uint64_t kRerunOneIn = 20;
@@ -25,19 +27,8 @@ std::string replay_command(const Command& command, std::uint64_t seed) {
                      command.canary.empty() ? "" : " --canary " + command.canary);
 }
 
-// An assertion that fails ends the process; the last words say in which seed.
-char last_words[512];
-
-void say_last_words(int) {
-  [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, last_words, std::strlen(last_words));
-  ::_exit(1);
-}
-
-void prepare_last_words(const Command& command, std::uint64_t seed) {
-  const std::string text =
-      fmt::format("violated=assertion seed={}\nreplay: {}\n", seed, replay_command(command, seed));
-  std::snprintf(last_words, sizeof(last_words), "%s", text.c_str());
-}
+// Of the processor; the longest takes a hundredth of it, ten times that under sanitizers.
+constexpr Duration kSeedTime = seconds(120);
 
 std::string tally_text(const Tally& tally) {
   std::string text;
@@ -80,7 +71,7 @@ bool report_violation(const Command& command, std::uint64_t seed, const Violatio
 
 bool run_seed(const Command& command, const Scenario& scenario, std::uint64_t seed,
               Totals& totals) {
-  prepare_last_words(command, seed);
+  begin_seed(seed, replay_command(command, seed), kSeedTime);
   const RunReport report = scenario.run(seed);
   totals.add(report);
   if (!command.quiet || report.violation) {
@@ -135,23 +126,32 @@ int run(Command command) {
     return 2;
   }
   active_canary = command.canary;
-  ::signal(SIGABRT, say_last_words);
+  install_last_words();
   log::set_level("*", command.log ? "debug" : "off");
   Totals totals;
   bool holds = true;
-  for (std::uint64_t seed = command.first_seed; holds && seed <= command.last_seed; ++seed) {
+  for (std::uint64_t seed = command.first_seed; holds; ++seed) {
     holds = run_seed(command, *scenario, seed, totals);
     std::fflush(stdout);
+    if (seed == command.last_seed) break;
   }
   fmt::print("total scenario={} seeds={} reruns={} {}{}\n", scenario->name, totals.seeds,
              totals.reruns, totals.world.text(), tally_text(totals.tally));
+  if (canary != nullptr) {
+    if (!holds) return kViolated;
+    fmt::print("canary={} not caught in {} seeds\n", canary->name, totals.seeds);
+    return kCanaryMissed;
+  }
   if (holds) holds = check_floors(command, *scenario, totals);
-  return holds ? 0 : 1;
+  return holds ? 0 : kViolated;
 }
 
 int list() {
-  for (const Scenario& scenario : scenarios()) fmt::print("scenario={}\n", scenario.name);
-  for (const Canary& canary : canaries()) fmt::print("canary={}\n", canary.name);
+  for (const Scenario& scenario : scenarios())
+    fmt::print("scenario={} {}\n", scenario.name, scenario.description);
+  for (const Canary& canary : canaries())
+    fmt::print("canary={} scenario={} violates={}\n", canary.name, canary.scenario,
+               canary.invariant);
   return 0;
 }
 
@@ -159,11 +159,15 @@ int list() {
 }  // namespace drave::simulation
 
 int main(int argc, char** argv) {
-  const auto command =
-      drave::simulation::parse_command_line({argv + std::min(argc, 1), argv + argc});
+  using namespace drave::simulation;
+  const auto command = parse_command_line({argv + std::min(argc, 1), argv + argc});
   if (!command) {
     fmt::print(stderr, "{}\n", command.error().context);
     return 2;
   }
-  return command->is_list ? drave::simulation::list() : drave::simulation::run(*command);
+  if (command->is_help) {
+    fmt::print("{}", kUsage);
+    return 0;
+  }
+  return command->is_list ? list() : run(*command);
 }

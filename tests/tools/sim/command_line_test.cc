@@ -29,6 +29,12 @@ TEST(SimCommandLine, a_canary_alone_takes_its_own_scenario_and_seeds) {
   EXPECT_EQ(alone->last_seed, kCanarySeeds);
 }
 
+TEST(SimCommandLine, who_asks_for_help_gets_it) {
+  EXPECT_TRUE(parse_command_line({"--help"})->is_help);
+  EXPECT_TRUE(parse_command_line({"run", "--help"})->is_help);
+  EXPECT_FALSE(parse_command_line({"list"})->is_help);
+}
+
 TEST(SimCommandLine, what_makes_no_sense_is_refused_with_a_sentence) {
   const std::vector<std::vector<std::string_view>> wrong = {
       {},
@@ -41,6 +47,8 @@ TEST(SimCommandLine, what_makes_no_sense_is_refused_with_a_sentence) {
       {"run", "--scenario", "node", "--seeds", "9"},
       {"run", "--scenario", "node", "--seed"},
       {"run", "--scenario", "node", "--seed", "1", "--colour", "red"},
+      {"run", "--scenario", "node", "--seed", "1", "--seeds", "1..9"},
+      {"run", "--scenario", "node", "--seed", "1", "--seed", "2"},
   };
   for (const auto& arguments : wrong) {
     const auto parsed = parse_command_line(arguments);
