@@ -95,6 +95,7 @@ void Cluster::step() {
   note(static_cast<std::uint64_t>(now_.ns) ^ (static_cast<std::uint64_t>(event.kind) << 56) ^
        (static_cast<std::uint64_t>(event.node) << 48));
   if (is_paused(event.node) && event.kind != Kind::resume && event.kind != Kind::lost) {
+    ++tally_["deferred_events"];
     at(event.node).deferred.push_back(event);
     return;
   }
@@ -194,8 +195,12 @@ void Cluster::start_writes(int node) {
 Duration Cluster::disk_time(int node, bool is_save) {
   const Node& each = at(node);
   std::uint64_t us = each.disk.write_us / 2 + random_.below(each.disk.write_us + 1);
-  if (each.disk.slow_one_in > 0 && random_.one_in(each.disk.slow_one_in))
+  if (each.disk.slow_one_in > 0 && random_.one_in(each.disk.slow_one_in)) {
+    ++tally_["slow_writes"];
     us += random_.below(each.disk.slow_ms * 1000 + 1);
+  }
+  if (each.hung_until > now_) ++tally_["hung_writes"];
+  if (!is_save && each.full_until > now_) ++tally_["full_writes"];
   const Instant until = std::max(each.hung_until, is_save ? Instant{} : each.full_until);
   const Duration held = until > now_ ? until - now_ : Duration{};
   return held + microseconds(static_cast<std::int64_t>(us));
@@ -212,6 +217,9 @@ void Cluster::send(Message message) {
   const bool is_refused = message.is_request && !replica(message.to).is_running();
   if (is_refused || !arrives) {
     ++tally_["lost_messages"];
+    if (network_.is_cut(message.from, message.to, now_) &&
+        !network_.is_cut(message.to, message.from, now_))
+      ++tally_["lost_one_way"];
     if (message.is_request && (is_refused || random_.one_in(3)) &&
         !network_.is_cut(message.to, message.from, now_))
       schedule(now_ + network_.delay(), Kind::lost, from, failure);
@@ -222,7 +230,10 @@ void Cluster::send(Message message) {
   for (int i = 0; i < copies; ++i) {
     const std::uint64_t number = next_message_++;
     messages_.emplace(number, message);
-    schedule(now_ + network_.delay(), Kind::message, message.to, number);
+    bool is_late = false;
+    const Duration delay = network_.delay(is_late);
+    tally_["late_messages"] += is_late;
+    schedule(now_ + delay, Kind::message, message.to, number);
   }
 }
 
@@ -307,23 +318,32 @@ bool Cluster::propose_at(int node) {
 }
 
 bool Cluster::change_voter(raft::ChangeVoterRequest::Kind kind, const raft::ReplicaKey& voter) {
+  using Kinds = raft::ChangeVoterRequest::Kind;
   const int at_node = leader();
   if (at_node < 0 || is_paused(at_node)) return false;
+  ++tally_[kind == Kinds::add      ? "sent_add_voter"
+           : kind == Kinds::remove ? "sent_remove_voter"
+                                   : "sent_update_voter"];
   replica(at_node).change_voter(local(at_node), {kind, voter, -1, true, seconds(10)});
   settle(at_node);
   return true;
 }
 
-void Cluster::command(int node, const raft::Event& event) {
-  if (!is_up(node) || is_paused(node)) return;
+bool Cluster::command(int node, const raft::Event& event) {
+  if (!is_up(node) || is_paused(node)) return false;
+  const raft::Role role = replica(node).core().role();
+  const std::size_t said = replica(node).outbox().size();
   replica(node).step(local(node), event);
+  const bool did = replica(node).core().role() != role || replica(node).outbox().size() != said;
   settle(node);
+  return did;
 }
 
-void Cluster::snapshot(int node, bool keep_one) {
-  if (!is_up(node) || is_paused(node)) return;
-  replica(node).snapshot(keep_one);
+bool Cluster::snapshot(int node, bool keep_one) {
+  if (!is_up(node) || is_paused(node)) return false;
+  const bool is_written = replica(node).snapshot(keep_one);
   settle(node);
+  return is_written;
 }
 
 std::string Cluster::text() {

@@ -80,8 +80,9 @@ class Cluster {
   bool propose();
   bool propose_at(int node);
   bool change_voter(raft::ChangeVoterRequest::Kind kind, const raft::ReplicaKey& voter);
-  void command(int node, const raft::Event& event);
-  void snapshot(int node, bool keep_one);
+  // Returns whether the node took another role or said something at once.
+  bool command(int node, const raft::Event& event);
+  bool snapshot(int node, bool keep_one);  // returns whether there was something for one
 
   Network& network() { return network_; }
   Checker& checker() { return checker_; }

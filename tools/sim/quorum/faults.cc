@@ -70,61 +70,66 @@ void Faults::act_once() {
   std::uint64_t draw = total == 0 ? 0 : random_.below(total);
   for (std::size_t kind = 0; total > 0 && kind < kinds; ++kind) {
     if (draw < weights_[kind]) {
-      ++cluster_.tally()[std::string(kNames[kind])];
-      act(static_cast<Kind>(kind));
+      if (act(static_cast<Kind>(kind))) ++cluster_.tally()[std::string(kNames[kind])];
       break;
     }
     draw -= weights_[kind];
   }
 }
 
-void Faults::act(Kind kind) {
+// Returns whether it did anything.
+bool Faults::act(Kind kind) {
   const int node = any();
   switch (kind) {
-    case crash: crash_node(node); break;
-    case crash_while_writing:
-      for (int i = 0; i < cluster_.size(); ++i) {
-        if (cluster_.is_up(i) && cluster_.writes(i) && random_.one_in(2)) {
-          crash_node(i);
-          return;
-        }
-      }
-      break;
-    case cut: cut_links(true); break;
-    case one_way_cut: cut_links(false); break;
-    case partition: split(); break;
+    case crash: return crash_node(node);
+    case crash_while_writing: return crash_a_writer();
+    case cut: return cut_links(true);
+    case one_way_cut: return cut_links(false);
+    case partition: return split();
     case lossy:
       cluster_.network().options().loss_one_in = 2 + random_.below(30);
       lossy_until_ = cluster_.now() + span(100, 4000);
-      break;
+      return true;
     case pause:
-      if (cluster_.is_up(node) && !cluster_.is_paused(node))
-        cluster_.pause(node, span(10, random_.one_in(3) ? 8000 : 500));
-      break;
-    case slow_disk:
+      if (!cluster_.is_up(node) || cluster_.is_paused(node)) return false;
+      cluster_.pause(node, span(10, random_.one_in(3) ? 8000 : 500));
+      return true;
+    case slow_disk: {
+      const std::uint64_t before = cluster_.disk_options(node).slow_one_in;
       cluster_.disk_options(node).slow_one_in = random_.one_in(2) ? 0 : 2 + random_.below(20);
-      break;
-    case hung_disk: cluster_.hang_disk(node, span(100, 8000)); break;
-    case full_disk: cluster_.fill_disk(node, span(200, 6000)); break;
-    case failed_flush: cluster_.fail_next_flush(node); break;
+      return cluster_.disk_options(node).slow_one_in != before;
+    }
+    case hung_disk: cluster_.hang_disk(node, span(100, 8000)); return cluster_.is_up(node);
+    case full_disk: cluster_.fill_disk(node, span(200, 6000)); return cluster_.is_up(node);
+    case failed_flush: cluster_.fail_next_flush(node); return cluster_.is_up(node);
     case wipe:
-      if (!may_wipe(node)) break;
+      if (!may_wipe(node)) return false;
       cluster_.crash(node);
       cluster_.wipe(node);
-      break;
-    case drift: cluster_.drift(node, static_cast<int>(random_.between(-150, 150))); break;
+      return true;
+    case drift:
+      cluster_.drift(node, static_cast<int>(random_.between(-150, 150)));
+      return cluster_.is_up(node);
     case clock_jump:
       cluster_.jump(node, random_.one_in(2) ? span(10, 20'000) : Duration{} - span(10, 2000));
-      break;
-    case snapshot: cluster_.snapshot(node, random_.one_in(2)); break;
-    case add_voter: change_membership(true); break;
-    case remove_voter: change_membership(false); break;
-    case transfer: cluster_.command(std::max(cluster_.leader(), 0), raft::TransferTo{any()}); break;
-    case resign: cluster_.command(node, raft::Resign{}); break;
-    case campaign: cluster_.command(node, raft::CampaignNow{}); break;
-    case relapse: begin_relapse(); break;
+      return cluster_.is_up(node);
+    case snapshot: return cluster_.snapshot(node, random_.one_in(2));
+    case add_voter: return change_membership(true);
+    case remove_voter: return change_membership(false);
+    case transfer: return cluster_.command(std::max(cluster_.leader(), 0), raft::TransferTo{any()});
+    case resign: return cluster_.command(node, raft::Resign{});
+    case campaign: return cluster_.command(node, raft::CampaignNow{});
+    case relapse: return begin_relapse();
     case kinds: break;
   }
+  return false;
+}
+
+bool Faults::crash_a_writer() {
+  for (int i = 0; i < cluster_.size(); ++i) {
+    if (cluster_.is_up(i) && cluster_.writes(i) && random_.one_in(2)) return crash_node(i);
+  }
+  return false;
 }
 
 int Faults::any() {
@@ -137,36 +142,41 @@ Duration Faults::span(std::int64_t least_ms, std::int64_t most_ms) {
   return milliseconds(random_.between(least_ms, most_ms));
 }
 
-void Faults::crash_node(int node) {
-  if (!cluster_.is_up(node) || static_cast<int>(down_.size()) >= at_once_) return;
+bool Faults::crash_node(int node) {
+  if (!cluster_.is_up(node) || static_cast<int>(down_.size()) >= at_once_) return false;
   cluster_.crash(node);
   down_.push_back({node, cluster_.now() + span(1, random_.one_in(3) ? 6000 : 300)});
+  return true;
 }
 
-void Faults::cut_links(bool both) {
+bool Faults::cut_links(bool both) {
   const int a = any();
   const int b = any();
-  if (a == b) return;
+  if (a == b) return false;
   ++cluster_.tally()["cuts"];
   const Instant until = cluster_.now() + span(50, 8000);
   cluster_.network().cut(a, b, until);
   if (both) cluster_.network().cut(b, a, until);
+  return true;
 }
 
 // Two groups that do not hear each other, or one that is not heard.
-void Faults::split() {
-  ++cluster_.tally()["cuts"];
+bool Faults::split() {
   const std::uint64_t group = random_.next();
   const bool both = !random_.one_in(3);
   const Instant until = cluster_.now() + span(500, 8000);
+  bool divides = false;
   for (int a = 0; a < cluster_.size(); ++a) {
     for (int b = 0; b < cluster_.size(); ++b) {
       const bool in_a = ((group >> a) & 1) != 0;
       const bool in_b = ((group >> b) & 1) != 0;
       if (in_a == in_b || (!both && in_a)) continue;
       cluster_.network().cut(a, b, until);
+      divides = true;
     }
   }
+  cluster_.tally()["cuts"] += divides;
+  return divides;
 }
 
 void Faults::cut_off(const std::vector<int>& group, Instant until) {
@@ -179,14 +189,15 @@ void Faults::cut_off(const std::vector<int>& group, Instant until) {
   }
 }
 
-void Faults::begin_relapse() {
+bool Faults::begin_relapse() {
   const int leader = cluster_.leader();
-  if (relapse_ || leader < 0 || cluster_.replica(leader).core().voters().size() < 5) return;
+  if (relapse_ || leader < 0 || cluster_.replica(leader).core().voters().size() < 5) return false;
   const raft::VoterSet& voters = cluster_.replica(leader).core().voters();
   const int follower = replica_of(voters[random_.below(voters.size())]);
-  if (follower < 0 || follower == leader) return;
+  if (follower < 0 || follower == leader) return false;
   relapse_ = Relapse{leader, follower, -1, cluster_.now() + seconds(8)};
   cut_off({leader, follower}, relapse_->until);
+  return true;
 }
 
 void Faults::poll() {
@@ -263,17 +274,19 @@ std::vector<raft::VoterSet> Faults::voter_sets() {
 
 // An operator who knows that a voter's disk is gone removes that one and no other: two of a quorum
 // of three that are not the same two would be the end of it.
-void Faults::change_membership(bool add) {
+bool Faults::change_membership(bool add) {
   using Change = raft::ChangeVoterRequest::Kind;
   const raft::VoterSet& voters = cluster_.checker().newest_voters();
   const int node = any();
+  bool asked = false;
   if (add) {
-    if (!is_voter(node)) cluster_.change_voter(Change::add, cluster_.replica(node).key());
+    if (!is_voter(node)) asked = cluster_.change_voter(Change::add, cluster_.replica(node).key());
   } else if (voters.size() > 2 && all_have_disks()) {
-    cluster_.change_voter(Change::remove, voters[random_.below(voters.size())]);
+    asked = cluster_.change_voter(Change::remove, voters[random_.below(voters.size())]);
   }
   if (random_.one_in(8))
     cluster_.change_voter(Change::update, voters[random_.below(voters.size())]);
+  return asked;
 }
 
 // Somebody looks after the quorum: members whose disk is gone leave, others come in.
@@ -296,6 +309,7 @@ void Faults::readmit() {
 }
 
 std::vector<int> Faults::heal_a_majority() {
+  relapse_.reset();
   const std::vector<raft::VoterSet> sets = voter_sets();
   std::vector<int> healed;
   std::vector<int> order;

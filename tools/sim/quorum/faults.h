@@ -48,15 +48,16 @@ class Faults {
   };
 
   void act_once();
-  void act(Kind kind);
+  bool act(Kind kind);
   int any();
   Duration span(std::int64_t least_ms, std::int64_t most_ms);
-  void crash_node(int node);
-  void cut_links(bool both);
-  void split();
-  void change_membership(bool add);
+  bool crash_node(int node);
+  bool crash_a_writer();
+  bool cut_links(bool both);
+  bool split();
+  bool change_membership(bool add);
   void readmit();
-  void begin_relapse();
+  bool begin_relapse();
   void cut_off(const std::vector<int>& group, Instant until);
   std::vector<raft::VoterSet> voter_sets();
   bool all_have_disks();

@@ -33,10 +33,14 @@ class Network {
     return found != cuts_.end() && now < found->second;
   }
   Duration delay() {
+    bool is_late = false;
+    return delay(is_late);
+  }
+  Duration delay(bool& is_late) {
     const std::uint64_t usual = options_.delay_us / 2 + random_.below(options_.delay_us + 1);
     std::uint64_t us = usual;
-    if (options_.late_one_in > 0 && random_.one_in(options_.late_one_in))
-      us += random_.below(options_.late_ms * 1000 + 1);
+    is_late = options_.late_one_in > 0 && random_.one_in(options_.late_one_in);
+    if (is_late) us += random_.below(options_.late_ms * 1000 + 1);
     return microseconds(static_cast<std::int64_t>(us));
   }
   bool loses() { return options_.loss_one_in > 0 && random_.one_in(options_.loss_one_in); }

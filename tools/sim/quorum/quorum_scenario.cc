@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint64_t kFaultyEvents = 20'000;
 // Of simulated time: many elections, and a snapshot fetched from afar.
 constexpr Duration kPatience = seconds(90);
+// Of that for a leader: ten election timeouts, half of them drawn long.
+constexpr Duration kLeaderPatience = seconds(15);
 constexpr Offset kProgress = 20;
 
 class Run {
@@ -64,16 +66,27 @@ class Run {
   void recover() {
     const std::vector<int> healed = faults_.heal_a_majority();
     const Offset wanted = cluster_.checker().committed() + kProgress;
-    const Instant limit = cluster_.now() + kPatience;
+    const Instant healed_at = cluster_.now();
+    const Instant limit = healed_at + kPatience;
+    bool has_led = false;
     auto has_all = [&](int node) {
       return cluster_.replica(node).core().high_watermark() >= wanted;
+    };
+    auto leads = [&](int node) {
+      return cluster_.is_up(node) && cluster_.replica(node).core().is_leader();
     };
     while (cluster_.now() < limit && !cluster_.violation()) {
       work(cluster_.now() + milliseconds(200));
       for (const int node : healed) cluster_.boot(node);  // a flush that was to fail still does
+      has_led = has_led || std::any_of(healed.begin(), healed.end(), leads);
+      if (!has_led) {
+        if (cluster_.now() - healed_at <= kLeaderPatience) continue;
+        violation_ = Violation{"no-progress", "no leader among the healed:"};
+        break;
+      }
       if (std::all_of(healed.begin(), healed.end(), has_all)) return;
     }
-    violation_ = Violation{"no-progress", "healed:"};
+    if (!violation_) violation_ = Violation{"no-progress", "healed:"};
     for (const int node : healed) violation_->detail += " " + std::to_string(node);
   }
 

@@ -253,14 +253,15 @@ bool Replica::fail_flush(Instant now) {
   return true;
 }
 
-void Replica::snapshot(bool keep_one) {
-  if (!is_running() || has_failed()) return;
+bool Replica::snapshot(bool keep_one) {
+  if (!is_running() || has_failed()) return false;
   const Offset at = std::min(core_->high_watermark(), core_->log().flushed());
   const Offset before = log_.snapshots.empty() ? 0 : log_.snapshots.back().id.offset;
-  if (at <= before || at <= log_.start) return;
+  if (at <= before || at <= log_.start) return false;
   disk_.write(Disk::WriteSnapshot{
       {{at, log_.epoch_below(at)}, log_.chain_below(at), log_.voters_below(at)}});
   disk_.write(Disk::MoveStart{keep_one ? before : at});
+  return true;
 }
 
 }  // namespace drave::simulation::quorum

@@ -71,8 +71,8 @@ class Replica {
   // A flush fails: the node must end. Returns false if it (wrongly) tried again and went on.
   bool fail_flush(Instant now);
   // Writes a snapshot of what is committed and flushed. The log then begins at it, or, with
-  // `keep_one`, at the snapshot before it.
-  void snapshot(bool keep_one);
+  // `keep_one`, at the snapshot before it. Returns whether there was anything for one.
+  bool snapshot(bool keep_one);
 
   const raft::ReplicaKey& key() const { return key_; }
   NodeId id() const { return key_.id; }
