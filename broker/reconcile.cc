@@ -93,10 +93,9 @@ class Pauses {
     looked_at_ += partitions;
     return looked_at_ >= kPartitionsPerPass;
   }
-  // Until the next pass: a yield may come back in this one.
   io::SleepAwaiter pause() {
     looked_at_ = 0;
-    return io::sleep_for(loop_, nanoseconds(1));
+    return io::next_pass(loop_);
   }
 
  private:

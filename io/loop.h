@@ -160,7 +160,8 @@ struct ReadyCoroutine : Ready {
   }
 };
 
-// co_await yield(loop): lets everything else that is ready run first.
+// co_await yield(loop): lets everything else that is ready run first. It may come back within the
+// same pass, as long as that has time: work that fills a pass in one go wants next_pass().
 struct YieldAwaiter : ReadyCoroutine {
   explicit YieldAwaiter(Loop& at) : loop(at) {}
   Loop& loop;
@@ -207,6 +208,13 @@ inline SleepAwaiter sleep_until(Loop& loop, Instant moment) {
 }
 inline SleepAwaiter sleep_for(Loop& loop, Duration span) {
   return SleepAwaiter(loop, loop.now() + span);
+}
+
+// co_await next_pass(loop): the rest waits for a later pass, so that what the machine has for the
+// loop meanwhile comes first. For long work in pieces, each of which is as much as a pass should
+// take. A tick of the timers at most.
+inline SleepAwaiter next_pass(Loop& loop) {
+  return sleep_for(loop, nanoseconds(1));
 }
 
 }  // namespace drave::io

@@ -27,12 +27,6 @@ constexpr Duration kSnapshotCheckInterval = seconds(60);
 // Of a batch, applied before others run: some two milliseconds.
 constexpr std::size_t kRecordsPerPass = 2000;
 
-// The rest waits for the loop's next pass. A yield may come back in this one, and the next piece
-// would make it longer.
-io::SleepAwaiter next_pass(io::Loop& loop) {
-  return io::sleep_for(loop, nanoseconds(1));
-}
-
 // The records [from, to) of the list, as many as there are.
 Result<void> apply(metadata::Delta& delta, const RecordList& records, std::size_t from,
                    std::size_t to) {
@@ -326,7 +320,7 @@ io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::st
     more = sweep.next(context(), records);
     if (!records.empty())
       CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
-    co_await next_pass(loop_);
+    co_await io::next_pass(loop_);
     if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
   }
   co_return Result<void>{};
@@ -340,7 +334,7 @@ io::Task<Result<void>> Controller::append_batch(const RecordList& records, Leade
   const ImagePtr base = ahead_;
   metadata::Delta delta(*base);
   for (std::size_t from = 0; from < records.size(); from += kRecordsPerPass) {
-    if (from > 0) co_await next_pass(loop_);
+    if (from > 0) co_await io::next_pass(loop_);
     CO_TRY_VOID(apply(delta, records, from, from + kRecordsPerPass));
   }
   if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");

@@ -127,6 +127,32 @@ TEST(Loop, sleeps_until_the_first_timer) {
   EXPECT_EQ(fake.loop.counters().timers_fired, 1u);
 }
 
+// How often the loop had asked the machine for something when each of the steps went on.
+Task<void> note_waits(FakeLoop& fake, bool in_later_passes, std::vector<std::uint64_t>& at) {
+  for (int i = 0; i < 3; ++i) {
+    if (in_later_passes)
+      co_await next_pass(fake.loop);
+    else
+      co_await yield(fake.loop);
+    at.push_back(fake.backend.counters().waits);
+  }
+}
+TEST(Loop, a_yield_may_come_back_before_the_machine_was_asked_and_the_next_pass_does_not) {
+  FakeLoop fake;
+  std::vector<std::uint64_t> yields;
+  std::vector<std::uint64_t> passes;
+  const Instant start = fake.backend.time;
+  fake.loop.start(note_waits(fake, false, yields));
+  fake.loop.start(note_waits(fake, true, passes));
+  for (int i = 0; i < 20 && passes.size() < 3; ++i) fake.loop.pass(Instant::never());
+  EXPECT_EQ(yields, (std::vector<std::uint64_t>{0, 0, 0}));
+  ASSERT_EQ(passes.size(), 3u);
+  EXPECT_GT(passes[0], 0u);
+  EXPECT_GT(passes[1], passes[0]);
+  EXPECT_GT(passes[2], passes[1]);
+  EXPECT_LE(fake.backend.time, start + milliseconds(3)) << "a tick each at most";
+}
+
 TEST(Loop, run_ends_after_stop) {
   FakeLoop fake;
   struct Stop : Ready {
