@@ -26,35 +26,97 @@ constexpr std::size_t kDescribedConfigsMax = 500'000;
 using Answer = protocol::OwnedMessage<protocol::DescribeConfigsResponse>;
 using ResourceAsked = protocol::DescribeConfigsRequest::DescribeConfigsResource;
 using ResourceResult = protocol::DescribeConfigsResponse::DescribeConfigsResult;
+using ConfigResult = protocol::DescribeConfigsResponse::DescribeConfigsResourceResult;
 
-void add_entries(Answer& answer, ResourceResult& result, const ResourceAsked& asked,
-                 const protocol::DescribeConfigsRequest& message,
-                 std::vector<metadata::ConfigEntry> entries) {
-  // None: all of them.
-  std::set<std::string_view> wanted;
-  if (asked.configuration_keys.has_value())
-    wanted.insert(asked.configuration_keys->begin(), asked.configuration_keys->end());
+// Fills the answer to one request, by the image of its beginning.
+class Describer {
+ public:
+  Describer(const BrokerConfig& config, ServingImagePtr image,
+            const protocol::DescribeConfigsRequest& message, Answer& answer)
+      : config_(config),
+        image_(std::move(image)),
+        message_(message),
+        answer_(answer),
+        node_configs_(image_->metadata().configs(
+            {ConfigResourceType::broker, std::to_string(config.node_id)})),
+        default_configs_(image_->metadata().configs({ConfigResourceType::broker, ""})) {}
+
+  void describe(const ResourceAsked& asked, ResourceResult& result);
+
+ private:
+  ConfigResult told(metadata::ConfigEntry entry);
+  void add(const ResourceAsked& asked, ResourceResult& result,
+           std::vector<metadata::ConfigEntry> entries);
+  void add_topic(const ResourceAsked& asked, ResourceResult& result,
+                 const metadata::ConfigMap& own);
+  metadata::ConfigLayers layers(const metadata::ConfigMap& own) const {
+    return {own, node_configs_, default_configs_, config_.given};
+  }
+
+  const BrokerConfig& config_;
+  const ServingImagePtr image_;
+  const protocol::DescribeConfigsRequest& message_;
+  Answer& answer_;
+  const metadata::ConfigMap& node_configs_;
+  const metadata::ConfigMap& default_configs_;
+  // What topics without configs of their own say, once it was asked for.
+  std::optional<std::vector<ConfigResult>> topic_defaults_;
+};
+
+ConfigResult Describer::told(metadata::ConfigEntry entry) {
+  ConfigResult out;
+  out.name = answer_.keep(std::move(entry.name));
+  out.value.reset();
+  if (entry.value.has_value()) out.value = answer_.keep(std::move(*entry.value));
+  out.read_only = entry.read_only;
+  out.config_source = static_cast<std::int8_t>(entry.source);
+  out.is_sensitive = entry.sensitive;
+  out.config_type = static_cast<std::int8_t>(entry.type);
+  out.documentation.reset();
+  if (message_.include_documentation)
+    out.documentation = answer_.keep(std::move(entry.documentation));
+  if (!message_.include_synonyms) return out;
+  for (metadata::ConfigSynonym& synonym : entry.synonyms) {
+    auto& other = out.synonyms.emplace_back();
+    other.name = answer_.keep(std::move(synonym.name));
+    other.value.reset();
+    if (synonym.value.has_value()) other.value = answer_.keep(std::move(*synonym.value));
+    other.source = static_cast<std::int8_t>(synonym.source);
+  }
+  return out;
+}
+
+// The keys that a resource was asked for; none: all of them.
+std::set<std::string_view> wanted_of(const ResourceAsked& asked) {
+  if (!asked.configuration_keys.has_value()) return {};
+  return {asked.configuration_keys->begin(), asked.configuration_keys->end()};
+}
+
+void Describer::add(const ResourceAsked& asked, ResourceResult& result,
+                    std::vector<metadata::ConfigEntry> entries) {
+  const std::set<std::string_view> wanted = wanted_of(asked);
   for (metadata::ConfigEntry& entry : entries) {
+    if (wanted.empty() || wanted.contains(entry.name))
+      result.configs.push_back(told(std::move(entry)));
+  }
+}
+
+// Topics differ from each other in their own configs only.
+void Describer::add_topic(const ResourceAsked& asked, ResourceResult& result,
+                          const metadata::ConfigMap& own) {
+  static const metadata::ConfigMap kNone;
+  if (!topic_defaults_.has_value()) {
+    topic_defaults_.emplace();
+    for (metadata::ConfigEntry& entry : metadata::describe_topic_configs(layers(kNone)))
+      topic_defaults_->push_back(told(std::move(entry)));
+  }
+  const std::set<std::string_view> wanted = wanted_of(asked);
+  for (const ConfigResult& entry : *topic_defaults_) {
     if (!wanted.empty() && !wanted.contains(entry.name)) continue;
-    auto& out = result.configs.emplace_back();
-    out.name = answer.keep(std::move(entry.name));
-    out.value.reset();
-    if (entry.value.has_value()) out.value = answer.keep(std::move(*entry.value));
-    out.read_only = entry.read_only;
-    out.config_source = static_cast<std::int8_t>(entry.source);
-    out.is_sensitive = entry.sensitive;
-    out.config_type = static_cast<std::int8_t>(entry.type);
-    out.documentation.reset();
-    if (message.include_documentation)
-      out.documentation = answer.keep(std::move(entry.documentation));
-    if (!message.include_synonyms) continue;
-    for (metadata::ConfigSynonym& synonym : entry.synonyms) {
-      auto& told = out.synonyms.emplace_back();
-      told.name = answer.keep(std::move(synonym.name));
-      told.value.reset();
-      if (synonym.value.has_value()) told.value = answer.keep(std::move(*synonym.value));
-      told.source = static_cast<std::int8_t>(synonym.source);
-    }
+    if (own.contains(entry.name))
+      result.configs.push_back(told(*metadata::describe_topic_config(entry.name, layers(own))));
+    else
+      result.configs.push_back(entry);
   }
 }
 
@@ -86,56 +148,44 @@ ErrorCode refusal_of(const Access& access, const ResourceAsked& asked) {
   return ErrorCode::none;
 }
 
-void describe(Shard& shard, Answer& answer, ResourceResult& result, const ResourceAsked& asked,
-              const protocol::DescribeConfigsRequest& message) {
-  const metadata::Image& image = shard.image().metadata();
-  const metadata::ConfigMap none;
+void Describer::describe(const ResourceAsked& asked, ResourceResult& result) {
+  const metadata::Image& image = image_->metadata();
+  static const metadata::ConfigMap kNone;
   const std::string name(asked.resource_name);
   const auto type = static_cast<ConfigResourceType>(asked.resource_type);
-  const metadata::ConfigMap& node_configs =
-      image.configs({ConfigResourceType::broker, std::to_string(shard.config().node_id)});
-  const metadata::ConfigMap& default_configs = image.configs({ConfigResourceType::broker, ""});
-  const metadata::ConfigMap& fixed = shard.config().given;
   switch (type) {
     case ConfigResourceType::topic:
       if (!metadata::is_valid_topic_name(name))
-        return refuse(answer, result, ErrorCode::invalid_topic_exception,
+        return refuse(answer_, result, ErrorCode::invalid_topic_exception,
                       "The topic name is not valid.");
       if (image.topics().find(std::string_view(name)) == nullptr)
-        return refuse(answer, result, ErrorCode::unknown_topic_or_partition,
+        return refuse(answer_, result, ErrorCode::unknown_topic_or_partition,
                       "There is no topic of this name.");
-      return add_entries(answer, result, asked, message,
-                         metadata::describe_topic_configs(
-                             {image.configs({type, name}), node_configs, default_configs, fixed}));
-    case ConfigResourceType::broker: {
+      return add_topic(asked, result, image.configs({type, name}));
+    case ConfigResourceType::broker:
       if (name.empty())
-        return add_entries(answer, result, asked, message,
-                           metadata::describe_default_broker_configs(default_configs));
-      if (name != std::to_string(shard.config().node_id))
+        return add(asked, result, metadata::describe_default_broker_configs(default_configs_));
+      if (name != std::to_string(config_.node_id))
         return refuse(
-            answer, result, ErrorCode::invalid_request,
+            answer_, result, ErrorCode::invalid_request,
             fmt::format("Unexpected broker id, expected {} or empty string, but received {}",
-                        shard.config().node_id, name));
-      return add_entries(
-          answer, result, asked, message,
-          metadata::describe_broker_configs({none, node_configs, default_configs, fixed}));
-    }
+                        config_.node_id, name));
+      return add(asked, result, metadata::describe_broker_configs(layers(kNone)));
     case ConfigResourceType::group:
       if (name.empty())
-        return refuse(answer, result, ErrorCode::invalid_request, "Group name must not be empty");
-      return add_entries(answer, result, asked, message,
-                         metadata::describe_group_configs(
-                             {image.configs({type, name}), node_configs, default_configs, fixed}));
+        return refuse(answer_, result, ErrorCode::invalid_request, "Group name must not be empty");
+      return add(asked, result,
+                 metadata::describe_group_configs(layers(image.configs({type, name}))));
     case ConfigResourceType::client_metrics:
       if (name.empty())
-        return refuse(answer, result, ErrorCode::invalid_request,
+        return refuse(answer_, result, ErrorCode::invalid_request,
                       "Client metrics subscription name must not be empty");
-      return add_entries(answer, result, asked, message,
-                         metadata::describe_client_metrics_configs(image.configs({type, name})));
+      return add(asked, result,
+                 metadata::describe_client_metrics_configs(image.configs({type, name})));
     case ConfigResourceType::broker_logger:
     case ConfigResourceType::unknown: break;
   }
-  refuse(answer, result, ErrorCode::invalid_request,
+  refuse(answer_, result, ErrorCode::invalid_request,
          fmt::format("Resources of type {} cannot be described.", asked.resource_type));
 }
 
@@ -146,6 +196,7 @@ io::Task<void> handle_describe_configs(Request request) {
   if (!request.read(message)) co_return;
   Answer answer;
   const Access access(request);
+  Describer describer(request.shard.config(), request.shard.image_ptr(), message, answer);
   std::size_t described = 0;
   for (const ResourceAsked& asked : message.resources) {
     ResourceResult& result = answer.message.results.emplace_back();
@@ -158,7 +209,7 @@ io::Task<void> handle_describe_configs(Request request) {
     } else if (described >= kDescribedConfigsMax) {
       refuse(answer, result, ErrorCode::policy_violation, "Too many configs in one answer.");
     } else {
-      describe(request.shard, answer, result, asked, message);
+      describer.describe(asked, result);
       described += 1 + result.configs.size();
     }
     // One resource takes some tens of microseconds.

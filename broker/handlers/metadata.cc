@@ -88,7 +88,7 @@ void add_brokers(Shard& shard, const ListenerInfo& listener, protocol::MetadataR
 }
 
 // The names among `wanted` that are to be created: there is no such topic, the name may be, and so
-// may the sender. What the sender may see but not create goes to `refused`.
+// may the sender; sorted. What the sender may see but not create goes to `refused`.
 std::vector<std::string_view> creatable(const ServingImage& image, const Access& access,
                                         const std::vector<MetadataTopic>& wanted,
                                         std::set<std::string_view>& refused) {
@@ -202,8 +202,9 @@ io::Task<void> handle_metadata(Request request) {
       const auto error = static_cast<ErrorCode>(topic.error_code);
       if (error != ErrorCode::invalid_topic_exception && error != ErrorCode::policy_violation)
         continue;
-      const auto name = std::find(missing.begin(), missing.end(), topic.name);
-      if (name != missing.end()) invalid.insert(*name);  // the request's text lives longer
+      const auto name = std::lower_bound(missing.begin(), missing.end(), topic.name);
+      // The request's text lives longer.
+      if (name != missing.end() && *name == topic.name) invalid.insert(*name);
     }
   }
   const ServingImagePtr image = shard.image_ptr();

@@ -54,26 +54,29 @@ void add_node_synonyms(std::vector<ConfigSynonym>& out, const ConfigLayers& laye
   }
 }
 
-std::vector<ConfigEntry> describe_by_synonyms(ConfigScope scope, const ConfigLayers& layers) {
-  const auto own = scope == ConfigScope::group ? ConfigSource::group : ConfigSource::dynamic_topic;
-  std::vector<ConfigEntry> entries;
-  for (const ConfigDef& def : all_configs(scope)) {
-    if (def.internal) continue;
-    ConfigEntry entry = entry_of(def);
-    if (auto resolved = resolve_config(def, layers)) {
-      entry.source = resolved->source;
-      if (!def.sensitive()) entry.value = std::move(resolved->value);
-    }
-    if (const auto found = layers.topic.find(def.name); found != layers.topic.end()) {
-      entry.synonyms.push_back({entry.name, shown(&def, found->second), own});
-    }
-    add_node_synonyms(entry.synonyms, layers, def.synonyms);
-    if (def.synonyms.empty() && def.default_text) {
-      entry.synonyms.push_back(
-          {entry.name, shown(&def, *def.default_text), ConfigSource::default_config});
-    }
-    entries.push_back(std::move(entry));
+ConfigEntry entry_by_synonyms(const ConfigDef& def, const ConfigLayers& layers) {
+  const bool of_group = def.scope == ConfigScope::group;
+  ConfigEntry entry = entry_of(def);
+  if (auto resolved = resolve_config(def, layers)) {
+    entry.source = resolved->source;
+    if (!def.sensitive()) entry.value = std::move(resolved->value);
   }
+  if (const auto found = layers.topic.find(def.name); found != layers.topic.end()) {
+    entry.synonyms.push_back({entry.name, shown(&def, found->second),
+                              of_group ? ConfigSource::group : ConfigSource::dynamic_topic});
+  }
+  add_node_synonyms(entry.synonyms, layers, def.synonyms);
+  if (def.synonyms.empty() && def.default_text) {
+    entry.synonyms.push_back(
+        {entry.name, shown(&def, *def.default_text), ConfigSource::default_config});
+  }
+  return entry;
+}
+
+std::vector<ConfigEntry> describe_by_synonyms(ConfigScope scope, const ConfigLayers& layers) {
+  std::vector<ConfigEntry> entries;
+  for (const ConfigDef& def : all_configs(scope))
+    if (!def.internal) entries.push_back(entry_by_synonyms(def, layers));
   return entries;
 }
 
@@ -105,6 +108,13 @@ std::string_view names_beside(const ConfigDef& def) {
 
 std::vector<ConfigEntry> describe_topic_configs(const ConfigLayers& layers) {
   return describe_by_synonyms(ConfigScope::topic, layers);
+}
+
+std::optional<ConfigEntry> describe_topic_config(std::string_view name,
+                                                 const ConfigLayers& layers) {
+  const ConfigDef* def = find_config(ConfigScope::topic, name);
+  if (def == nullptr || def->internal) return std::nullopt;
+  return entry_by_synonyms(*def, layers);
 }
 
 std::vector<ConfigEntry> describe_group_configs(const ConfigLayers& layers) {

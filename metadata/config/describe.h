@@ -30,6 +30,9 @@ struct ConfigEntry {
 // Every key that is not internal, sorted by name. A topic's own values of unknown keys are left
 // out.
 std::vector<ConfigEntry> describe_topic_configs(const ConfigLayers& layers);
+// One of them; nothing: there is no such key. Who describes thousands of topics asks for the keys
+// of which a topic has its own values, and once for the rest.
+std::optional<ConfigEntry> describe_topic_config(std::string_view name, const ConfigLayers& layers);
 std::vector<ConfigEntry> describe_group_configs(const ConfigLayers& layers);
 // Of a subscription to clients' metrics: its own values, else the defaults.
 std::vector<ConfigEntry> describe_client_metrics_configs(const ConfigMap& own);

@@ -237,23 +237,34 @@ class TopicCreation {
     }
   }
 
-  // Every topic without configs of its own says the same; it is worked out once.
+  CreateTopicsResponse::CreatableTopicConfigs told(ConfigEntry entry) {
+    CreateTopicsResponse::CreatableTopicConfigs out;
+    out.name = answer_.keep(std::move(entry.name));
+    out.value = entry.value.has_value()
+                    ? std::optional<std::string_view>(answer_.keep(std::move(*entry.value)))
+                    : std::nullopt;
+    out.read_only = entry.read_only;
+    out.config_source = static_cast<std::int8_t>(entry.source);
+    out.is_sensitive = entry.sensitive;
+    return out;
+  }
+
+  // What topics without configs of their own say is worked out once; others differ where they have
+  // some.
   void describe(const ConfigMap& configs, Result& result) {
-    if (configs.empty() && default_configs_.has_value()) {
-      result.configs = *default_configs_;
-      return;
+    static const ConfigMap kNone;
+    if (!default_configs_.has_value()) {
+      default_configs_.emplace();
+      for (ConfigEntry& entry : describe_topic_configs(context_.layers(kNone)))
+        default_configs_->push_back(told(std::move(entry)));
     }
-    for (ConfigEntry& entry : describe_topic_configs(context_.layers(configs))) {
-      auto& out = result.configs->emplace_back();
-      out.name = answer_.keep(std::move(entry.name));
-      out.value = entry.value.has_value()
-                      ? std::optional<std::string_view>(answer_.keep(std::move(*entry.value)))
-                      : std::nullopt;
-      out.read_only = entry.read_only;
-      out.config_source = static_cast<std::int8_t>(entry.source);
-      out.is_sensitive = entry.sensitive;
+    result.configs = *default_configs_;
+    for (const auto& [name, value] : configs) {
+      const auto at = std::find_if(result.configs->begin(), result.configs->end(),
+                                   [&key = name](const auto& each) { return each.name == key; });
+      if (at == result.configs->end()) continue;
+      *at = told(*describe_topic_config(name, context_.layers(configs)));
     }
-    if (configs.empty()) default_configs_ = *result.configs;
   }
 
   const ControllerContext& context_;
