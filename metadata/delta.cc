@@ -9,6 +9,8 @@ namespace drave::metadata {
 
 namespace {
 
+constexpr std::size_t kOpenTopicsMax = 256;
+
 // What is kept is written to snapshots in the order of its keys: quotas, SCRAM, tokens, as Kafka
 // does.
 std::string quota_key(const protocol::ClientQuotaRecord& record) {
@@ -100,8 +102,7 @@ void Delta::apply(const protocol::VotersRecord& record) {
 }
 
 Image Delta::finish(OffsetAndEpoch last_contained, TimestampMs timestamp) && {
-  for (auto& [id, topic] : open_) change().topics.put(std::move(topic));
-  open_.clear();
+  close_all();
   if (acls_ != nullptr) change().acls = std::move(acls_);
   image_.content_ = std::move(now_);
   changed_ = nullptr;
@@ -127,12 +128,24 @@ void Delta::count(const PartitionImage& partition, int sign) {
   for (const NodeId id : partition.eligible_leader_replicas) add(id, &ReplicaCounts::in_elr);
 }
 
+// Together at the end they would take too long where thousands of topics change.
+void Delta::close_some() {
+  if (open_.size() >= kOpenTopicsMax) close_all();
+}
+
+void Delta::close_all() {
+  for (auto& [id, topic] : open_) change().topics.put(std::move(topic));
+  open_.clear();
+}
+
 TopicImage* Delta::open(const TopicId& id) {
   const auto found = open_.find(id);
   if (found != open_.end()) return found->second.get();
   const TopicImage* before = now_->topics.find(id);
   if (before == nullptr) return nullptr;
-  return open_.emplace(id, std::make_shared<TopicImage>(*before)).first->second.get();
+  auto copy = std::make_shared<TopicImage>(*before);
+  close_some();
+  return open_.emplace(id, std::move(copy)).first->second.get();
 }
 
 const TopicImage* Delta::last(const TopicId& id) const {
@@ -199,6 +212,7 @@ Result<void> Delta::on(const protocol::TopicRecord& record) {
   auto topic = std::make_shared<TopicImage>();
   topic->name = record.name;
   topic->id = record.topic_id;
+  close_some();
   // A placeholder under its name, so that a second TopicRecord of this delta is found out.
   change().topics.put(std::make_shared<TopicImage>(*topic));
   open_[record.topic_id] = std::move(topic);

@@ -63,8 +63,12 @@ class Delta {
   Result<void> on(const protocol::RegisterControllerRecord& record);
   Result<void> on(const protocol::ClearElrRecord& record);
 
-  // The topic, copied once for this delta so that it may be changed; null: there is none.
+  // The topic, copied so that it may be changed; null: there is none. Valid until another is
+  // opened.
   TopicImage* open(const TopicId& id);
+  // Makes room for one more.
+  void close_some();
+  void close_all();
   // The topic with everything applied; null: there is none.
   const TopicImage* last(const TopicId& id) const;
   Result<RegistrationImage*> registered(NodeId id, std::int64_t epoch, std::string_view record);
@@ -81,7 +85,7 @@ class Delta {
   Image image_;                                // its content is the base's until finish()
   std::shared_ptr<const Image::Content> now_;  // with everything applied but open_ and acls_
   std::shared_ptr<Image::Content> changed_;    // the same, once it is a copy; else null
-  std::map<TopicId, std::shared_ptr<TopicImage>> open_;  // topics that this delta changes
+  std::map<TopicId, std::shared_ptr<TopicImage>> open_;  // topics being changed
   std::shared_ptr<AclMap> acls_;                         // null: this delta changes none
 };
 

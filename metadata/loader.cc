@@ -4,6 +4,7 @@
 
 #include <variant>
 
+#include "base/assert.h"
 #include "protocol/control_record.h"
 #include "protocol/record.h"
 #include "protocol/record_frame.h"
@@ -82,6 +83,7 @@ Result<void> Loader::load_snapshot(ByteView batches, OffsetAndEpoch id) {
       return failure(Errc::corrupt, std::string(protocol::to_string(records.fault())));
   }
   if (iterator.corrupt()) return failure(Errc::corrupt, iterator.message());
+  begun_.reset();
   working_ = nullptr;
   image_ =
       std::make_shared<const Image>(std::move(delta).finish({id.offset - 1, id.epoch}, timestamp));
@@ -89,11 +91,20 @@ Result<void> Loader::load_snapshot(ByteView batches, OffsetAndEpoch id) {
 }
 
 Result<void> Loader::apply(const protocol::BatchView& batch) {
+  TRY(const bool whole, apply_piece(batch, SIZE_MAX));
+  ASSERT(whole);
+  return {};
+}
+
+Result<bool> Loader::apply_piece(const protocol::BatchView& batch, std::size_t records_max) {
   if (batch.is_legacy())
     return failure(Errc::corrupt, "a metadata log with batches of an old format");
   if (batch.codec() != protocol::Codec::none)
     return failure(Errc::unsupported, "a compressed batch in the metadata log");
-  return batch.is_control() ? apply_control(batch) : apply_data(batch);
+  if (!batch.is_control()) return apply_data(batch, records_max);
+  begun_.reset();
+  TRY_VOID(apply_control(batch));
+  return true;
 }
 
 // What it says holds whether or not a transaction that goes on comes to its end.
@@ -109,51 +120,66 @@ Result<void> Loader::apply_control(const protocol::BatchView& batch) {
   return {};
 }
 
-Result<void> Loader::apply_data(const protocol::BatchView& batch) {
-  const ImagePtr image_before = image_;
-  const ImagePtr working_before = working_;
-  bool in_transaction = working_ != nullptr;
-  std::optional<Delta> delta(std::in_place, in_transaction ? *working_ : *image_);
-  OffsetAndEpoch at{batch.base_offset() - 1, batch.leader_epoch()};
-  auto finish = [&delta, &at, &batch] {
-    return std::make_shared<const Image>(std::move(*delta).finish(at, batch.max_timestamp()));
-  };
-  auto fail = [&](Error error) {
-    image_ = image_before;
-    working_ = working_before;
-    return std::unexpected(with_place(std::move(error), batch, at.offset + 1));
-  };
-  protocol::RecordIterator records(batch.records(), batch.record_count());
-  for (protocol::RecordView record; records.next(record);) {
-    auto decoded = protocol::decode_metadata_record(record.value().value_or(ByteView()));
-    if (!decoded) return fail(decoded.error());
-    if (std::holds_alternative<protocol::BeginTransactionRecord>(decoded->record)) {
-      if (in_transaction) return fail({Errc::invalid, 0, "a transaction begins within another"});
-      image_ = finish();
-      in_transaction = true;
-      delta.emplace(*image_);
-    } else if (std::holds_alternative<protocol::EndTransactionRecord>(decoded->record)) {
-      if (!in_transaction) return fail({Errc::invalid, 0, "a transaction ends that never began"});
-      in_transaction = false;
-    } else if (std::holds_alternative<protocol::AbortTransactionRecord>(decoded->record)) {
-      if (!in_transaction)
-        return fail({Errc::invalid, 0, "a transaction is aborted that never began"});
-      in_transaction = false;
-      delta.emplace(*image_);
-    } else if (Result<void> applied = delta->apply(decoded->record); !applied) {
-      return fail(applied.error());
-    }
-    at.offset = batch.base_offset() + record.offset_delta;
-  }
-  if (records.fault() != protocol::RecordFault::none)
-    return fail({Errc::corrupt, 0, std::string(protocol::to_string(records.fault()))});
-  if (in_transaction) {
-    working_ = finish();
+void Loader::begin(const protocol::BatchView& batch) {
+  const bool in_transaction = working_ != nullptr;
+  begun_.emplace(Begun{batch.records().data(),
+                       batch.base_offset(),
+                       batch.record_count(),
+                       protocol::RecordIterator(batch.records(), batch.record_count()),
+                       {batch.base_offset() - 1, batch.leader_epoch()},
+                       in_transaction,
+                       image_,
+                       Delta(in_transaction ? *working_ : *image_)});
+}
+
+Result<void> Loader::apply_record(Begun& begun, const protocol::RecordView& record,
+                                  TimestampMs timestamp) {
+  TRY(const protocol::VersionedMetadataRecord decoded,
+      protocol::decode_metadata_record(record.value().value_or(ByteView())));
+  if (std::holds_alternative<protocol::BeginTransactionRecord>(decoded.record)) {
+    if (begun.in_transaction) return failure(Errc::invalid, "a transaction begins within another");
+    begun.image = std::make_shared<const Image>(std::move(begun.delta).finish(begun.at, timestamp));
+    begun.in_transaction = true;
+    begun.delta = Delta(*begun.image);
+  } else if (std::holds_alternative<protocol::EndTransactionRecord>(decoded.record)) {
+    if (!begun.in_transaction) return failure(Errc::invalid, "a transaction ends that never began");
+    begun.in_transaction = false;
+  } else if (std::holds_alternative<protocol::AbortTransactionRecord>(decoded.record)) {
+    if (!begun.in_transaction)
+      return failure(Errc::invalid, "a transaction is aborted that never began");
+    begun.in_transaction = false;
+    begun.delta = Delta(*begun.image);
   } else {
-    image_ = finish();
-    working_ = nullptr;
+    TRY_VOID(begun.delta.apply(decoded.record));
   }
   return {};
+}
+
+Result<bool> Loader::apply_data(const protocol::BatchView& batch, std::size_t records_max) {
+  if (!begun_.has_value() || begun_->place != batch.records().data() ||
+      begun_->base != batch.base_offset())
+    begin(batch);
+  const auto fail = [this, &batch](Error error) {
+    const Offset offset = begun_->at.offset + 1;
+    begun_.reset();
+    return std::unexpected(with_place(std::move(error), batch, offset));
+  };
+  protocol::RecordView record;
+  for (std::size_t count = 0; count < records_max && begun_->records.next(record); ++count) {
+    if (Result<void> applied = apply_record(*begun_, record, batch.max_timestamp()); !applied)
+      return fail(applied.error());
+    begun_->at.offset = batch.base_offset() + record.offset_delta;
+    --begun_->left;
+  }
+  if (begun_->records.fault() != protocol::RecordFault::none)
+    return fail({Errc::corrupt, 0, std::string(protocol::to_string(begun_->records.fault()))});
+  if (begun_->left > 0) return false;
+  auto end = std::make_shared<const Image>(
+      std::move(begun_->delta).finish(begun_->at, batch.max_timestamp()));
+  image_ = begun_->in_transaction ? std::move(begun_->image) : end;
+  working_ = begun_->in_transaction ? std::move(end) : nullptr;
+  begun_.reset();
+  return true;
 }
 
 }  // namespace drave::metadata

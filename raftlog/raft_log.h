@@ -95,7 +95,9 @@ class RaftListener {
   virtual Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) = 0;
   // The next committed batch, data or control (checked). Of what this node appended between
   // on_leading() and on_resigned() it is called for control batches only: changes of voters.
-  virtual Result<void> on_batch(const protocol::BatchView& batch) = 0;
+  // False: that was a piece of it, as much as a pass should take; it is given again in a later
+  // pass, unless a snapshot comes first. A control batch is taken whole.
+  virtual Result<bool> on_batch(const protocol::BatchView& batch) = 0;
   // Committed up to here, and given to on_batch().
   virtual void on_high_watermark(Offset high_watermark) = 0;
   // This node leads; its epoch's first batch is committed and, with everything before it, has been

@@ -59,13 +59,14 @@ io::Task<Result<void>> RaftLogImpl::deliver_log(Offset end) {
     if (!read) co_return std::unexpected(read.error());
     const Offset before = delivered_;
     if (read->pieces.size() == 1) {
-      CO_TRY_VOID(deliver_batches(read->pieces.front().bytes(), end));
+      CO_TRY_VOID(co_await deliver_batches(read->pieces.front().bytes(), end));
     } else {
       joined.clear();
       for (const segments::LogPiece& piece : read->pieces)
         joined.insert(joined.end(), piece.bytes().begin(), piece.bytes().end());
-      CO_TRY_VOID(deliver_batches(joined, end));
+      CO_TRY_VOID(co_await deliver_batches(joined, end));
     }
+    if (delivery_is_over()) break;
     if (delivered_ == before)
       co_return failure(Errc::corrupt,
                         fmt::format("{}: nothing to be read at offset {}", path_, from));
@@ -77,21 +78,27 @@ io::Task<Result<void>> RaftLogImpl::deliver_log(Offset end) {
   co_return Result<void>{};
 }
 
-Result<void> RaftLogImpl::deliver_batches(ByteView bytes, Offset end) {
+io::Task<Result<void>> RaftLogImpl::deliver_batches(ByteView bytes, Offset end) {
   protocol::BatchIterator batches(bytes);
   while (std::optional<protocol::BatchView> batch = batches.next()) {
     if (batch->last_offset() < delivered_) continue;
     if (batch->last_offset() >= end) break;
     const bool leaves_gap = batch->base_offset() > std::max(delivered_, log_->log_start());
     if (batch->is_legacy() || leaves_gap || !batch->crc_matches()) {
-      return failure(Errc::corrupt, fmt::format("{}: the batch at offset {} fails its check", path_,
-                                                batch->base_offset()));
+      co_return failure(Errc::corrupt, fmt::format("{}: the batch at offset {} fails its check",
+                                                   path_, batch->base_offset()));
+    }
+    while (true) {
+      CO_TRY(const bool whole, listener_.on_batch(*batch));
+      if (whole) break;
+      if (!started_) continue;  // nobody else is there yet
+      co_await io::next_pass(loop_);
+      if (delivery_is_over()) co_return Result<void>{};
     }
     bytes_since_snapshot_ += static_cast<std::int64_t>(batch->size_bytes());
-    TRY_VOID(listener_.on_batch(*batch));
     delivered_ = batch->last_offset() + 1;
   }
-  return {};
+  co_return Result<void>{};
 }
 
 // Everything before the own epoch, and its first batch, has been handed over: appends may begin.

@@ -213,7 +213,11 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<void> run_deliveries();
   io::Task<Result<bool>> deliver_some();
   io::Task<Result<void>> deliver_log(Offset end);
-  Result<void> deliver_batches(ByteView bytes, Offset end);
+  io::Task<Result<void>> deliver_batches(ByteView bytes, Offset end);
+  // What is being handed over counts for nothing any more.
+  bool delivery_is_over() const {
+    return snapshot_to_deliver_.has_value() || loading_ || stopping_ || failed_.has_value();
+  }
   void lead_if_ready();
   io::Task<void> drop_old_snapshots();
   io::Task<bool> delete_old_segments();

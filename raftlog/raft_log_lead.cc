@@ -146,9 +146,10 @@ Result<void> RaftLogImpl::deliver_own_controls() {
     listener_.on_high_watermark(control.base);
     protocol::BatchIterator batches(control.bytes);
     while (const std::optional<protocol::BatchView> batch = batches.next()) {
-      const Result<void> given = listener_.on_batch(*batch);
+      const Result<bool> given = listener_.on_batch(*batch);
       if (!given) own_controls_.clear();
-      TRY_VOID(given);
+      TRY(const bool whole, given);
+      ASSERT(whole);
     }
   }
   return {};

@@ -72,7 +72,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
 
   // --- raft::RaftListener
   Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) override;
-  Result<void> on_batch(const protocol::BatchView& batch) override;
+  Result<bool> on_batch(const protocol::BatchView& batch) override;
   void on_high_watermark(Offset high_watermark) override;
   void on_leading(LeaderEpoch epoch) override;
   void on_resigned(Offset committed) override;

@@ -111,9 +111,10 @@ Result<void> Controller::on_snapshot(ByteView batches, OffsetAndEpoch id) {
   return {};
 }
 
-Result<void> Controller::on_batch(const protocol::BatchView& batch) {
+Result<bool> Controller::on_batch(const protocol::BatchView& batch) {
   note_committed(batch.base_offset());
-  TRY_VOID(loader_.apply(batch));
+  TRY(const bool whole, loader_.apply_piece(batch, kRecordsPerPass));
+  if (!whole) return false;
   committed_end_ = batch.last_offset() + 1;
   if (!leads_) {
     ahead_ = loader_.image();
@@ -128,7 +129,7 @@ Result<void> Controller::on_batch(const protocol::BatchView& batch) {
   }
   ahead_end_ = std::max(ahead_end_, committed_end_);
   commit_.wake_all();
-  return {};
+  return true;
 }
 
 void Controller::on_high_watermark(Offset high_watermark) {

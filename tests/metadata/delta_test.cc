@@ -204,6 +204,97 @@ TEST(Loader, what_a_control_batch_says_within_a_transaction_holds_however_that_e
   EXPECT_TRUE(loader.image()->topics().by_name().empty());
 }
 
+// A topic of its own, with one partition.
+void add_numbered(RecordList& records, std::uint64_t number) {
+  protocol::TopicRecord topic;
+  const std::string name = "topic-" + std::to_string(number);
+  topic.name = name;
+  topic.topic_id = {7, number};
+  records.add(topic);
+  PartitionImage partition;
+  partition.replicas = partition.isr = {1};
+  partition.leader = 1;
+  add_partition_record(records, topic.topic_id, 0, partition, 30);
+}
+
+// A transaction that ends, and another that goes on.
+RecordList two_transactions() {
+  RecordList records;
+  add_numbered(records, 1);
+  records.add(protocol::BeginTransactionRecord());
+  add_numbered(records, 2);
+  records.add(protocol::EndTransactionRecord());
+  add_numbered(records, 3);
+  records.add(protocol::BeginTransactionRecord());
+  add_numbered(records, 4);
+  return records;
+}
+
+TEST(Loader, a_batch_in_pieces_amounts_to_the_whole) {
+  const RecordList records = two_transactions();
+  const std::vector<std::uint8_t> bytes = batch_of(records, 0);
+  const auto batch = protocol::parse_batch(bytes);
+  for (std::size_t size = 1; size <= records.size(); ++size) {
+    SCOPED_TRACE(size);
+    Loader loader;
+    const ImagePtr before = loader.image();
+    std::size_t calls = 1;
+    for (; true; ++calls) {
+      const Result<bool> whole = loader.apply_piece(*batch, size);
+      ASSERT_TRUE(whole.has_value());
+      if (*whole) break;
+      EXPECT_EQ(loader.image(), before) << "nothing is seen before the end";
+      EXPECT_FALSE(loader.in_transaction());
+    }
+    EXPECT_EQ(calls, (records.size() + size - 1) / size);
+    EXPECT_EQ(loader.image()->topics().by_name().size(), 3u);
+    EXPECT_EQ(loader.working()->topics().by_name().size(), 4u);
+    EXPECT_EQ(loader.working()->last_contained().offset, static_cast<Offset>(records.size()) - 1);
+  }
+}
+
+TEST(Loader, a_batch_of_which_not_all_was_applied_is_begun_again) {
+  const std::vector<std::uint8_t> bytes = batch_of(two_transactions(), 0);
+  const std::vector<std::uint8_t> again = bytes;  // in another place
+  Loader loader;
+  EXPECT_FALSE(*loader.apply_piece(*protocol::parse_batch(bytes), 2));
+  EXPECT_FALSE(*loader.apply_piece(*protocol::parse_batch(again), 2));
+  EXPECT_TRUE(*loader.apply_piece(*protocol::parse_batch(again), 100));
+  EXPECT_EQ(loader.image()->topics().by_name().size(), 3u);
+  Loader other;
+  EXPECT_FALSE(*other.apply_piece(*protocol::parse_batch(bytes), 2));
+  other.set_images(loader.image(), nullptr);
+  EXPECT_FALSE(other.apply_piece(*protocol::parse_batch(bytes), 100).has_value())
+      << "the topics exist already";
+}
+
+// Many topics change in one batch, some more than once: no more than some are open at a time.
+TEST(Loader, a_batch_changes_many_topics_again_and_again) {
+  constexpr std::uint64_t kTopics = 1000;
+  Loader loader;
+  RecordList creation;
+  for (std::uint64_t topic = 1; topic <= kTopics; ++topic) add_numbered(creation, topic);
+  feed(loader, creation, 0);
+  RecordList changes;
+  for (int round = 0; round < 2; ++round) {
+    for (std::uint64_t topic = 1; topic <= kTopics; ++topic) {
+      protocol::PartitionRecord partition;
+      partition.topic_id = TopicId{7, topic};
+      partition.partition_id = round;
+      partition.replicas = partition.isr = {1};
+      partition.leader = 1;
+      changes.add(partition, std::int16_t{0});
+    }
+  }
+  feed(loader, changes, 10'000);
+  EXPECT_EQ(loader.image()->topics().by_name().size(), kTopics);
+  for (const auto& [name, topic] : loader.image()->topics().by_name()) {
+    EXPECT_EQ(topic->partitions.size(), 2u) << name;
+    EXPECT_EQ(loader.image()->topics().find(topic->id), topic.get());
+  }
+  EXPECT_EQ(loader.image()->replica_counts(1).leads, 2 * static_cast<std::int64_t>(kTopics));
+}
+
 TEST(Loader, a_batch_that_fails_changes_nothing) {
   Loader loader;
   RecordList bad;

@@ -64,8 +64,8 @@ Result<void> Group::on_snapshot(ByteView, OffsetAndEpoch) {
   return {};
 }
 
-Result<void> Group::on_batch(const protocol::BatchView& batch) {
-  if (batch.is_control()) return {};
+Result<bool> Group::on_batch(const protocol::BatchView& batch) {
+  if (batch.is_control()) return true;
   protocol::RecordIterator records(batch.records(), batch.record_count());
   for (protocol::RecordView record; records.next(record);) {
     ++delivered_count_;
@@ -73,7 +73,7 @@ Result<void> Group::on_batch(const protocol::BatchView& batch) {
   }
   if (records.fault() != protocol::RecordFault::none)
     return failure(Errc::corrupt, std::string(to_string(records.fault())));
-  return {};
+  return true;
 }
 
 void Group::on_leading(LeaderEpoch) {

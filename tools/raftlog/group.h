@@ -55,7 +55,7 @@ class Group final : public RaftListener {
   bool has_failed() const { return has_failed_; }
 
   Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) override;
-  Result<void> on_batch(const protocol::BatchView& batch) override;
+  Result<bool> on_batch(const protocol::BatchView& batch) override;
   void on_high_watermark(Offset) override {}
   void on_leading(LeaderEpoch epoch) override;
   void on_resigned(Offset committed) override;

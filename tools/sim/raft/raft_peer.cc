@@ -279,7 +279,10 @@ Result<void> RaftPeer::on_snapshot(ByteView batches, OffsetAndEpoch id) {
   return {};
 }
 
-Result<void> RaftPeer::on_batch(const protocol::BatchView& batch) {
+Result<bool> RaftPeer::on_batch(const protocol::BatchView& batch) {
+  // Some are taken in two pieces.
+  const bool in_two = !batch.is_control() && batch.base_offset() % 4 == 0;
+  if (in_two && std::exchange(begun_, batch.base_offset()) != batch.base_offset()) return false;
   // Batches follow each other without a gap.
   if (batch.base_offset() != applied_end_ && !process_->is_dead())
     return failure(Errc::corrupt,
@@ -292,7 +295,7 @@ Result<void> RaftPeer::on_batch(const protocol::BatchView& batch) {
   }
   applied_end_ = batch.last_offset() + 1;
   applied_epoch_ = batch.leader_epoch();
-  return {};
+  return true;
 }
 
 void RaftPeer::on_high_watermark(Offset high_watermark) {

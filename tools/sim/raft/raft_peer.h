@@ -116,7 +116,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
 
   // raft::RaftListener
   Result<void> on_snapshot(ByteView batches, OffsetAndEpoch id) override;
-  Result<void> on_batch(const protocol::BatchView& batch) override;
+  Result<bool> on_batch(const protocol::BatchView& batch) override;
   void on_high_watermark(Offset high_watermark) override;
   void on_leading(LeaderEpoch epoch) override;
   void on_resigned(Offset committed) override {
@@ -154,6 +154,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   std::map<Offset, std::string> state_;
   std::optional<Offset> opened_end_;
   Offset applied_end_ = 0;
+  Offset begun_ = -1;  // the base of the last batch of which a piece was taken
   LeaderEpoch applied_epoch_ = 0;
   bool leads_ = false;
   LeaderEpoch led_epoch_ = 0;
