@@ -131,18 +131,26 @@ class Controller final : public QuorumController, public raft::RaftListener {
     co_await deciding_.acquire();
     metadata::RecordList records;
     A answer = decide(context(), records);
-    Result<void> done;
-    if (!active_)
-      done = failure(Errc::closed, "this node is not the active controller");
-    else if (!how.validate_only && !records.empty())
-      done = co_await append(std::move(records), how.atomicity, how.what);
-    // Also what only looked must not tell of changes that could still be lost.
-    const Offset end = ahead_end_;
-    deciding_.release();
-    if (done) done = co_await visible(end);
-    if (!done) fail(answer, done.error());
+    if (const Result<void> done = co_await take(how, std::move(records)); !done)
+      fail(answer, done.error());
     co_return answer;
   }
+  // The same, decided in pieces between which others run: `begin(context)` makes a Decision.
+  template <class A, class Begin, class Fail>
+  io::Task<A> change_in_pieces(Change how, Begin begin, Fail fail) {
+    co_await deciding_.acquire();
+    const metadata::ImagePtr image = ahead_;  // voters may change meanwhile
+    metadata::RecordList records;
+    const auto decision = begin(context());
+    while (decision->next(records)) co_await io::next_pass(loop_);
+    A answer = std::move(decision->answer);
+    if (const Result<void> done = co_await take(how, std::move(records)); !done)
+      fail(answer, done.error());
+    co_return answer;
+  }
+  // Appends what was decided, lets others decide, and returns when it is visible. The caller holds
+  // deciding_.
+  io::Task<Result<void>> take(Change how, metadata::RecordList records);
   // The same for brokers' requests, whose answers have one code. Nothing is decided while this node
   // is not active.
   template <class Response, class Decide>

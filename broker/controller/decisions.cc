@@ -33,10 +33,10 @@ bool stays(std::int16_t refusal, const Error& error) {
 QuorumController::Answer<protocol::CreateTopicsResponse> Controller::create_topics(
     const protocol::CreateTopicsRequest& request, std::int16_t version) {
   using A = OwnedMessage<protocol::CreateTopicsResponse>;
-  return change<A>(
+  return change_in_pieces<A>(
       {.what = "CreateTopics", .validate_only = request.validate_only},
-      [&request, version](const ControllerContext& context, RecordList& records) {
-        return metadata::create_topics(context, request, version, records);
+      [&request, version](const ControllerContext& context) {
+        return metadata::begin_create_topics(context, request, version);
       },
       [](A& answer, const Error& error) {
         for (auto& topic : answer.message.topics) {
@@ -53,10 +53,10 @@ QuorumController::Answer<protocol::CreateTopicsResponse> Controller::create_topi
 QuorumController::Answer<protocol::DeleteTopicsResponse> Controller::delete_topics(
     const protocol::DeleteTopicsRequest& request, std::int16_t version) {
   using A = OwnedMessage<protocol::DeleteTopicsResponse>;
-  return change<A>(
+  return change_in_pieces<A>(
       {.what = "DeleteTopics"},
-      [&request, version](const ControllerContext& context, RecordList& records) {
-        return metadata::delete_topics(context, request, version, records);
+      [&request, version](const ControllerContext& context) {
+        return metadata::begin_delete_topics(context, request, version);
       },
       [](A& answer, const Error& error) {
         for (auto& topic : answer.message.responses) {
@@ -70,10 +70,10 @@ QuorumController::Answer<protocol::DeleteTopicsResponse> Controller::delete_topi
 QuorumController::Answer<protocol::CreatePartitionsResponse> Controller::create_partitions(
     const protocol::CreatePartitionsRequest& request, std::int16_t) {
   using A = OwnedMessage<protocol::CreatePartitionsResponse>;
-  return change<A>(
+  return change_in_pieces<A>(
       {.what = "CreatePartitions", .validate_only = request.validate_only},
-      [&request](const ControllerContext& context, RecordList& records) {
-        return metadata::create_partitions(context, request, records);
+      [&request](const ControllerContext& context) {
+        return metadata::begin_create_partitions(context, request);
       },
       [](A& answer, const Error& error) {
         for (auto& topic : answer.message.results) {
@@ -87,10 +87,10 @@ QuorumController::Answer<protocol::CreatePartitionsResponse> Controller::create_
 QuorumController::Answer<protocol::ElectLeadersResponse> Controller::elect_leaders(
     const protocol::ElectLeadersRequest& request, std::int16_t) {
   using A = OwnedMessage<protocol::ElectLeadersResponse>;
-  return change<A>(
+  return change_in_pieces<A>(
       {.what = "ElectLeaders"},
-      [&request](const ControllerContext& context, RecordList& records) {
-        return metadata::elect_leaders(context, request, records);
+      [&request](const ControllerContext& context) {
+        return metadata::begin_elect_leaders(context, request);
       },
       [&request](A& answer, const Error& error) {
         if (stays(answer.message.error_code, error)) return;
@@ -117,10 +117,10 @@ QuorumController::Answer<protocol::IncrementalAlterConfigsResponse>
 Controller::incremental_alter_configs(const protocol::IncrementalAlterConfigsRequest& request,
                                       std::int16_t) {
   using A = OwnedMessage<protocol::IncrementalAlterConfigsResponse>;
-  return change<A>(
+  return change_in_pieces<A>(
       {.what = "IncrementalAlterConfigs", .validate_only = request.validate_only},
-      [&request](const ControllerContext& context, RecordList& records) {
-        return metadata::incremental_alter_configs(context, request, records);
+      [&request](const ControllerContext& context) {
+        return metadata::begin_incremental_alter_configs(context, request);
       },
       fail_resources<A>);
 }
@@ -128,10 +128,10 @@ Controller::incremental_alter_configs(const protocol::IncrementalAlterConfigsReq
 QuorumController::Answer<protocol::AlterConfigsResponse> Controller::alter_configs(
     const protocol::AlterConfigsRequest& request, std::int16_t) {
   using A = OwnedMessage<protocol::AlterConfigsResponse>;
-  return change<A>(
+  return change_in_pieces<A>(
       {.what = "AlterConfigs", .validate_only = request.validate_only},
-      [&request](const ControllerContext& context, RecordList& records) {
-        return metadata::alter_configs(context, request, records);
+      [&request](const ControllerContext& context) {
+        return metadata::begin_alter_configs(context, request);
       },
       fail_resources<A>);
 }

@@ -299,6 +299,19 @@ io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
 
 // --- Changing
 
+io::Task<Result<void>> Controller::take(Change how, RecordList records) {
+  Result<void> done;
+  if (!active_)
+    done = failure(Errc::closed, "this node is not the active controller");
+  else if (!how.validate_only && !records.empty())
+    done = co_await append(std::move(records), how.atomicity, how.what);
+  // Also what only looked must not tell of changes that could still be lost.
+  const Offset end = ahead_end_;
+  deciding_.release();
+  if (done) done = co_await visible(end);
+  co_return done;
+}
+
 io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicity atomicity,
                                           std::string_view what) {
   CO_TRY(const std::vector<RecordList> batches,

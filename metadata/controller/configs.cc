@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
+#include <type_traits>
 
 #include "metadata/config/validate.h"
 #include "metadata/features.h"
@@ -253,65 +255,97 @@ Problem alter(const ControllerContext& context, const ConfigResource& resource,
   return {};
 }
 
-template <class Response, class Request, class ToChanges>
-protocol::OwnedMessage<Response> alter_all(const ControllerContext& context, const Request& request,
-                                           bool replace_all, ToChanges to_changes,
-                                           RecordList& records) {
-  protocol::OwnedMessage<Response> answer;
-  std::map<ConfigResource, int> counts;
-  auto key_of = [](const auto& asked) {
-    return ConfigResource{static_cast<ConfigResourceType>(asked.resource_type),
-                          std::string(asked.resource_name)};
-  };
-  for (const auto& asked : request.resources) ++counts[key_of(asked)];
-  for (const auto& asked : request.resources) {
+std::vector<Change> changes_of(
+    const protocol::IncrementalAlterConfigsRequest::AlterConfigsResource& asked) {
+  std::vector<Change> changes;
+  for (const auto& config : asked.configs) {
+    changes.push_back(
+        {config.name, static_cast<ConfigOperation>(config.config_operation), config.value});
+  }
+  return changes;
+}
+
+std::vector<Change> changes_of(const protocol::AlterConfigsRequest::AlterConfigsResource& asked) {
+  std::vector<Change> changes;
+  for (const auto& config : asked.configs)
+    changes.push_back({config.name, ConfigOperation::set, config.value});
+  return changes;
+}
+
+template <class Response, class Request>
+class Alteration final : public Decision<Response> {
+ public:
+  Alteration(const ControllerContext& context, const Request& request)
+      : context_(context), request_(request) {
+    for (const auto& asked : request.resources) ++counts_[key_of(asked)];
+  }
+
+  bool next(RecordList& records) override {
+    Piece piece(records);
+    for (; !piece.is_full(records) && next_ < request_.resources.size(); ++next_) {
+      take(request_.resources[next_], records);
+      piece.note_item();
+    }
+    return next_ < request_.resources.size();
+  }
+
+ private:
+  // The older form says all that there is to be.
+  static constexpr bool kReplacesAll = std::is_same_v<Request, protocol::AlterConfigsRequest>;
+
+  template <class Asked>
+  static ConfigResource key_of(const Asked& asked) {
+    return {static_cast<ConfigResourceType>(asked.resource_type), std::string(asked.resource_name)};
+  }
+
+  template <class Asked>
+  void take(const Asked& asked, RecordList& records) {
     const ConfigResource resource = key_of(asked);
     Problem problem;
-    if (counts[resource] > 1)
+    if (counts_[resource] > 1)
       problem = {ErrorCode::invalid_request, "Each resource must appear at most once."};
     else
-      problem = alter(context, resource, to_changes(asked), replace_all, records);
-    auto& result = answer.message.responses.emplace_back();
+      problem = alter(context_, resource, changes_of(asked), kReplacesAll, records);
+    auto& result = this->answer.message.responses.emplace_back();
     result.error_code = static_cast<std::int16_t>(problem.code);
     result.error_message = std::nullopt;
     if (problem.code != ErrorCode::none)
-      result.error_message = answer.keep(std::move(problem.text));
+      result.error_message = this->answer.keep(std::move(problem.text));
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;
   }
-  return answer;
-}
+
+  const ControllerContext context_;
+  const Request& request_;
+  std::map<ConfigResource, int> counts_;
+  std::size_t next_ = 0;  // of the request's resources
+};
 
 }  // namespace
+
+std::unique_ptr<Decision<protocol::IncrementalAlterConfigsResponse>>
+begin_incremental_alter_configs(const ControllerContext& context,
+                                const protocol::IncrementalAlterConfigsRequest& request) {
+  return std::make_unique<Alteration<protocol::IncrementalAlterConfigsResponse,
+                                     protocol::IncrementalAlterConfigsRequest>>(context, request);
+}
 
 protocol::OwnedMessage<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
     const ControllerContext& context, const protocol::IncrementalAlterConfigsRequest& request,
     RecordList& records) {
-  return alter_all<protocol::IncrementalAlterConfigsResponse>(
-      context, request, false,
-      [](const auto& asked) {
-        std::vector<Change> changes;
-        for (const auto& config : asked.configs) {
-          changes.push_back(
-              {config.name, static_cast<ConfigOperation>(config.config_operation), config.value});
-        }
-        return changes;
-      },
-      records);
+  return decide_at_once(begin_incremental_alter_configs(context, request), records);
+}
+
+std::unique_ptr<Decision<protocol::AlterConfigsResponse>> begin_alter_configs(
+    const ControllerContext& context, const protocol::AlterConfigsRequest& request) {
+  return std::make_unique<
+      Alteration<protocol::AlterConfigsResponse, protocol::AlterConfigsRequest>>(context, request);
 }
 
 protocol::OwnedMessage<protocol::AlterConfigsResponse> alter_configs(
     const ControllerContext& context, const protocol::AlterConfigsRequest& request,
     RecordList& records) {
-  return alter_all<protocol::AlterConfigsResponse>(
-      context, request, true,
-      [](const auto& asked) {
-        std::vector<Change> changes;
-        for (const auto& config : asked.configs)
-          changes.push_back({config.name, ConfigOperation::set, config.value});
-        return changes;
-      },
-      records);
+  return decide_at_once(begin_alter_configs(context, request), records);
 }
 
 }  // namespace drave::metadata

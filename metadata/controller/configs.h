@@ -1,8 +1,12 @@
 #pragma once
 // What the controller answers to IncrementalAlterConfigs and AlterConfigs (the older form, which
 // replaces all configs of a resource), as Kafka's does. Each resource succeeds or fails by itself.
+// Decided in pieces (begin_...) or at once.
+
+#include <memory>
 
 #include "metadata/controller/context.h"
+#include "metadata/controller/decision.h"
 #include "metadata/record_list.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/incremental_alter_configs.h"
@@ -10,10 +14,15 @@
 
 namespace drave::metadata {
 
+std::unique_ptr<Decision<protocol::IncrementalAlterConfigsResponse>>
+begin_incremental_alter_configs(const ControllerContext& context,
+                                const protocol::IncrementalAlterConfigsRequest& request);
 protocol::OwnedMessage<protocol::IncrementalAlterConfigsResponse> incremental_alter_configs(
     const ControllerContext& context, const protocol::IncrementalAlterConfigsRequest& request,
     RecordList& records);
 
+std::unique_ptr<Decision<protocol::AlterConfigsResponse>> begin_alter_configs(
+    const ControllerContext& context, const protocol::AlterConfigsRequest& request);
 protocol::OwnedMessage<protocol::AlterConfigsResponse> alter_configs(
     const ControllerContext& context, const protocol::AlterConfigsRequest& request,
     RecordList& records);

@@ -23,53 +23,61 @@ using protocol::CreateTopicsRequest;
 using protocol::CreateTopicsResponse;
 using protocol::ErrorCode;
 using Result = CreateTopicsResponse::CreatableTopicResult;
-using Answer = protocol::OwnedMessage<CreateTopicsResponse>;
 
 struct Problem {
   ErrorCode code = ErrorCode::none;
   std::string text;
 };
 
-// Decides one request's topics one after the other.
-class TopicCreation {
+// Decides one request's topics one after the other; of a large one the partitions in pieces.
+class TopicCreation final : public Decision<CreateTopicsResponse> {
  public:
   TopicCreation(const ControllerContext& context, const CreateTopicsRequest& request,
-                std::int16_t version, RecordList& records, Answer& answer)
+                std::int16_t version)
       : context_(context),
         request_(request),
         version_(version),
-        records_(records),
-        answer_(answer) {}
+        metadata_version_(context.image.feature(kMetadataVersion)) {
+    answer.message.topics.reserve(request.topics.size());
+    for (const auto& topic : request.topics) ++counts_[topic.name];
+    too_many_ = partition_total() > kRecordsPerRequestMax;
+  }
 
-  void run() {
-    std::map<std::string_view, int> counts;
-    for (const auto& topic : request_.topics) ++counts[topic.name];
-    std::set<std::string_view> refused_twice;
-    const bool too_many = partition_total() > kRecordsPerRequestMax;
-    for (const auto& topic : request_.topics) {
-      const bool twice = counts[topic.name] > 1;
-      if (twice && !refused_twice.insert(topic.name).second) continue;
-      Result& result = answer_.message.topics.emplace_back();
-      result.name = topic.name;
-      result.error_message = std::nullopt;
-      result.configs.emplace();
-      const std::size_t before = records_.size();
-      Problem problem;
-      if (twice)
-        problem = {ErrorCode::invalid_request, "Duplicate topic name."};
-      else if (too_many)
-        problem = {ErrorCode::policy_violation,
-                   "Excessively large number of partitions per request."};
-      else
-        problem = decide(topic, result);
-      if (problem.code == ErrorCode::none) continue;
-      records_.cut(before);
-      result.error_code = static_cast<std::int16_t>(problem.code);
-      result.error_message = answer_.keep(std::move(problem.text));
+  bool next(RecordList& records) override {
+    Piece piece(records);
+    while (!piece.is_full(records) && has_more()) {
+      if (partitions_.empty()) take_topic(request_.topics[next_++], records);
+      partitions_.add(records, piece.records_left(records), metadata_version_);
+      piece.note_item();
     }
+    return has_more();
   }
 
  private:
+  bool has_more() const { return !partitions_.empty() || next_ < request_.topics.size(); }
+
+  void take_topic(const CreateTopicsRequest::CreatableTopic& topic, RecordList& records) {
+    const bool twice = counts_[topic.name] > 1;
+    if (twice && !refused_twice_.insert(topic.name).second) return;
+    Result& result = answer.message.topics.emplace_back();
+    result.name = topic.name;
+    result.error_message = std::nullopt;
+    result.configs.emplace();
+    const std::size_t before = records.size();
+    Problem problem;
+    if (twice)
+      problem = {ErrorCode::invalid_request, "Duplicate topic name."};
+    else if (too_many_)
+      problem = {ErrorCode::policy_violation,
+                 "Excessively large number of partitions per request."};
+    else
+      problem = decide(topic, result, records);
+    if (problem.code == ErrorCode::none) return;
+    records.cut(before);
+    result.error_code = static_cast<std::int16_t>(problem.code);
+    result.error_message = answer.keep(std::move(problem.text));
+  }
+
   std::size_t partition_total() const {
     std::size_t total = 0;
     for (const auto& topic : request_.topics) {
@@ -104,7 +112,8 @@ class TopicCreation {
     return {};
   }
 
-  Problem decide(const CreateTopicsRequest::CreatableTopic& topic, Result& result) {
+  Problem decide(const CreateTopicsRequest::CreatableTopic& topic, Result& result,
+                 RecordList& records) {
     if (Problem problem = check_name(topic.name); problem.code != ErrorCode::none) return problem;
     ConfigMap configs;
     if (Problem problem = check_configs(topic, configs); problem.code != ErrorCode::none)
@@ -113,12 +122,13 @@ class TopicCreation {
     Problem problem =
         topic.assignments.empty() ? place(topic, partitions) : take_assignment(topic, partitions);
     if (problem.code != ErrorCode::none) return problem;
-    add_records(topic, configs, partitions, result);
+    add_records(topic, configs, result, records);
     if (has_collision_chars(topic.name))
       unified_.emplace(unify_collision_chars(topic.name), topic.name);
     result.num_partitions = static_cast<std::int32_t>(partitions.size());
     result.replication_factor = static_cast<std::int16_t>(partitions.front().replicas.size());
     if (version_ >= 5) describe(configs, result);
+    partitions_ = NewPartitions(result.topic_id, 0, std::move(partitions));
     return {};
   }
 
@@ -215,33 +225,29 @@ class TopicCreation {
     return {};
   }
 
+  // But for its partitions.
   void add_records(const CreateTopicsRequest::CreatableTopic& topic, const ConfigMap& configs,
-                   const std::vector<PartitionImage>& partitions, Result& result) {
+                   Result& result, RecordList& records) {
     protocol::TopicRecord record;
     record.name = topic.name;
     record.topic_id = draw_id(context_.random);
     result.topic_id = record.topic_id;
-    records_.add(record);
+    records.add(record);
     for (const auto& [name, value] : configs) {
       protocol::ConfigRecord config;
       config.resource_type = static_cast<std::int8_t>(ConfigResourceType::topic);
       config.resource_name = topic.name;
       config.name = name;
       config.value = value;
-      records_.add(config);
-    }
-    const std::int16_t metadata_version = context_.image.feature(kMetadataVersion);
-    for (std::size_t index = 0; index < partitions.size(); ++index) {
-      add_partition_record(records_, record.topic_id, static_cast<PartitionIndex>(index),
-                           partitions[index], metadata_version);
+      records.add(config);
     }
   }
 
   CreateTopicsResponse::CreatableTopicConfigs told(ConfigEntry entry) {
     CreateTopicsResponse::CreatableTopicConfigs out;
-    out.name = answer_.keep(std::move(entry.name));
+    out.name = answer.keep(std::move(entry.name));
     out.value = entry.value.has_value()
-                    ? std::optional<std::string_view>(answer_.keep(std::move(*entry.value)))
+                    ? std::optional<std::string_view>(answer.keep(std::move(*entry.value)))
                     : std::nullopt;
     out.read_only = entry.read_only;
     out.config_source = static_cast<std::int8_t>(entry.source);
@@ -267,11 +273,15 @@ class TopicCreation {
     }
   }
 
-  const ControllerContext& context_;
+  const ControllerContext context_;
   const CreateTopicsRequest& request_;
-  std::int16_t version_;
-  RecordList& records_;
-  Answer& answer_;
+  const std::int16_t version_;
+  const std::int16_t metadata_version_;
+  std::map<std::string_view, int> counts_;  // how often a name is there
+  std::set<std::string_view> refused_twice_;
+  bool too_many_ = false;
+  std::size_t next_ = 0;      // of the request's topics
+  NewPartitions partitions_;  // of the topic before it
   // Of what this request creates: names with '_' for '.', to the name.
   std::map<std::string, std::string, std::less<>> unified_;
   std::optional<std::vector<CreateTopicsResponse::CreatableTopicConfigs>> default_configs_;
@@ -279,14 +289,16 @@ class TopicCreation {
 
 }  // namespace
 
+std::unique_ptr<Decision<CreateTopicsResponse>> begin_create_topics(
+    const ControllerContext& context, const CreateTopicsRequest& request, std::int16_t version) {
+  return std::make_unique<TopicCreation>(context, request, version);
+}
+
 protocol::OwnedMessage<CreateTopicsResponse> create_topics(const ControllerContext& context,
                                                            const CreateTopicsRequest& request,
                                                            std::int16_t version,
                                                            RecordList& records) {
-  Answer answer;
-  answer.message.topics.reserve(request.topics.size());
-  TopicCreation(context, request, version, records, answer).run();
-  return answer;
+  return decide_at_once(begin_create_topics(context, request, version), records);
 }
 
 std::string assignment_problem(const Image& image, const std::vector<NodeId>& replicas,

@@ -264,53 +264,109 @@ Problem elect(const ControllerContext& context, const TopicImage& topic, Partiti
   return {};
 }
 
-}  // namespace
+// A null list of topics means every partition.
+class ElectionOfLeaders final : public Decision<protocol::ElectLeadersResponse> {
+ public:
+  ElectionOfLeaders(const ControllerContext& context, const protocol::ElectLeadersRequest& request)
+      : context_(context),
+        request_(request),
+        election_(request.election_type == 0 ? Election::preferred : Election::unclean),
+        topic_(context_.image.topics().by_name().begin()) {}
 
-protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
-    const ControllerContext& context, const protocol::ElectLeadersRequest& request,
-    RecordList& records) {
-  protocol::OwnedMessage<protocol::ElectLeadersResponse> answer;
-  if (request.election_type != 0 && request.election_type != 1) {
-    refuse_election(request, code_of(ErrorCode::invalid_request), answer.message);
-    return answer;
+  bool next(RecordList& records) override {
+    if (request_.election_type != 0 && request_.election_type != 1) {
+      refuse_election(request_, code_of(ErrorCode::invalid_request), answer.message);
+      return false;
+    }
+    Piece piece(records);
+    left_ = kLookedAtMax;
+    return request_.topic_partitions.has_value() ? next_asked(piece, records)
+                                                 : next_of_all(piece, records);
   }
-  const Election election = request.election_type == 0 ? Election::preferred : Election::unclean;
-  auto add = [&answer](auto& results, PartitionIndex index, Problem problem) {
-    auto& result = results.partition_result.emplace_back();
+
+ private:
+  static constexpr std::size_t kLookedAtMax = PartitionSweep::kChangedMax;
+
+  bool next_of_all(Piece& piece, RecordList& records) {
+    const auto& topics = context_.image.topics().by_name();
+    for (; topic_ != topics.end(); ++topic_, index_ = 0, in_topic_ = false) {
+      const TopicImage& topic = *topic_->second;
+      if (!std::exchange(in_topic_, true)) begin_topic(answer.keep(topic.name));
+      for (auto at = topic.partitions.lower_bound(index_); at != topic.partitions.end(); ++at) {
+        index_ = at->first;
+        if (is_full(piece, records)) return true;
+        add(at->first, elect(context_, topic, at->first, election_, records), true);
+      }
+    }
+    return false;
+  }
+
+  bool next_asked(Piece& piece, RecordList& records) {
+    const auto& topics = *request_.topic_partitions;
+    for (; asked_ < topics.size(); ++asked_, position_ = 0, in_topic_ = false) {
+      const auto& asked = topics[asked_];
+      if (!std::exchange(in_topic_, true)) begin_topic(asked.topic);
+      for (; position_ < asked.partitions.size(); ++position_) {
+        if (is_full(piece, records)) return true;
+        take(asked.topic, asked.partitions[position_], records);
+      }
+    }
+    return false;
+  }
+
+  void take(std::string_view name, PartitionIndex index, RecordList& records) {
+    const TopicImage* topic = context_.image.topics().find(name);
+    if (topic == nullptr)
+      add(index, {ErrorCode::unknown_topic_or_partition, fmt::format("No such topic as {}", name)});
+    else if (!seen_.emplace(name, index).second)
+      add(index, problem_of(ErrorCode::election_not_needed));
+    else
+      add(index, elect(context_, *topic, index, election_, records));
+  }
+
+  bool is_full(const Piece& piece, const RecordList& records) {
+    return piece.is_full(records) || left_-- == 0;
+  }
+
+  void begin_topic(std::string_view name) {
+    answer.message.replica_election_results.emplace_back().topic = name;
+  }
+
+  void add(PartitionIndex index, Problem problem, bool only_if_needed = false) {
+    if (only_if_needed && problem.code == ErrorCode::election_not_needed) return;
+    auto& result = answer.message.replica_election_results.back().partition_result.emplace_back();
     result.partition_id = index;
     result.error_code = code_of(problem.code);
     result.error_message = std::nullopt;
     if (problem.code != ErrorCode::none)
       result.error_message = answer.keep(std::move(problem.text));
-  };
-  if (!request.topic_partitions.has_value()) {
-    for (const auto& [name, topic] : context.image.topics().by_name()) {
-      auto& results = answer.message.replica_election_results.emplace_back();
-      results.topic = answer.keep(name);
-      for (const auto& [index, partition] : topic->partitions) {
-        Problem problem = elect(context, *topic, index, election, records);
-        if (problem.code != ErrorCode::election_not_needed) add(results, index, std::move(problem));
-      }
-    }
-    return answer;
   }
-  std::set<std::pair<std::string_view, PartitionIndex>> seen;
-  for (const auto& asked : *request.topic_partitions) {
-    auto& results = answer.message.replica_election_results.emplace_back();
-    results.topic = asked.topic;
-    const TopicImage* topic = context.image.topics().find(asked.topic);
-    for (const PartitionIndex index : asked.partitions) {
-      if (topic == nullptr)
-        add(results, index,
-            {ErrorCode::unknown_topic_or_partition,
-             fmt::format("No such topic as {}", asked.topic)});
-      else if (!seen.emplace(asked.topic, index).second)
-        add(results, index, problem_of(ErrorCode::election_not_needed));
-      else
-        add(results, index, elect(context, *topic, index, election, records));
-    }
-  }
-  return answer;
+
+  const ControllerContext context_;
+  const protocol::ElectLeadersRequest& request_;
+  const Election election_;
+  // Of all topics: the next partition to be looked at.
+  SharedMap<std::string, TopicPtr>::const_iterator topic_;
+  PartitionIndex index_ = 0;
+  // Of those that were asked for, likewise.
+  std::size_t asked_ = 0;
+  std::size_t position_ = 0;
+  std::set<std::pair<std::string_view, PartitionIndex>> seen_;
+  bool in_topic_ = false;  // whose results are begun
+  std::size_t left_ = 0;   // partitions that this piece may still look at
+};
+
+}  // namespace
+
+std::unique_ptr<Decision<protocol::ElectLeadersResponse>> begin_elect_leaders(
+    const ControllerContext& context, const protocol::ElectLeadersRequest& request) {
+  return std::make_unique<ElectionOfLeaders>(context, request);
+}
+
+protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
+    const ControllerContext& context, const protocol::ElectLeadersRequest& request,
+    RecordList& records) {
+  return decide_at_once(begin_elect_leaders(context, request), records);
 }
 
 void refuse_election(const protocol::ElectLeadersRequest& request, std::int16_t error_code,

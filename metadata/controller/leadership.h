@@ -3,14 +3,17 @@
 //
 // Who has something to change walks the image's partitions; that there is nothing, the image's
 // counts tell. In a large cluster the walk for a broker that comes or goes is taken in pieces
-// (PartitionSweep); for one of its directories, and for ElectLeaders of all partitions, it is not.
+// (PartitionSweep), and so is ElectLeaders (decision.h); for one of a broker's directories it is
+// not.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "metadata/controller/context.h"
+#include "metadata/controller/decision.h"
 #include "metadata/record_list.h"
 #include "protocol/messages/assign_replicas_to_dirs.h"
 #include "protocol/messages/elect_leaders.h"
@@ -81,6 +84,9 @@ bool can_hand_over(const ControllerContext& context, NodeId broker);
 
 // ElectLeaders. A null list of topics means every partition; those that need no election are then
 // left out of the answer.
+// In pieces, or at once.
+std::unique_ptr<Decision<protocol::ElectLeadersResponse>> begin_elect_leaders(
+    const ControllerContext& context, const protocol::ElectLeadersRequest& request);
 protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
     const ControllerContext& context, const protocol::ElectLeadersRequest& request,
     RecordList& records);

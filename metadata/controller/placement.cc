@@ -6,6 +6,8 @@
 #include <map>
 #include <optional>
 
+#include "metadata/image_records.h"
+
 namespace drave::metadata {
 
 namespace {
@@ -181,6 +183,12 @@ PartitionImage new_partition(const Image& image, std::vector<NodeId> replicas) {
   partition.leader = partition.isr.empty() ? kNoLeader : partition.isr.front();
   partition.replicas = std::move(replicas);
   return partition;
+}
+
+void NewPartitions::add(RecordList& records, std::size_t count_max, std::int16_t metadata_version) {
+  const std::size_t end = std::min(partitions_.size(), next_ + count_max);
+  for (; next_ < end; ++next_)
+    add_partition_record(records, topic_, index_++, partitions_[next_], metadata_version);
 }
 
 }  // namespace drave::metadata

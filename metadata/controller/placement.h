@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "metadata/controller/context.h"
+#include "metadata/record_list.h"
 
 namespace drave::metadata {
 
@@ -26,6 +27,25 @@ Placement place_replicas(const ControllerContext& context, std::int32_t count,
 // A new partition with these replicas: all that are not fenced are in sync, the first of them
 // leads.
 PartitionImage new_partition(const Image& image, std::vector<NodeId> replicas);
+
+// Partitions of a topic on their way into records.
+class NewPartitions {
+ public:
+  NewPartitions() = default;
+  // `first` is the index of the first.
+  NewPartitions(const TopicId& topic, PartitionIndex first, std::vector<PartitionImage> partitions)
+      : topic_(topic), index_(first), partitions_(std::move(partitions)) {}
+
+  bool empty() const { return next_ == partitions_.size(); }
+  // Adds the records of the next ones.
+  void add(RecordList& records, std::size_t count_max, std::int16_t metadata_version);
+
+ private:
+  TopicId topic_;
+  PartitionIndex index_ = 0;
+  std::vector<PartitionImage> partitions_;
+  std::size_t next_ = 0;
+};
 
 // Why a partition with so many replicas cannot be made, for INVALID_REPLICATION_FACTOR; or nothing.
 std::string replication_problem(const ControllerContext& context, std::size_t replicas);

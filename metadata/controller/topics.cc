@@ -41,75 +41,116 @@ struct Named {
   std::map<TopicId, int> ids;
 };
 
-}  // namespace
+class TopicDeletion final : public Decision<protocol::DeleteTopicsResponse> {
+ public:
+  TopicDeletion(const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
+                std::int16_t version)
+      : context_(context), request_(request), version_(version), named_(request) {}
 
-protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
-    const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
-    std::int16_t version, RecordList& records) {
-  protocol::OwnedMessage<protocol::DeleteTopicsResponse> answer;
-  const Named named(request);
-  std::set<std::string_view> names_refused;
-  std::set<TopicId> ids_refused;
-  auto refuse = [&answer](std::optional<std::string_view> name, const TopicId& id, ErrorCode code,
-                          std::string_view text) {
+  bool next(RecordList& records) override {
+    const std::size_t names = request_.topic_names.size();
+    const std::size_t end = names + request_.topics.size();
+    Piece piece(records);
+    for (; !piece.is_full(records) && next_ < end; ++next_) {
+      if (next_ < names)
+        by_name(request_.topic_names[next_], records);
+      else
+        take(request_.topics[next_ - names], records);
+      piece.note_item();
+    }
+    return next_ < end;
+  }
+
+ private:
+  void refuse(std::optional<std::string_view> name, const TopicId& id, ErrorCode code,
+              std::string_view text) {
     auto& result = answer.message.responses.emplace_back();
     result.name = name;
     result.topic_id = id;
     result.error_code = code_of(code);
     result.error_message = text;
-  };
-  auto remove = [&](const TopicImage* topic, std::optional<std::string_view> name) {
-    if (!context.delete_topic_enable) {
+  }
+
+  void remove(const TopicImage& topic, std::optional<std::string_view> name, RecordList& records) {
+    if (!context_.delete_topic_enable) {
       const ErrorCode code =
-          version < 3 ? ErrorCode::invalid_request : ErrorCode::topic_deletion_disabled;
-      return refuse(name, topic->id, code, protocol::message(ErrorCode::topic_deletion_disabled));
+          version_ < 3 ? ErrorCode::invalid_request : ErrorCode::topic_deletion_disabled;
+      return refuse(name, topic.id, code, protocol::message(ErrorCode::topic_deletion_disabled));
     }
     protocol::RemoveTopicRecord record;
-    record.topic_id = topic->id;
+    record.topic_id = topic.id;
     records.add(record);
     auto& result = answer.message.responses.emplace_back();
-    result.name = name.has_value() ? *name : answer.keep(topic->name);
-    result.topic_id = topic->id;
-  };
+    result.name = name.has_value() ? *name : answer.keep(topic.name);
+    result.topic_id = topic.id;
+  }
+
   // What is named twice is told so once, and stays.
-  auto by_name = [&](std::string_view name) {
-    const TopicImage* topic = context.image.topics().find(name);
-    if (named.names.at(name) > 1) {
-      if (names_refused.insert(name).second)
+  void by_name(std::string_view name, RecordList& records) {
+    const TopicImage* topic = context_.image.topics().find(name);
+    if (named_.names.at(name) > 1) {
+      if (names_refused_.insert(name).second)
         refuse(name, TopicId(), ErrorCode::invalid_request, "Duplicate topic name.");
-      return;
+    } else if (topic != nullptr && named_.ids.contains(topic->id)) {
+      refuse(name, topic->id, ErrorCode::invalid_request,
+             "The provided topic name maps to an ID that was already supplied.");
+    } else if (topic != nullptr) {
+      remove(*topic, name, records);
+    } else {
+      refuse(name, TopicId(), ErrorCode::unknown_topic_or_partition,
+             protocol::message(ErrorCode::unknown_topic_or_partition));
     }
-    if (topic != nullptr && named.ids.contains(topic->id)) {
-      return refuse(name, topic->id, ErrorCode::invalid_request,
-                    "The provided topic name maps to an ID that was already supplied.");
+  }
+
+  void by_id(const TopicId& id, RecordList& records) {
+    const TopicImage* topic = context_.image.topics().find(id);
+    if (named_.ids.at(id) > 1) {
+      if (ids_refused_.insert(id).second)
+        refuse(std::nullopt, id, ErrorCode::invalid_request, "Duplicate topic id.");
+    } else if (topic != nullptr) {
+      // Also by a name that counts: that says why not.
+      if (!named_.also_by_name(*topic)) remove(*topic, std::nullopt, records);
+    } else {
+      refuse(std::nullopt, id, ErrorCode::unknown_topic_id,
+             protocol::message(ErrorCode::unknown_topic_id));
     }
-    if (topic != nullptr) return remove(topic, name);
-    refuse(name, TopicId(), ErrorCode::unknown_topic_or_partition,
-           protocol::message(ErrorCode::unknown_topic_or_partition));
-  };
-  for (const std::string_view name : request.topic_names) by_name(name);
-  for (const auto& asked : request.topics) {
+  }
+
+  void take(const protocol::DeleteTopicsRequest::DeleteTopicState& asked, RecordList& records) {
     if (asked.name.has_value() && !asked.topic_id.is_zero()) {
       refuse(asked.name, asked.topic_id, ErrorCode::invalid_request,
              "You may not specify both topic name and topic id.");
     } else if (asked.name.has_value()) {
-      by_name(*asked.name);
+      by_name(*asked.name, records);
     } else if (asked.topic_id.is_zero()) {
       refuse(std::nullopt, TopicId(), ErrorCode::invalid_request,
              "Neither topic name nor id were specified.");
-    } else if (named.ids.at(asked.topic_id) > 1) {
-      if (ids_refused.insert(asked.topic_id).second) {
-        refuse(std::nullopt, asked.topic_id, ErrorCode::invalid_request, "Duplicate topic id.");
-      }
-    } else if (const TopicImage* topic = context.image.topics().find(asked.topic_id);
-               topic != nullptr) {
-      if (!named.also_by_name(*topic)) remove(topic, std::nullopt);  // else the name says why not
     } else {
-      refuse(std::nullopt, asked.topic_id, ErrorCode::unknown_topic_id,
-             protocol::message(ErrorCode::unknown_topic_id));
+      by_id(asked.topic_id, records);
     }
   }
-  return answer;
+
+  const ControllerContext context_;
+  const protocol::DeleteTopicsRequest& request_;
+  const std::int16_t version_;
+  const Named named_;
+  std::set<std::string_view> names_refused_;
+  std::set<TopicId> ids_refused_;
+  std::size_t next_ = 0;  // of the request's names, then of its topics
+};
+
+}  // namespace
+
+std::unique_ptr<Decision<protocol::DeleteTopicsResponse>> begin_delete_topics(
+    const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
+    std::int16_t version) {
+  return std::make_unique<TopicDeletion>(context, request, version);
+}
+
+protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
+    const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
+    std::int16_t version, RecordList& records) {
+  return decide_at_once(begin_delete_topics(context, request, version), records);
 }
 
 namespace {
@@ -121,9 +162,10 @@ struct Problem {
   std::optional<std::string> text;
 };
 
+// What is to be added goes to `added`; there are `records` already.
 Problem add_partitions(const ControllerContext& context,
                        const CreatePartitionsRequest::CreatePartitionsTopic& asked,
-                       RecordList& records) {
+                       const RecordList& records, NewPartitions& added) {
   const TopicImage* topic = context.image.topics().find(asked.name);
   if (topic == nullptr) return {ErrorCode::unknown_topic_or_partition, std::nullopt};
   const auto present = static_cast<std::int32_t>(topic->partitions.size());
@@ -135,8 +177,8 @@ Problem add_partitions(const ControllerContext& context,
             fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.",
                         asked.name, present, asked.count)};
   }
-  const std::int32_t added = asked.count - present;
-  if (records.size() + static_cast<std::size_t>(added) > kRecordsPerRequestMax)
+  const std::int32_t more = asked.count - present;
+  if (records.size() + static_cast<std::size_t>(more) > kRecordsPerRequestMax)
     return {ErrorCode::policy_violation, "Excessively large number of partitions per request."};
   const std::size_t factor =
       topic->partitions.empty() ? 1 : topic->partitions.begin()->second.replicas.size();
@@ -144,11 +186,11 @@ Problem add_partitions(const ControllerContext& context,
     return {ErrorCode::invalid_replication_factor, std::move(problem)};
   std::vector<std::vector<NodeId>> placed;
   if (asked.assignments.has_value()) {
-    if (asked.assignments->size() != static_cast<std::size_t>(added)) {
+    if (asked.assignments->size() != static_cast<std::size_t>(more)) {
       return {ErrorCode::invalid_replica_assignment,
               fmt::format("Attempted to add {} additional partition(s), but only {} assignment(s) "
                           "were specified.",
-                          added, asked.assignments->size())};
+                          more, asked.assignments->size())};
     }
     for (const auto& assignment : *asked.assignments) {
       if (std::string problem = assignment_problem(context.image, assignment.broker_ids, factor);
@@ -157,48 +199,77 @@ Problem add_partitions(const ControllerContext& context,
       placed.push_back(assignment.broker_ids);
     }
   } else {
-    Placement placement = place_replicas(context, added, static_cast<std::int32_t>(factor));
+    Placement placement = place_replicas(context, more, static_cast<std::int32_t>(factor));
     if (!placement.problem.empty())
       return {ErrorCode::invalid_replication_factor, std::move(placement.problem)};
     placed = std::move(placement.partitions);
   }
-  const std::int16_t metadata_version = context.image.feature(kMetadataVersion);
-  PartitionIndex index = present;
+  std::vector<PartitionImage> partitions;
   for (std::vector<NodeId>& replicas : placed) {
-    const PartitionImage partition = new_partition(context.image, std::move(replicas));
-    if (partition.isr.empty()) {
+    partitions.push_back(new_partition(context.image, std::move(replicas)));
+    if (partitions.back().isr.empty()) {
       return {ErrorCode::invalid_replica_assignment,
               fmt::format("All brokers specified in the manual partition assignment for partition "
                           "{} are fenced or "
                           "in controlled shutdown.",
-                          index)};
+                          present + static_cast<std::int32_t>(partitions.size()) - 1)};
     }
-    add_partition_record(records, topic->id, index++, partition, metadata_version);
   }
+  added = NewPartitions(topic->id, present, std::move(partitions));
   return {};
 }
 
-}  // namespace
+class PartitionCreation final : public Decision<protocol::CreatePartitionsResponse> {
+ public:
+  PartitionCreation(const ControllerContext& context, const CreatePartitionsRequest& request)
+      : context_(context), request_(request) {
+    for (const auto& topic : request.topics) ++counts_[topic.name];
+  }
 
-protocol::OwnedMessage<protocol::CreatePartitionsResponse> create_partitions(
-    const ControllerContext& context, const CreatePartitionsRequest& request, RecordList& records) {
-  protocol::OwnedMessage<protocol::CreatePartitionsResponse> answer;
-  std::map<std::string_view, int> counts;
-  for (const auto& topic : request.topics) ++counts[topic.name];
-  std::set<std::string_view> refused_twice;
-  for (const auto& topic : request.topics) {
-    const bool twice = counts[topic.name] > 1;
-    if (twice && !refused_twice.insert(topic.name).second) continue;
-    const std::size_t before = records.size();
+  bool next(RecordList& records) override {
+    const std::int16_t metadata_version = context_.image.feature(kMetadataVersion);
+    Piece piece(records);
+    while (!piece.is_full(records) && has_more()) {
+      if (partitions_.empty()) take(request_.topics[next_++], records);
+      partitions_.add(records, piece.records_left(records), metadata_version);
+      piece.note_item();
+    }
+    return has_more();
+  }
+
+ private:
+  bool has_more() const { return !partitions_.empty() || next_ < request_.topics.size(); }
+
+  void take(const CreatePartitionsRequest::CreatePartitionsTopic& topic,
+            const RecordList& records) {
+    const bool twice = counts_[topic.name] > 1;
+    if (twice && !refused_twice_.insert(topic.name).second) return;
     Problem problem = twice ? Problem{ErrorCode::invalid_request, "Duplicate topic name."}
-                            : add_partitions(context, topic, records);
+                            : add_partitions(context_, topic, records, partitions_);
     auto& result = answer.message.results.emplace_back();
     result.name = topic.name;
     result.error_code = code_of(problem.code);
-    if (problem.code != ErrorCode::none) records.cut(before);
     if (problem.text.has_value()) result.error_message = answer.keep(std::move(*problem.text));
   }
-  return answer;
+
+  const ControllerContext context_;
+  const CreatePartitionsRequest& request_;
+  std::map<std::string_view, int> counts_;
+  std::set<std::string_view> refused_twice_;
+  std::size_t next_ = 0;      // of the request's topics
+  NewPartitions partitions_;  // of the topic before it
+};
+
+}  // namespace
+
+std::unique_ptr<Decision<protocol::CreatePartitionsResponse>> begin_create_partitions(
+    const ControllerContext& context, const CreatePartitionsRequest& request) {
+  return std::make_unique<PartitionCreation>(context, request);
+}
+
+protocol::OwnedMessage<protocol::CreatePartitionsResponse> create_partitions(
+    const ControllerContext& context, const CreatePartitionsRequest& request, RecordList& records) {
+  return decide_at_once(begin_create_partitions(context, request), records);
 }
 
 }  // namespace drave::metadata

@@ -2,10 +2,13 @@
 // What the controller answers to CreateTopics, DeleteTopics and CreatePartitions, as Kafka's does:
 // errors per topic with Kafka's codes and sentences; records for what is to be done.
 //
-// Answers borrow text of the request. With `validate_only` records are made all the same; the
-// caller drops them.
+// Each is decided in pieces (begin_...) or at once. Answers borrow text of the request. With
+// `validate_only` records are made all the same; the caller drops them.
+
+#include <memory>
 
 #include "metadata/controller/context.h"
+#include "metadata/controller/decision.h"
 #include "metadata/record_list.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/create_topics.h"
@@ -14,15 +17,23 @@
 
 namespace drave::metadata {
 
+std::unique_ptr<Decision<protocol::CreateTopicsResponse>> begin_create_topics(
+    const ControllerContext& context, const protocol::CreateTopicsRequest& request,
+    std::int16_t version);
 protocol::OwnedMessage<protocol::CreateTopicsResponse> create_topics(
     const ControllerContext& context, const protocol::CreateTopicsRequest& request,
     std::int16_t version, RecordList& records);
 
 // Versions up to 5 name topics in `topic_names`; later ones by name or id in `topics`.
+std::unique_ptr<Decision<protocol::DeleteTopicsResponse>> begin_delete_topics(
+    const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
+    std::int16_t version);
 protocol::OwnedMessage<protocol::DeleteTopicsResponse> delete_topics(
     const ControllerContext& context, const protocol::DeleteTopicsRequest& request,
     std::int16_t version, RecordList& records);
 
+std::unique_ptr<Decision<protocol::CreatePartitionsResponse>> begin_create_partitions(
+    const ControllerContext& context, const protocol::CreatePartitionsRequest& request);
 protocol::OwnedMessage<protocol::CreatePartitionsResponse> create_partitions(
     const ControllerContext& context, const protocol::CreatePartitionsRequest& request,
     RecordList& records);
