@@ -427,14 +427,18 @@ io::Task<void> Controller::write_snapshot(ImagePtr image) {
                                  raft_->voters_at(last.offset + 1), loop_.wall_now());
   metadata::ImageRecords source(image);
   RecordList records;
-  while (source.next(records)) {
+  while (!stopping_ && source.next(records)) {
     for (std::size_t index = 0; index < records.size(); ++index) snapshot.add(records[index]);
     records.cut(0);
     co_await io::yield(loop_);
   }
-  const Result<void> written =
-      co_await raft_->write_snapshot({last.offset + 1, last.epoch}, std::move(snapshot).finish());
-  if (!written) {
+  Result<void> written;
+  if (!stopping_)
+    written =
+        co_await raft_->write_snapshot({last.offset + 1, last.epoch}, std::move(snapshot).finish());
+  if (stopping_) {
+    LOG_DEBUG("controller", "a snapshot was given up, the node stops");
+  } else if (!written) {
     LOG_ERROR("controller", "no snapshot was written error={}", written.error().message());
     snapshot_again_ = loop_.now() + kSnapshotCheckInterval;
   } else {

@@ -264,10 +264,13 @@ BrokerState next_state(const ControllerContext& context, const RegistrationImage
                                            : BrokerState::shutdown_now;
 }
 
+bool is_serving(BrokerState state) {
+  return state != BrokerState::fenced && state != BrokerState::shutdown_now;
+}
+
 // Whether the state is one to be entered.
 bool is_entered(const RegistrationImage& broker, BrokerState state) {
-  const bool serves = state != BrokerState::fenced && state != BrokerState::shutdown_now;
-  return serves == broker.fenced || state == BrokerState::controlled_shutdown;
+  return is_serving(state) == broker.fenced || state == BrokerState::controlled_shutdown;
 }
 
 void enter(const ControllerContext& context, const RegistrationImage& broker,
@@ -296,13 +299,14 @@ void enter(const ControllerContext& context, const RegistrationImage& broker,
 }
 
 void take_offline(const ControllerContext& context, const RegistrationImage& broker,
-                  const std::vector<Uuid>& offline, bool change_partitions, RecordList& records) {
+                  const std::vector<Uuid>& offline, const HeartbeatPlan& plan,
+                  RecordList& records) {
   if (context.image.feature(kMetadataVersion) < metadata_level::kDirectories) return;
   std::vector<Uuid> online;
   for (const Uuid& directory : broker.directories) {
     if (!contains(offline, directory))
       online.push_back(directory);
-    else if (change_partitions)
+    else if (is_serving(plan.state) && directory != plan.swept_directory)
       remove_directory(context, broker.id, directory, records);
   }
   if (online.size() == broker.directories.size()) return;
@@ -344,6 +348,21 @@ Problem check_epoch(const Image& image, NodeId id, std::int64_t epoch) {
 
 }  // namespace
 
+namespace {
+
+// One that is gone; several at once are rare, and the others are dealt with at once.
+void plan_directory(const ControllerContext& context, const RegistrationImage& broker,
+                    const std::vector<Uuid>& offline, HeartbeatPlan& plan) {
+  const auto gone =
+      std::find_if(broker.directories.begin(), broker.directories.end(),
+                   [&offline](const Uuid& directory) { return contains(offline, directory); });
+  if (gone == broker.directories.end()) return;
+  plan.sweep = PartitionSweep::plan(context.image, broker.id, {SweepStep::out_of_directory}, *gone);
+  if (plan.sweep.has_value()) plan.swept_directory = *gone;
+}
+
+}  // namespace
+
 HeartbeatPlan plan_heartbeat(const ControllerContext& context,
                              const protocol::BrokerHeartbeatRequest& request,
                              HeartbeatTracker& tracker, Instant now) {
@@ -357,6 +376,9 @@ HeartbeatPlan plan_heartbeat(const ControllerContext& context,
     const SweepStep step =
         plan.state == BrokerState::unfenced ? SweepStep::lead_again : SweepStep::out_of_isrs;
     plan.sweep = PartitionSweep::plan(context.image, broker.id, {step});
+  } else if (is_serving(plan.state) &&
+             context.image.feature(kMetadataVersion) >= metadata_level::kDirectories) {
+    plan_directory(context, broker, request.offline_log_dirs, plan);
   }
   return plan;
 }
@@ -372,9 +394,9 @@ protocol::OwnedMessage<protocol::BrokerHeartbeatResponse> broker_heartbeat(
   }
   const RegistrationImage& broker = *context.image.broker(request.broker_id);
   const BrokerState state = plan.state;
-  const bool serves = state != BrokerState::fenced && state != BrokerState::shutdown_now;
+  const bool serves = is_serving(state);
   if (is_entered(broker, state)) enter(context, broker, plan, tracker, next_offset, records);
-  take_offline(context, broker, request.offline_log_dirs, serves, records);
+  take_offline(context, broker, request.offline_log_dirs, plan, records);
   take_cordoned(context, broker, request.cordoned_log_dirs, records);
   answer.message.is_caught_up = request.current_metadata_offset >= broker.epoch;
   answer.message.is_fenced = !serves;

@@ -56,6 +56,7 @@ enum class BrokerState : std::uint8_t { fenced, unfenced, controlled_shutdown, s
 struct HeartbeatPlan {
   BrokerState state = BrokerState::fenced;  // after the heartbeat
   std::optional<PartitionSweep> sweep;
+  Uuid swept_directory;  // that the sweep is about; zero: it is about the state
 };
 HeartbeatPlan plan_heartbeat(const ControllerContext& context,
                              const protocol::BrokerHeartbeatRequest& request,

@@ -103,6 +103,7 @@ bool has_work(const Image& image, NodeId broker, SweepStep step) {
   const ReplicaCounts counts = image.replica_counts(broker);
   switch (step) {
     case SweepStep::out_of_isrs:
+    case SweepStep::out_of_directory:
     case SweepStep::unclean_out_of_isrs: return counts.in_isr > 0;
     case SweepStep::out_of_elrs:
     case SweepStep::unclean_out_of_elrs: return counts.in_elr > 0;
@@ -111,14 +112,26 @@ bool has_work(const Image& image, NodeId broker, SweepStep step) {
   return true;
 }
 
-bool take_step(const ControllerContext& context, NodeId broker, SweepStep step, Walk& walk,
+// Whose change a step is; `directory` counts for out_of_directory.
+struct Swept {
+  NodeId broker;
+  Uuid directory = {};
+};
+
+bool take_step(const ControllerContext& context, const Swept& swept, SweepStep step, Walk& walk,
                RecordList& records) {
+  const NodeId broker = swept.broker;
   if (!has_work(context.image, broker, step)) return true;
   const auto in_isr = [broker](const PartitionImage& partition) {
     return contains(partition.isr, broker);
   };
   const auto in_elr = [broker](const PartitionImage& partition) {
     return contains(partition.eligible_leader_replicas, broker);
+  };
+  const auto is_there = [&swept](const PartitionImage& partition) {
+    for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
+      if (partition.replicas[i] == swept.broker) return partition.directories[i] == swept.directory;
+    return false;
   };
   const auto leaderless = [](const PartitionImage& partition) {
     return partition.leader == kNoLeader;
@@ -132,22 +145,25 @@ bool take_step(const ControllerContext& context, NodeId broker, SweepStep step, 
       return change_partitions(context, {.unclean = broker}, in_isr, walk, records);
     case SweepStep::unclean_out_of_elrs:
       return change_partitions(context, {.unclean = broker}, in_elr, walk, records);
+    case SweepStep::out_of_directory:
+      return change_partitions(context, {.removed = broker}, is_there, walk, records);
     case SweepStep::lead_again:
       return change_partitions(context, {.added = broker}, leaderless, walk, records);
   }
   return true;
 }
 
-void take_whole_step(const ControllerContext& context, NodeId broker, SweepStep step,
+void take_whole_step(const ControllerContext& context, const Swept& swept, SweepStep step,
                      RecordList& records) {
   Walk walk;
-  take_step(context, broker, step, walk, records);
+  take_step(context, swept, step, walk, records);
 }
 
 }  // namespace
 
 std::optional<PartitionSweep> PartitionSweep::plan(const Image& image, NodeId broker,
-                                                   std::vector<SweepStep> steps) {
+                                                   std::vector<SweepStep> steps,
+                                                   const Uuid& directory) {
   std::erase_if(steps, [&](SweepStep step) {
     // Who leaves an ISR may become eligible by that.
     const bool may_come = step == SweepStep::out_of_elrs || step == SweepStep::unclean_out_of_elrs;
@@ -158,13 +174,13 @@ std::optional<PartitionSweep> PartitionSweep::plan(const Image& image, NodeId br
   for (const auto& [id, registration] : image.brokers())
     partitions += image.replica_counts(id).leads;
   if (steps.empty() || partitions <= static_cast<std::int64_t>(kChangedMax)) return std::nullopt;
-  return PartitionSweep(broker, std::move(steps));
+  return PartitionSweep(broker, std::move(steps), directory);
 }
 
 bool PartitionSweep::next(const ControllerContext& context, RecordList& records) {
   ASSERT(!steps_.empty());
   Walk walk{topic_, partition_, kLookedAtMax, kChangedMax};
-  if (take_step(context, broker_, steps_.front(), walk, records)) {
+  if (take_step(context, {broker_, directory_}, steps_.front(), walk, records)) {
     steps_.erase(steps_.begin());
     walk = {};
   }
@@ -182,31 +198,25 @@ std::vector<PartitionSweep> left_over(const Image& image) {
 }
 
 void remove_from_isrs(const ControllerContext& context, NodeId broker, RecordList& records) {
-  take_whole_step(context, broker, SweepStep::out_of_isrs, records);
+  take_whole_step(context, {broker}, SweepStep::out_of_isrs, records);
 }
 
 void remove_from_elrs(const ControllerContext& context, NodeId broker, RecordList& records) {
-  take_whole_step(context, broker, SweepStep::out_of_elrs, records);
+  take_whole_step(context, {broker}, SweepStep::out_of_elrs, records);
 }
 
 void remove_unclean(const ControllerContext& context, NodeId broker, RecordList& records) {
-  take_whole_step(context, broker, SweepStep::unclean_out_of_isrs, records);
-  take_whole_step(context, broker, SweepStep::unclean_out_of_elrs, records);
+  take_whole_step(context, {broker}, SweepStep::unclean_out_of_isrs, records);
+  take_whole_step(context, {broker}, SweepStep::unclean_out_of_elrs, records);
 }
 
 void remove_directory(const ControllerContext& context, NodeId broker, const Uuid& directory,
                       RecordList& records) {
-  auto is_there = [broker, &directory](const PartitionImage& partition) {
-    for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
-      if (partition.replicas[i] == broker) return partition.directories[i] == directory;
-    return false;
-  };
-  Walk walk;
-  change_partitions(context, {.removed = broker}, is_there, walk, records);
+  take_whole_step(context, {broker, directory}, SweepStep::out_of_directory, records);
 }
 
 void lead_again(const ControllerContext& context, NodeId broker, RecordList& records) {
-  take_whole_step(context, broker, SweepStep::lead_again, records);
+  take_whole_step(context, {broker}, SweepStep::lead_again, records);
 }
 
 bool leads_any(const Image& image, NodeId broker) {

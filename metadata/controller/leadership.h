@@ -2,9 +2,8 @@
 // Partitions whose leader or ISR has to change because of a broker: the records, for all of them.
 //
 // Who has something to change walks the image's partitions; that there is nothing, the image's
-// counts tell. In a large cluster the walk for a broker that comes or goes is taken in pieces
-// (PartitionSweep), and so is ElectLeaders (decision.h); for one of a broker's directories it is
-// not.
+// counts tell. In a large cluster the walk is taken in pieces (PartitionSweep; ElectLeaders:
+// decision.h).
 
 #include <cstdint>
 #include <memory>
@@ -27,6 +26,7 @@ enum class SweepStep : std::uint8_t {
   out_of_elrs,          // the same where it is eligible; it stays eligible, as with Kafka
   unclean_out_of_isrs,  // it may have lost what it had acknowledged, and is not eligible either
   unclean_out_of_elrs,
+  out_of_directory,  // one of its directories is gone, and with it whether it is in sync there
   lead_again,  // it leads what nobody leads and what it surely has; -1: whoever is in service does
 };
 
@@ -45,10 +45,11 @@ class PartitionSweep {
 
   // Nothing: all together is no more than a piece, and may as well be done at once.
   static std::optional<PartitionSweep> plan(const Image& image, NodeId broker,
-                                            std::vector<SweepStep> steps);
+                                            std::vector<SweepStep> steps,
+                                            const Uuid& directory = {});
   // However little it is.
-  PartitionSweep(NodeId broker, std::vector<SweepStep> steps)
-      : broker_(broker), steps_(std::move(steps)) {}
+  PartitionSweep(NodeId broker, std::vector<SweepStep> steps, const Uuid& directory = {})
+      : broker_(broker), directory_(directory), steps_(std::move(steps)) {}
 
   // Adds the changes of the next partitions; the image has those of the pieces before. False: that
   // was the last piece.
@@ -56,6 +57,7 @@ class PartitionSweep {
 
  private:
   NodeId broker_;
+  Uuid directory_;                // of out_of_directory
   std::vector<SweepStep> steps_;  // the one under way is the first
   // Where its next piece begins: topics in the order of their names.
   std::string topic_;

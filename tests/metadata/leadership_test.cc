@@ -341,6 +341,33 @@ TEST_F(Sweeps, a_broker_is_unregistered_in_pieces_as_it_is_at_once) {
   expect_same_partitions(at_once);
 }
 
+TEST_F(Sweeps, a_directory_goes_in_pieces_as_it_does_at_once) {
+  create_many(4);
+  protocol::BrokerRegistrationChangeRecord another;
+  another.broker_id = 2;
+  another.broker_epoch = 12;
+  another.log_dirs = {Uuid{7, 2}, Uuid{8, 2}};
+  records.add(another, std::int16_t{2});
+  accept();
+  const Image before = image;
+  remove_directory(context(), 2, {7, 2}, records);
+  EXPECT_EQ(records.size(), 4 * 700u);
+  accept();
+  const Image at_once = image;
+  image = before;
+  auto request = heartbeat(2, 200);
+  request.offline_log_dirs = {Uuid{9, 9}, Uuid{7, 2}};
+  HeartbeatPlan plan = plan_heartbeat(context(), request, tracker, at_ms(0));
+  EXPECT_EQ(plan.swept_directory, (Uuid{7, 2}));
+  EXPECT_EQ(carry_out(plan.sweep), 3);
+  broker_heartbeat(context(), request, plan, tracker, next_offset, records);
+  EXPECT_EQ(records.size(), 1u) << "the registration alone is left";
+  accept();
+  EXPECT_EQ(image.broker(2)->directories, (std::vector<Uuid>{{8, 2}}));
+  expect_same_partitions(at_once);
+  EXPECT_FALSE(plan_heartbeat(context(), request, tracker, at_ms(0)).sweep.has_value());
+}
+
 TEST_F(Sweeps, a_partition_walk_stops_within_a_topic) {
   std::vector<std::vector<NodeId>> assignments(2500, Ids{2});
   create("wide", assignments);

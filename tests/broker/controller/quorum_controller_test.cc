@@ -195,6 +195,59 @@ TEST(QuorumController, voters_may_change_while_a_transaction_goes_on) {
   EXPECT_GT(within, 2);
 }
 
+// 21 pieces, each in a pass of its own; a pass without any work is a tick of the clock.
+TEST(QuorumController, many_topics_are_decided_in_pieces_and_come_together) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    io::Loop& loop = life.process.loop();
+    io::Scope scope(loop);
+    bool created = false;
+    const Offset before = life.controller.raft().end();
+    const std::size_t images = life.published.images.size();
+    scope.spawn(create_many(life, &created));
+    int passes = 0;
+    for (; life.controller.raft().end() == before; ++passes) co_await io::next_pass(loop);
+    EXPECT_GE(passes, 20) << "it was decided at once";
+    co_await scope.join();
+    EXPECT_TRUE(created);
+    EXPECT_EQ(life.published.images.size(), images + 1) << "they are seen together";
+    expect_many(*life.controller.image());
+  });
+  // The same batches, followed.
+  run.live([](Life life) -> io::Task<void> {
+    expect_many(*life.controller.image());
+    co_return;
+  });
+}
+
+io::Task<int> checkpoints_of(Life life) {
+  const auto entries =
+      co_await io::list_directory(life.process.loop(), "/data/__cluster_metadata-0");
+  int checkpoints = 0;
+  for (const auto& entry : *entries)
+    if (entry.name.ends_with(".checkpoint")) ++checkpoints;
+  co_return checkpoints;
+}
+
+// A snapshot of all that is begun with the last answer, and there is much of it.
+TEST(QuorumController, a_snapshot_that_is_being_written_is_given_up_at_a_stop) {
+  ControllerRun run;
+  run.config.metadata_bytes_between_snapshots_max = 100'000;
+  int checkpoints = -1;
+  int* before = &checkpoints;
+  run.live([before](Life life) -> io::Task<void> {
+    *before = co_await checkpoints_of(life);
+    bool created = false;
+    co_await create_many(life, &created);
+  });
+  run.config.metadata_bytes_between_snapshots_max = 100 << 20;
+  run.live([before](Life life) -> io::Task<void> {
+    EXPECT_EQ(co_await checkpoints_of(life), *before);
+    expect_many(*life.controller.image());
+    EXPECT_EQ(co_await create(life, "more"), 0);
+  });
+}
+
 io::Task<void> create_into(Life life, std::string name, std::int16_t* code) {
   *code = co_await create(life, name);
 }
@@ -378,15 +431,6 @@ TEST(QuorumController, describes_its_quorum) {
     EXPECT_EQ(answer.message.nodes.size(), 1u);
     co_return;
   });
-}
-
-io::Task<int> checkpoints_of(Life life) {
-  const auto entries =
-      co_await io::list_directory(life.process.loop(), "/data/__cluster_metadata-0");
-  int checkpoints = 0;
-  for (const auto& entry : *entries)
-    if (entry.name.ends_with(".checkpoint")) ++checkpoints;
-  co_return checkpoints;
 }
 
 TEST(QuorumController, snapshots_replace_the_log_and_old_ones_go) {
