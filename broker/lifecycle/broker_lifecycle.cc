@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "broker/lifecycle/registration_refusal.h"
 #include "broker/limits.h"
 #include "metadata/features.h"
 
@@ -200,23 +201,18 @@ io::Task<void> BrokerLifecycle::register_once() {
 }
 
 void BrokerLifecycle::note_refused(ErrorCode error) {
+  const RegistrationRefusal refusal = registration_refusal(error, config_.node_id);
   if (error != refusal_)
-    LOG_WARN("broker", "the controller does not register this broker yet error={}",
-             protocol::message(error));
+    LOG_WARN("broker", "the controller does not register this broker{} reason={}",
+             refusal.is_final ? "" : " yet", refusal.why);
   refusal_ = error;
-  not_yet_ = fmt::format(
+  not_yet_ =
       "the active controller did not register this broker within "
-      "initial.broker.registration.timeout.ms: {}{}",
-      protocol::message(error),
-      error == ErrorCode::cluster_authorization_failed
-          ? " This node needs the right to ClusterAction, or to be one of super.users there."
-          : "");
-  if (error == ErrorCode::inconsistent_cluster_id || error == ErrorCode::unsupported_version ||
-      error == ErrorCode::invalid_registration) {
-    refused_ =
-        fmt::format("the active controller refuses this broker: {}", protocol::message(error));
-    changed_.wake_all();
-  }
+      "initial.broker.registration.timeout.ms: " +
+      refusal.why;
+  if (!refusal.is_final) return;
+  refused_ = "the active controller refuses this broker: " + refusal.why;
+  changed_.wake_all();
 }
 
 io::Task<void> BrokerLifecycle::beat() {
