@@ -41,6 +41,7 @@ void declare_app(CLI::App& app, Context& context) {
   add_topic(app, context);
   add_config(app, context);
   add_acl(app, context);
+  add_features(app, context);
   add_produce(app, context);
   add_consume(app, context);
   add_log(app, context);

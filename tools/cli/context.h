@@ -42,6 +42,7 @@ CLI::App* add_noun(CLI::App& parent, const std::string& name, const std::string&
 void add_topic(CLI::App& app, Context& context);
 void add_config(CLI::App& app, Context& context);
 void add_acl(CLI::App& app, Context& context);
+void add_features(CLI::App& app, Context& context);
 void add_produce(CLI::App& app, Context& context);
 void add_consume(CLI::App& app, Context& context);
 void add_log(CLI::App& app, Context& context);

@@ -172,6 +172,46 @@ class Verbs(unittest.TestCase):
         self.drave("quorum", "add-voter", "7", "-d", "A" * 22, "-e", "h:1", code=2)
         self.drave("quorum", "add-voter", "-c", "/no/such/file", code=4)
 
+    def test_features(self):
+        described = self.json("features", "describe")
+        self.assertGreater(described["epoch"], 0)
+        rows = {row["feature"]: row for row in described["features"]}
+        self.assertEqual(rows["metadata.version"]["supportedMin"], 7)
+        newest = rows["metadata.version"]["level"]
+        self.assertEqual(rows["kraft.version"]["supportedMin"], 0)
+        table = self.drave("features", "describe")
+        self.assertRegex(table, r"metadata.version +7 \(3.3-IV3\) to \d+ .* 30 \(4.3-IV0\)")
+
+        def level(feature):
+            rows = self.json("features", "describe")["features"]
+            return {row["feature"]: row["level"] for row in rows}[feature]
+
+        turned_off = self.json("features", "downgrade", "-f", "transaction.version=0", "--dry-run")
+        self.assertEqual(turned_off, [{"feature": "transaction.version", "level": 0,
+                                       "status": "can be downgraded"}])
+        self.assertEqual(level("transaction.version"), 2)
+        down = self.drave("features", "downgrade", "-f", "transaction.version=0")
+        self.assertEqual(down, "transaction.version: downgraded to 0\n")
+        while level("transaction.version") != 0:  # Kafka shows it a moment after it has answered
+            self.assertEqual(KIND, "kafka")
+        up = self.json("features", "upgrade", "--release-version", "4.3")
+        self.assertEqual(up, [{"feature": "transaction.version", "level": 2,
+                               "status": "upgraded"}])
+        while level("transaction.version") != 2:
+            self.assertEqual(KIND, "kafka")
+        self.assertEqual(self.drave("features", "upgrade", "--release-version", "4.3"),
+                         "nothing to do\n")
+        self.assertEqual(self.drave("features", "upgrade", "-f", "metadata.version=4.3-IV0"),
+                         f"metadata.version: upgraded to {newest} (4.3-IV0)\n")
+        for verb, feature, why in (("upgrade", "metadata.version=7", "Can't downgrade"),
+                                   ("downgrade", "metadata.version=7", "might delete metadata"),
+                                   ("downgrade", "kraft.version=0", "Can't downgrade"),
+                                   ("upgrade", "no.such=1", "no.such")):
+            self.assertIn(why, self.drave("features", verb, "-f", feature, code=1))
+        for usage in ((), ("-f", "kraft.version"), ("-f", "kraft.version=one"), ("-r", "17.0"),
+                      ("-f", "kraft.version=1", "-f", "kraft.version=1")):
+            self.drave("features", "upgrade", *usage, code=2)
+
     def test_metadata(self):
         self.drave("topic", "create", "seen", "-p", "2", "-c", "retention.ms=3600000")
         data = str(self.node.data)
