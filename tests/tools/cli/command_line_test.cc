@@ -22,10 +22,11 @@ TEST(CommandLine, every_verb_is_described_and_takes_the_shared_options) {
     EXPECT_TRUE(verb.get_fallthrough()) << verb.get_name();
   });
   const std::vector<std::string> expected{
-      "create",  "list",    "describe", "alter",   "delete",      "describe",     "alter",
-      "list",    "create",  "delete",   "produce", "consume",     "dump",         "produce",
-      "consume", "latency", "quorum",   "status",  "add-voter",   "remove-voter", "transfer",
-      "ls",      "cat",     "find",     "format",  "random-uuid", "completion"};
+      "create",    "list",    "describe", "alter",     "delete",       "describe",
+      "alter",     "list",    "create",   "delete",    "describe",     "upgrade",
+      "downgrade", "produce", "consume",  "dump",      "produce",      "consume",
+      "latency",   "quorum",  "status",   "add-voter", "remove-voter", "transfer",
+      "ls",        "cat",     "find",     "format",    "random-uuid",  "completion"};
   EXPECT_EQ(names, expected);
 }
 
