@@ -34,11 +34,10 @@ struct GonePartition {
 // shard, as Kafka does, of those that take any.
 class DirectoryChoice {
  public:
-  explicit DirectoryChoice(Shard& shard) : shard_(shard) {
-    for (const auto& directory : shard.directories()) counts_.push_back(directory->logs().size());
-  }
+  explicit DirectoryChoice(Shard& shard) : shard_(shard) {}
   // Nothing: there is no directory at all.
   std::optional<std::size_t> next(const Uuid& assigned) {
+    if (counts_.empty()) count();
     std::optional<std::size_t> best;
     for (std::size_t i = 0; i < counts_.size(); ++i) {
       if (shard_.directory_ids()[i] == assigned) best = i;
@@ -50,12 +49,18 @@ class DirectoryChoice {
   }
 
  private:
+  // Takes a look at each partition: only for who has to choose.
+  void count() {
+    const auto& directories = shard_.directories();
+    for (const auto& directory : directories)
+      counts_.push_back(directories.size() == 1 ? 0 : directory->logs().size());
+  }
   std::pair<bool, std::size_t> weight(std::size_t i) const {
     return {!shard_.directories()[i]->accepts_writes(), counts_[i]};
   }
 
   Shard& shard_;
-  std::vector<std::size_t> counts_;
+  std::vector<std::size_t> counts_;  // by directory
 };
 
 // The directory in which the metadata has this node's replica; zero: it does not say.
