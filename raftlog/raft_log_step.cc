@@ -299,7 +299,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   Result<EpochReply> reply = answer ? wire::reply_of(group_, answer->message, leader)
                                     : Result<EpochReply>(std::unexpected(answer.error()));
   if (!reply) co_return request_failed(to, id, reply.error());
-  farewell_heard_ = true;
+  farewell_heard_ |= reply->error == ErrorCode::none;
   note_leader_address(leader);
   step(ReplyReceived{to, id, *reply});
 }

@@ -141,8 +141,9 @@ void Core::handle_reply(NodeId from, std::uint64_t id, const Reply& reply) {
   if (epoch != state_.epoch) return;
   if (std::holds_alternative<EpochReply>(reply)) {
     Peer& peer = peers_.at(from);
-    peer.done = true;
-    peer.until = now_ + Duration{options_.fetch_timeout.ns / 2};
+    peer.done = !peer.again;
+    peer.until = peer.again ? now_ : now_ + Duration{options_.fetch_timeout.ns / 2};
+    if (error == ErrorCode::broker_not_available) pass_over(from);
   } else if (role_ == Role::follower && from == state_.leader) {
     if (const auto* fetch = std::get_if<FetchReply>(&reply)) handle_fetch_reply(*fetch);
     if (const auto* chunk = std::get_if<SnapshotReply>(&reply)) handle_snapshot_reply(*chunk);
@@ -160,6 +161,7 @@ Duration Core::backoff(ErrorCode error) const {
 
 void Core::handle_failure(NodeId to, std::uint64_t id) {
   if (!peers_.ended(to, id, now_ + options_.retry_backoff)) return;
+  pass_over(to);
   if (role_ != Role::follower || to != state_.leader) return;
   // The others may have lost it, too: ask them soon, and do not refuse if they ask.
   contact_ = {};

@@ -244,6 +244,7 @@ class Core {
   void hand_over();
   void resign(NodeId first_successor);
   std::vector<ReplicaKey> successors(NodeId first) const;
+  void pass_over(NodeId successor);
 
   // follower.cc: following
   bool advance_follower();
@@ -307,8 +308,10 @@ class Core {
   std::optional<ControlBatch> appending_;  // asked for, Appended not seen
   std::optional<VoterChange> change_;
   std::optional<Transfer> transfer_;
-  Instant unflushed_since_;             // nothing was flushed since, though there is something
-  std::vector<ReplicaKey> successors_;  // resigned: as told to the others
+  Instant unflushed_since_;  // nothing was flushed since, though there is something
+  // Resigned
+  std::vector<ReplicaKey> successors_;  // as told to the others
+  std::vector<NodeId> passed_over_;     // of them: they leave themselves, or are gone
 };
 
 }  // namespace drave::raft

@@ -246,6 +246,7 @@ EpochReply Core::end_epoch(const EndEpochRequest& request) {
   if (!is_known) become_follower(request.epoch, request.leader);
   if (role_ != Role::follower) return epoch_reply(ErrorCode::none);
   leader_left_ = true;
+  if (leaving_) return epoch_reply(ErrorCode::broker_not_available);  // let it choose another
   const auto& list = request.successors;
   const auto found = std::find_if(list.begin(), list.end(), [this](const ReplicaKey& each) {
     return each.matches(options_.self);

@@ -9,6 +9,14 @@
 
 namespace drave::raft {
 
+namespace {
+
+bool has(const std::vector<NodeId>& ids, NodeId id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+}  // namespace
+
 bool Core::advance_leader() {
   if (!is_alone()) {
     const Instant limit = quorum_contact() + Duration{options_.fetch_timeout.ns * 3 / 2};
@@ -298,6 +306,7 @@ void Core::hand_over() {
 void Core::resign(NodeId first_successor) {
   ASSERT(is_leader());
   successors_ = successors(first_successor);
+  passed_over_.clear();
   become(Role::resigned, state_);
   timer_ = draw(options_.election_timeout);
 }
@@ -313,6 +322,25 @@ std::vector<ReplicaKey> Core::successors(NodeId first) const {
            std::tuple(a.id == first, replicated(a), b.id);
   });
   return others;
+}
+
+// It cannot take over. Where it was the first, the others hear at once who is the first now.
+void Core::pass_over(NodeId successor) {
+  if (role_ != Role::resigned || has(passed_over_, successor)) return;
+  const auto at = std::find_if(successors_.begin(), successors_.end(),
+                               [successor](const ReplicaKey& key) { return key.id == successor; });
+  if (at == successors_.end()) return;
+  passed_over_.push_back(successor);
+  const bool was_first = at == successors_.begin();
+  std::rotate(at, at + 1, successors_.end());
+  if (!was_first) return;
+  for (const ReplicaKey& key : successors_) {
+    if (has(passed_over_, key.id)) continue;
+    Peer& peer = peers_.at(key.id);
+    peer.done = false;
+    peer.again = peer.request != 0;
+    if (!peer.again) peer.until = now_;
+  }
 }
 
 QuorumView Core::describe() const {

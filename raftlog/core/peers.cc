@@ -8,12 +8,13 @@ Peer& Peers::at(NodeId id) {
   for (Peer& peer : peers_) {
     if (peer.id == id) return peer;
   }
-  return peers_.emplace_back(Peer{id, 0, {}, false});
+  return peers_.emplace_back(Peer{id, 0, {}, false, false});
 }
 
 std::uint64_t Peers::sent(NodeId id, Instant until) {
   Peer& peer = at(id);
   peer.request = next_++;
+  peer.again = false;
   peer.until = until;
   return peer.request;
 }

@@ -15,6 +15,7 @@ struct Peer {
   std::uint64_t request = 0;  // under way; 0: none
   Instant until = {};         // of the request: given up then; of none: nothing is sent before
   bool done = false;          // asked in this role, and answered
+  bool again = false;         // there is something new to say since the request under way left
 };
 
 // Of a role: a change of role forgets all, and late replies with it.

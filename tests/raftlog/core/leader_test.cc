@@ -312,6 +312,46 @@ TEST(RaftLeader, an_observer_that_is_gone_is_not_told_of) {
   EXPECT_TRUE(unit.core().describe().observers.empty());
 }
 
+// Whom the requests of the last step to end the epoch went to, and whom they name first.
+std::vector<std::pair<NodeId, NodeId>> told(const Unit& unit) {
+  std::vector<std::pair<NodeId, NodeId>> found;
+  for (const OutgoingRequest& each : unit.sent<EndEpochRequest>())
+    found.emplace_back(each.to, std::get<EndEpochRequest>(each.request).successors.front().id);
+  return found;
+}
+
+TEST(RaftLeader, a_successor_that_leaves_itself_or_is_gone_is_passed_over) {
+  using Told = std::vector<std::pair<NodeId, NodeId>>;
+  constexpr ErrorCode kLeaves = ErrorCode::broker_not_available;
+  auto resigned = [] {
+    Unit unit;
+    unit.lead();
+    unit.flush();
+    unit.fetch(kSecond, 1, 1);
+    unit.step(TransferTo{kSecond.id});
+    return unit;
+  };
+  Unit unit = resigned();
+  ASSERT_EQ(unit.core().role(), Role::resigned);
+  const auto first = unit.sent<EndEpochRequest>();
+  EXPECT_EQ(told(unit), (Told{{2, 2}, {3, 2}}));
+  // Who has answered already hears of it at once,
+  unit.step(ReplyReceived{kThird.id, first[1].id, EpochReply{ErrorCode::none, 1, 1}});
+  unit.step(ReplyReceived{kSecond.id, first[0].id, EpochReply{kLeaves, 1, 1}});
+  EXPECT_EQ(told(unit), (Told{{3, 3}}));
+  // and when nobody is left, the last to be named is not told over and over.
+  unit.step(
+      ReplyReceived{kThird.id, unit.sent<EndEpochRequest>()[0].id, EpochReply{kLeaves, 1, 1}});
+  EXPECT_EQ(told(unit), (Told{}));
+
+  Unit busy = resigned();
+  const auto sent = busy.sent<EndEpochRequest>();
+  busy.step(RequestFailed{kSecond.id, sent[0].id});
+  EXPECT_EQ(told(busy), (Told{})) << "a request to the other is still under way";
+  busy.step(ReplyReceived{kThird.id, sent[1].id, EpochReply{ErrorCode::none, 1, 1}});
+  EXPECT_EQ(told(busy), (Told{{3, 3}}));
+}
+
 TEST(RaftLeader, replicas_and_waiting_fetches_are_bounded) {
   Unit unit;
   unit.lead();
