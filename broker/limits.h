@@ -52,6 +52,8 @@ inline constexpr Duration kDrainTimeMax = seconds(5);
 // A node that stops answers what it has read; then connections are cut. Of clients, and once the
 // node has handed over, of other controllers.
 inline constexpr Duration kStopDrainMax = seconds(5);
+// For so long of it requests that another controller decides are forwarded; then they are refused.
+inline constexpr Duration kStopForwardMax = seconds(1);
 // After the last answer of a node that stops the peer has so long to close: a socket that is closed
 // while requests wait in it is reset, and the reset may overtake the answer.
 inline constexpr Duration kStopLingerMax = seconds(1);

@@ -110,6 +110,7 @@ class Node final : public Publisher {
   io::Task<Result<void>> start_broker();
   void metadata_failed(const Error& error);
   io::Task<void> leave_cluster();
+  io::Task<void> forward_while_draining(bool has_controller);
   io::Task<void> stop_controller();
   io::Task<Result<protocol::AllocateProducerIdsResponse>> take_producer_ids();
   io::Task<void> wait_for_topics(const protocol::CreateTopicsResponse& created);

@@ -95,16 +95,25 @@ void Node::metadata_failed(const Error& error) {
 }
 
 io::Task<void> Node::leave_cluster() {
+  // Another controller takes over first, while it has nothing else to do; it then sees to what this
+  // broker leads. Clients here are served meanwhile, and what they ask of a controller goes there.
+  const bool has_others = controller_ != nullptr && controller_->raft().voters().size() > 1;
+  if (has_others && controller_->is_active()) co_await controller_->raft().hand_over();
   bool agreed = failure_.has_value();
   if (lifecycle_ != nullptr && !hurry_ && !agreed) agreed = co_await lifecycle_->leave();
-  // Another controller takes over before clients are seen off, who may take their time; what they
-  // still ask of a controller here they are to ask elsewhere (NOT_CONTROLLER). And where the others
-  // are gone, too, what this node decides is never committed: who waits for that hears of it now,
-  // and does not hold up the drain.
-  const bool hands_over =
-      controller_ != nullptr && controller_->is_active() && controller_->raft().voters().size() > 1;
-  if (controller_ != nullptr && (hands_over || !agreed)) co_await controller_->raft().hand_over();
-  if (forward_channel_ != nullptr) co_await forward_channel_->stop();
+  // Nor is this node chosen from now on; if it was meanwhile, it hands over, too. And where the
+  // others are gone, what it decides is never committed: who waits for that hears of it now, and
+  // does not hold up the drain.
+  if (has_others || (controller_ != nullptr && !agreed)) co_await controller_->raft().hand_over();
+  if (forward_channel_ != nullptr) scope_.spawn(forward_while_draining(agreed));
+}
+
+// What clients ask while they are seen off is decided elsewhere, if somebody is there.
+io::Task<void> Node::forward_while_draining(bool has_controller) {
+  const Instant end = loops_.front()->now() + kStopForwardMax;
+  while (has_controller && drained_ == 0 && !hurry_ && loops_.front()->now() < end)
+    co_await stopping_.wait_until(end);
+  co_await forward_channel_->stop();
 }
 
 io::Task<void> Node::stop_controller() {

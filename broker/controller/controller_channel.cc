@@ -1,8 +1,16 @@
 #include "broker/controller/controller_channel.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace drave::broker {
+
+namespace {
+// An election takes about as long: nobody could be asked meanwhile.
+constexpr Duration kLastAnswersMax = milliseconds(10);
+constexpr Duration kLastAnswersLook = milliseconds(1);
+}  // namespace
 
 ControllerChannel::ControllerChannel(io::Loop& loop, QuorumController& controller,
                                      ChannelOptions options)
@@ -42,6 +50,9 @@ void ControllerChannel::follow_leader() {
 }
 
 io::Task<void> ControllerChannel::retire(std::shared_ptr<raft::RpcClient> client) {
+  const Instant end = loop_.now() + kLastAnswersMax;
+  while (client->call_count() > 0 && !scope_.is_stopping() && loop_.now() < end)
+    co_await scope_.stopping().wait_until(std::min(end, loop_.now() + kLastAnswersLook));
   co_await client->close();
 }
 

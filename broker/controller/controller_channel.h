@@ -2,9 +2,10 @@
 // The way to the active controller, wherever it is: this node itself, or another over the network.
 //
 // Lives on shard 0, below the QuorumController, which outlives it. What is asked of another node
-// goes over one connection to its controller listener; when another node becomes the leader, the
-// connection is given up and the calls on it end at once (Errc::canceled): a leader that was
-// replaced does not answer any more, or not in time.
+// goes over one connection to its controller listener; when that node is not the leader any more,
+// the connection is given up. The calls on it end a moment later (Errc::canceled): a leader that
+// handed over has committed what it was asked for, and says so; one that was replaced does not
+// answer any more, or not in time.
 
 #include <cstdint>
 #include <memory>

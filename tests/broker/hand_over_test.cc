@@ -43,6 +43,7 @@ struct Stream {
       const std::string topic = name + std::to_string(++count);
       const std::int16_t error = co_await test::create_topic(client, topic, 1, 2'000);
       if (error == -1) co_return;
+      not_controller += error == static_cast<std::int16_t>(protocol::ErrorCode::not_controller);
       if (error != 0) continue;
       made.insert(topic);
       gap = std::max(gap, client.loop().now() - acknowledged);
@@ -56,7 +57,8 @@ struct Stream {
   bool ends = false;
   std::set<std::string> made;
   Instant acknowledged;
-  Duration gap{};  // the longest between two acknowledgements
+  Duration gap{};          // the longest between two acknowledgements
+  int not_controller = 0;  // answers that say so
 };
 
 class Streams : public ClusterTest {
@@ -108,7 +110,7 @@ void Streams::hand_over() {
   begin(rest);
   begin(rest[0]);
   begin(rest[1]);
-  begin(first);  // its requests are answered before it leaves
+  begin(first);  // its requests are answered before it leaves, by the next controller if need be
   world_.run_for(milliseconds(50) + draw(50'000));
   for (Stream& stream : streams_) stream.gap = {};
   machines_[first]->stop();
@@ -118,6 +120,7 @@ void Streams::hand_over() {
     const Stream& stream = streams_[i];
     EXPECT_LT(std::max(stream.gap, world_.now() - stream.acknowledged), kHandOverMax);
   }
+  for (const Stream& stream : streams_) EXPECT_EQ(stream.not_controller, 0);
   end_streams();
   EXPECT_TRUE(world_.run_until([&] { return all_are_known(); }, seconds(5)));
   shut_down();
@@ -178,6 +181,31 @@ TEST(HandOver, nodes_that_stop_together_come_to_their_end) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Streams(seed).stop_together();
   }
+}
+
+// The node that would be chosen has left the cluster, and is still busy with a client.
+TEST_F(ClusterTest, a_controller_does_not_hand_over_to_a_node_that_leaves_itself) {
+  boot();
+  const int first = wait_active();
+  const int second = first == 0 ? 1 : 0;
+  const int third = kNodes - first - second;
+  io::sim::Node& host = world_.add_node();
+  const io::SocketAddress address{machines_[second]->host(), 9092};
+  host.start(
+      [address](io::sim::Process& process) { return ask_and_not_read(process.loop(0), address); },
+      1);
+  world_.run_for(seconds(1));
+  machines_[second]->stop();
+  const auto has_left = [&] { return image_of(first).broker(second + 1)->fenced; };
+  EXPECT_TRUE(world_.run_until(has_left, seconds(1)));
+  world_.run_for(milliseconds(20));
+  ASSERT_TRUE(machines_[second]->is_running());
+  machines_[first]->stop();
+  const auto has_next = [&] { return active() >= 0 && active() != first; };
+  EXPECT_TRUE(world_.run_until(has_next, kHandOverMax));
+  EXPECT_EQ(active(), third);
+  host.kill();
+  shut_down();
 }
 
 // Two bounds see to it, the connection's (kDrainTimeMax) and the drain's (kStopDrainMax): either is
