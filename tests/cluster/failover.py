@@ -3,6 +3,7 @@
 acknowledged is lost or there twice.
 
   failover.py [--kind kill|stop|cut|hand-over] [--tries N] [--profile lan] [--set key=value ...]
+              [--for SECONDS] [--join FILE]
 
 Three nodes; in each try the active controller is killed (SIGKILL), stopped (SIGSTOP), cut off from
 the others, or asked to stop (SIGTERM), under a stream of topic creations that goes through the
@@ -10,6 +11,9 @@ other two in turn, as raw requests, so that no client's back-off is measured. Th
 from the signal to the next creation that is acknowledged. Then the node comes back, and every node
 must list exactly what was acknowledged, or what an unanswered request may have made. Prints one JSON
 object; exits with 1 unless all is well. `cut` needs root: each node gets a network of its own.
+
+Many tries may be made in slices: --for begins none after so many seconds, and --join adds those of
+this run to what earlier runs of the same kind and profile left in FILE, and tells of them all.
 
 A try during which this program itself did not run for a while says nothing (the machine, or its
 group of processes, stood still): it is made again, and counted as disturbed.
@@ -81,6 +85,12 @@ class Stream:
         return False
 
 
+    def leave(self, id):
+        """Closes the connection, which a node that stops would give a while to do that."""
+        if id in self.connections:
+            self.connections.pop(id).close()
+
+
 def take_away(cluster, kind, id):
     if kind == "kill":
         cluster.nodes[id].kill()
@@ -134,6 +144,7 @@ def one_try(cluster, stream, kind, seconds_max):
 def longest_gap(cluster, stream, seconds_max):
     """The longest time without an acknowledgement while the active controller hands over."""
     leader, others = warm_up(cluster, stream)
+    stream.leave(leader)
     cluster.nodes[leader].process.terminate()
     began = last = time.monotonic()
     gap, after = 0.0, 0
@@ -183,7 +194,8 @@ def all_tries(cluster, stream, options):
     """The seconds of each, and how many did not count."""
     away, disturbed, pulse = [], 0, Pulse()
     pulse.start()
-    while len(away) < options.tries and disturbed <= options.tries:
+    end = time.monotonic() + options.seconds
+    while len(away) < options.tries and disturbed <= options.tries and time.monotonic() < end:
         stalls, seconds = pulse.stalls, None
         try:
             if options.kind == "hand-over":
@@ -202,6 +214,27 @@ def all_tries(cluster, stream, options):
     return away, disturbed
 
 
+def join(file, result):
+    """`result` with the tries of earlier runs of its kind and profile in `file`, which has them all
+    then. What one run counts by itself, such as topics that were acknowledged, is added up."""
+    before = json.loads(file.read_text()) if file.exists() else []
+    for one in before:
+        if (one["kind"], one["profile"]) == (result["kind"], result["profile"]):
+            for key in ("acked", "unsure", "lost", "unknown", "doubled", "disturbed", "all_s"):
+                result[key] += one[key]
+            before.remove(one)
+            break
+    file.write_text("[\n" + ",\n".join(json.dumps(one) for one in [*before, result]) + "\n]\n")
+    return result
+
+
+def with_figures(result):
+    every = sorted(result["all_s"])
+    return result | {"tries": len(every), "p50_s": round(statistics.median(every), 3),
+                     "p99_s": round(percentile(every, 0.99), 3), "worst_s": every[-1],
+                     "all_s": every}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -209,6 +242,9 @@ def main():
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--profile")
     parser.add_argument("--seconds-max", type=float, default=30)
+    parser.add_argument("--for", type=float, default=1e9, metavar="SECONDS", dest="seconds",
+                        help="begin no try after so long")
+    parser.add_argument("--join", type=Path, metavar="FILE")
     parser.add_argument("--tell", type=float, default=1e9, metavar="SECONDS",
                         help="tell when a try took longer")
     parser.add_argument("--keep", action="store_true", help="keep the nodes' folders")
@@ -223,11 +259,11 @@ def main():
         away, disturbed = all_tries(cluster, stream, options)
         result = verify(cluster, stream)
         cluster.stop()
-        result.update(kind=options.kind, profile=options.profile, tries=len(away),
-                      disturbed=disturbed, p50_s=round(statistics.median(away), 3),
-                      p99_s=round(percentile(away, 0.99), 3), worst_s=round(max(away), 3),
-                      all_s=[round(one, 3) for one in sorted(away)],
-                      last_error=stream.last_error)
+        result.update(kind=options.kind, profile=options.profile, disturbed=disturbed,
+                      all_s=[round(one, 4) for one in away], last_error=stream.last_error)
+        if options.join is not None:
+            result = join(options.join, result)
+        result = with_figures(result)
         result["ok"] = result["lost"] == result["unknown"] == result["doubled"] == 0
         print(json.dumps(result))
         if not result["ok"]:
