@@ -100,7 +100,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // --- Becoming active
   io::Task<void> take_over(LeaderEpoch epoch);
   io::Task<Result<void>> prepare();
-  // Of the changes that an earlier controller began. The caller holds deciding_.
+  // Of the changes that an earlier controller began. The caller holds sweeping_ and deciding_.
   io::Task<void> finish_left_over();
   io::Task<Result<metadata::RecordList>> read_bootstrap();
   io::Task<void> tend(LeaderEpoch epoch);
@@ -111,8 +111,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // deciding_.
   io::Task<Result<void>> append(metadata::RecordList records, metadata::Atomicity atomicity,
                                 std::string_view what);
-  // Makes the changes in pieces, while others run. The caller holds deciding_ and goes on holding
-  // it.
+  // Makes the changes in pieces, and lets others decide in between. The caller holds sweeping_ and
+  // deciding_, also when this returns, and then nobody else has decided since the last piece.
   io::Task<Result<void>> sweep(metadata::PartitionSweep sweep, std::string_view what);
   // One batch, decided while the node led in `epoch`; `goes_on`: it is part of a transaction that
   // does not end with it.
@@ -180,6 +180,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
   bool active_ = false;  // leads and has put things in order
   metadata::HeartbeatTracker tracker_;
   metadata::NoOpClock no_ops_;
+  // What is planned and swept, and what a plan relies on: one at a time. Taken before deciding_.
+  io::Semaphore sweeping_;
   io::Semaphore deciding_;  // one decision at a time
   io::WaitQueue commit_;    // something to publish, or the end
   io::WaitQueue changed_;

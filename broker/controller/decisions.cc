@@ -166,6 +166,7 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
   };
   std::optional<std::int16_t> kraft_version;
   bool has_others = false;
+  co_await sweeping_.acquire();  // a broker that registers was found to go with the features
   A answer = co_await change<A>(
       {.what = "UpdateFeatures", .validate_only = request.validate_only},
       [&](const ControllerContext& context, RecordList& records) {
@@ -178,6 +179,7 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
         return refused_by_quorum(may.error());
       },
       fail);
+  sweeping_.release();
   if (answer.message.error_code != 0 || !kraft_version.has_value() || request.validate_only)
     co_return answer;
   // Of all features the last: it is the quorum's own.
@@ -251,6 +253,7 @@ template <class Response, class Plan, class Decide>
 QuorumController::Answer<Response> Controller::planned_change(std::string_view what, Plan plan,
                                                               Decide decide) {
   OwnedMessage<Response> answer;
+  co_await sweeping_.acquire();
   co_await deciding_.acquire();
   Result<void> done = failure(Errc::closed, "this node is not the active controller");
   if (active_) {
@@ -264,6 +267,7 @@ QuorumController::Answer<Response> Controller::planned_change(std::string_view w
   }
   const Offset end = ahead_end_;
   deciding_.release();
+  sweeping_.release();
   if (done) done = co_await visible(end);
   if (!done && !stays(answer.message.error_code, done.error())) {
     answer.message = {};

@@ -1,6 +1,7 @@
 #include "broker/controller/quorum_controller.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/assert.h"
 #include "base/canary.h"
@@ -57,6 +58,7 @@ Controller::Controller(io::Loop& loop, ControllerOptions options, Publisher& pub
       published_(loader_.image()),
       tracker_(milliseconds(config_.broker_session_timeout_ms)),
       no_ops_(milliseconds(config_.metadata_idle_interval_ms_max)),
+      sweeping_(loop, 1),
       deciding_(loop, 1),
       commit_(loop),
       changed_(loop),
@@ -191,6 +193,7 @@ void Controller::on_failed(const Error& error) {
 // --- Becoming active
 
 io::Task<void> Controller::take_over(LeaderEpoch epoch) {
+  co_await sweeping_.acquire();
   co_await deciding_.acquire();
   Result<void> ready;
   if (leads(epoch)) ready = co_await prepare();
@@ -207,6 +210,7 @@ io::Task<void> Controller::take_over(LeaderEpoch epoch) {
     on_failed(ready.error());
   }
   deciding_.release();
+  sweeping_.release();
 }
 
 io::Task<Result<void>> Controller::prepare() {
@@ -274,6 +278,7 @@ io::Task<void> Controller::tend(LeaderEpoch epoch) {
 
 io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
   while (leads(epoch)) {
+    co_await sweeping_.acquire();
     co_await deciding_.acquire();
     std::optional<NodeId> silent;
     Result<void> done;
@@ -287,6 +292,7 @@ io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
         done = co_await append(std::move(records), metadata::Atomicity::each, "fencing");
     }
     deciding_.release();
+    sweeping_.release();
     if (!silent.has_value()) break;
     if (done)
       LOG_WARN("controller", "broker fenced, it was silent id={} session_ms={}", *silent,
@@ -329,14 +335,27 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
 
 io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::string_view what) {
   const LeaderEpoch epoch = raft_->epoch();
+  std::set<std::string> changed_meanwhile;
   for (bool more = true; more;) {
     RecordList records;
     more = sweep.next(context(), records);
     if (!records.empty())
       CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
-    co_await io::next_pass(loop_);
+    // At the pace at which this piece becomes visible: what others decide waits for no more.
+    const ImagePtr before = ahead_;
+    const Offset end = ahead_end_;
+    deciding_.release();
+    Result<void> seen = co_await visible(end);
+    if (seen) co_await io::next_pass(loop_);
+    co_await deciding_.acquire();
+    CO_TRY_VOID(std::move(seen));
     if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
+    metadata::add_changed_topics(*before, *ahead_, changed_meanwhile);
   }
+  RecordList records;
+  sweep.revisit(context(), changed_meanwhile, records);
+  if (!records.empty())
+    CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
   co_return Result<void>{};
 }
 

@@ -10,8 +10,9 @@
 //
 // Of a broker that has many partitions, decisions are taken in two steps: what becomes of the
 // partitions is planned, carried out in pieces (PartitionSweep), and then the rest is decided, with
-// `is_swept`. Nothing else may be decided in between, and a registration is not refused for what
-// was heard in between. Without a plan a decision does it all.
+// `is_swept`. No other plan may be made in between, nor features updated; what else is decided
+// then, the sweep revisits. A registration is not refused for what was heard in between. Without a
+// plan a decision does it all.
 
 #include <cstdint>
 #include <optional>

@@ -66,6 +66,7 @@ struct Walk {
   PartitionIndex partition = 0;
   std::size_t looked_at_max = SIZE_MAX;
   std::size_t changed_max = SIZE_MAX;
+  bool is_of_one_topic = false;
 };
 
 // Changes the partitions that `concerns` picks. False: it stopped before the end.
@@ -94,6 +95,7 @@ bool change_partitions(const ControllerContext& context, const BrokerChange& cha
       if (record.has_value())
         add_change(*record, topic.id, index, rules->metadata_version, records);
     }
+    if (walk.is_of_one_topic) break;
   }
   return true;
 }
@@ -187,6 +189,23 @@ bool PartitionSweep::next(const ControllerContext& context, RecordList& records)
   topic_ = std::move(walk.topic);
   partition_ = walk.partition;
   return !steps_.empty();
+}
+
+void PartitionSweep::revisit(const ControllerContext& context, const std::set<std::string>& topics,
+                             RecordList& records) const {
+  for (const SweepStep step : all_steps_) {
+    for (const std::string& name : topics) {
+      if (context.image.topics().find(name) == nullptr) continue;
+      Walk walk{.topic = name, .is_of_one_topic = true};
+      take_step(context, {broker_, directory_}, step, walk, records);
+    }
+  }
+}
+
+void add_changed_topics(const Image& before, const Image& after, std::set<std::string>& names) {
+  SharedMap<std::string, TopicPtr>::for_each_change(
+      before.topics().by_name(), after.topics().by_name(),
+      [&names](const std::string& name, auto, auto) { names.insert(name); });
 }
 
 std::vector<PartitionSweep> left_over(const Image& image) {
@@ -295,7 +314,7 @@ class ElectionOfLeaders final : public Decision<protocol::ElectLeadersResponse> 
   }
 
  private:
-  static constexpr std::size_t kLookedAtMax = PartitionSweep::kChangedMax;
+  static constexpr std::size_t kLookedAtMax = 1000;
 
   bool next_of_all(Piece& piece, RecordList& records) {
     const auto& topics = context_.image.topics().by_name();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,8 @@ enum class SweepStep : std::uint8_t {
 };
 
 // The same changes as those of the functions below, a piece at a time, for whoever appends them and
-// lets others run in between.
+// lets others run in between. What those decide then, the walk may have passed already: revisit()
+// sees to it, when there is nothing left to walk and before anything else is decided.
 //
 // If the rest never comes, because the controller stopped or was deposed, the partitions and the
 // broker's registration do not go together: a broker in service leads nothing, or one that is
@@ -41,7 +43,7 @@ class PartitionSweep {
  public:
   // Partitions looked at, and changed, in one piece: some two milliseconds.
   static constexpr std::size_t kLookedAtMax = 10'000;
-  static constexpr std::size_t kChangedMax = 1000;
+  static constexpr std::size_t kChangedMax = 500;
 
   // Nothing: all together is no more than a piece, and may as well be done at once.
   static std::optional<PartitionSweep> plan(const Image& image, NodeId broker,
@@ -49,20 +51,27 @@ class PartitionSweep {
                                             const Uuid& directory = {});
   // However little it is.
   PartitionSweep(NodeId broker, std::vector<SweepStep> steps, const Uuid& directory = {})
-      : broker_(broker), directory_(directory), steps_(std::move(steps)) {}
+      : broker_(broker), directory_(directory), all_steps_(steps), steps_(std::move(steps)) {}
 
   // Adds the changes of the next partitions; the image has those of the pieces before. False: that
   // was the last piece.
   bool next(const ControllerContext& context, RecordList& records);
+  // Adds the changes of these topics, as many as there are.
+  void revisit(const ControllerContext& context, const std::set<std::string>& topics,
+               RecordList& records) const;
 
  private:
   NodeId broker_;
-  Uuid directory_;                // of out_of_directory
+  Uuid directory_;  // of out_of_directory
+  std::vector<SweepStep> all_steps_;
   std::vector<SweepStep> steps_;  // the one under way is the first
   // Where its next piece begins: topics in the order of their names.
   std::string topic_;
   PartitionIndex partition_ = 0;
 };
+
+// Adds the names of the topics that are not the same in both.
+void add_changed_topics(const Image& before, const Image& after, std::set<std::string>& names);
 
 // What brings partitions and registrations together again, whatever an earlier controller left half
 // done: nobody that is fenced leads, and what nobody leads is led by whoever may. In this order.

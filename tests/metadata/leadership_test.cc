@@ -306,14 +306,14 @@ TEST_F(Sweeps, a_broker_leaves_and_comes_back_in_pieces_as_it_does_at_once) {
   unfence(2);
   const Image at_once = image;
   image = before;
-  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 3);
+  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 6);
   fence_broker(context(), 2, records, true);
   EXPECT_EQ(records.size(), 1u) << "the registration alone is left";
   accept();
   EXPECT_EQ(image.replica_counts(kNoLeader).leads, 4 * 233);
   // Again: nothing changes any more.
   EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 0);
-  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 1);
+  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 2);
   unfence_broker(context(), 2, records, true);
   EXPECT_EQ(records.size(), 1u);
   accept();
@@ -359,7 +359,7 @@ TEST_F(Sweeps, a_directory_goes_in_pieces_as_it_does_at_once) {
   request.offline_log_dirs = {Uuid{9, 9}, Uuid{7, 2}};
   HeartbeatPlan plan = plan_heartbeat(context(), request, tracker, at_ms(0));
   EXPECT_EQ(plan.swept_directory, (Uuid{7, 2}));
-  EXPECT_EQ(carry_out(plan.sweep), 3);
+  EXPECT_EQ(carry_out(plan.sweep), 6);
   broker_heartbeat(context(), request, plan, tracker, next_offset, records);
   EXPECT_EQ(records.size(), 1u) << "the registration alone is left";
   accept();
@@ -371,12 +371,34 @@ TEST_F(Sweeps, a_directory_goes_in_pieces_as_it_does_at_once) {
 TEST_F(Sweeps, a_partition_walk_stops_within_a_topic) {
   std::vector<std::vector<NodeId>> assignments(2500, Ids{2});
   create("wide", assignments);
-  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 3);
+  EXPECT_EQ(carry_out(plan_fencing(context(), 2)), 5);
   EXPECT_EQ(image.replica_counts(kNoLeader).leads, 2500);
   fence_broker(context(), 2, records, true);
   accept();
-  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 3);
+  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 5);
   EXPECT_EQ(image.replica_counts(2).leads, 2500);
+}
+
+TEST_F(Sweeps, what_was_made_behind_the_walk_is_revisited) {
+  create("m", std::vector<std::vector<NodeId>>(2500, Ids{2}));
+  auto planned = plan_fencing(context(), 2);
+  ASSERT_TRUE(planned.has_value());
+  EXPECT_TRUE(planned->next(context(), records));
+  accept();
+  const Image before = image;
+  create("a", {{2}, {1}});
+  create("z", {{2}});
+  std::set<std::string> changed;
+  add_changed_topics(before, image, changed);
+  EXPECT_EQ(changed, (std::set<std::string>{"a", "z"}));
+  while (planned->next(context(), records)) accept();
+  accept();
+  EXPECT_EQ(image.replica_counts(2).leads, 1) << "the walk had passed it";
+  planned->revisit(context(), changed, records);
+  EXPECT_EQ(records.size(), 1u);
+  accept();
+  EXPECT_EQ(image.replica_counts(2).leads, 0);
+  EXPECT_EQ(image.replica_counts(1).leads, 1);
 }
 
 TEST_F(Sweeps, a_walk_that_finds_little_is_taken_in_pieces_too) {
@@ -426,10 +448,10 @@ struct HalfDone : Sweeps {
 TEST_F(HalfDone, a_broker_that_was_not_fenced_in_the_end_leads_again) {
   create("t", std::vector<std::vector<NodeId>>(2500, Ids{2}));
   take_one_piece(plan_fencing(context(), 2));
-  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 1000);
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 500);
   // It was never out of service, and has nothing to ask for.
   EXPECT_FALSE(beat(heartbeat(2, 1000)).is_fenced);
-  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 1000);
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 500);
   take_over();
   EXPECT_EQ(image.replica_counts(2).leads, 2500);
 }
@@ -445,7 +467,7 @@ TEST_F(HalfDone, little_that_was_left_is_finished_too) {
 TEST_F(HalfDone, a_broker_that_was_not_taken_into_service_in_the_end_does_not_lead) {
   create_for_two_that_are_fenced();
   take_one_piece(PartitionSweep::plan(image, 1, {SweepStep::lead_again}));
-  EXPECT_EQ(image.replica_counts(1).leads, 1000);
+  EXPECT_EQ(image.replica_counts(1).leads, 500);
   take_over();
   EXPECT_EQ(image.replica_counts(1).leads, 0);
   EXPECT_FALSE(beat(heartbeat(2, 1'000'000)).is_fenced);
