@@ -15,8 +15,10 @@ namespace {
 
 // How often a broker that waits to be let into service or to leave asks again.
 constexpr Duration kImpatience = milliseconds(10);
-// How often a broker asks whose predecessor's session has not ended yet: that takes seconds.
+// How often a broker asks whose predecessor's session has not ended yet: that takes seconds, but
+// where it could not say yet whose successor it is (previous_epoch()).
 constexpr Duration kPredecessorPause = milliseconds(100);
+constexpr int kPredecessorHastyTries = 5;
 // Replicas of one AssignReplicasToDirs, as in Kafka.
 constexpr std::size_t kAssignmentsMax = 2'250;
 
@@ -138,7 +140,8 @@ io::Task<void> BrokerLifecycle::run() {
     if (epoch_ < 0) {
       co_await register_once();
       if (epoch_ >= 0 || scope_.is_stopping()) continue;
-      if (refusal_ == ErrorCode::duplicate_broker_registration)
+      if (refusal_ == ErrorCode::duplicate_broker_registration &&
+          refusals_ > kPredecessorHastyTries)
         co_await wake_.wait_until(loop_.now() + kPredecessorPause);
       else
         co_await channel_.back_off();
@@ -158,6 +161,7 @@ io::Task<void> BrokerLifecycle::run() {
 void BrokerLifecycle::note_registered(std::int64_t epoch) {
   epoch_ = epoch;
   refusal_ = ErrorCode::none;
+  refusals_ = 0;
   LOG_INFO("broker", "registered id={} epoch={}", config_.node_id, epoch);
   changed_.wake_all();
 }
@@ -205,6 +209,7 @@ void BrokerLifecycle::note_refused(ErrorCode error) {
   if (error != refusal_)
     LOG_WARN("broker", "the controller does not register this broker{} reason={}",
              refusal.is_final ? "" : " yet", refusal.why);
+  refusals_ = error == refusal_ ? refusals_ + 1 : 1;
   refusal_ = error;
   not_yet_ =
       "the active controller did not register this broker within "

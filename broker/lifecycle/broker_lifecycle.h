@@ -88,6 +88,7 @@ class BrokerLifecycle {
   std::string refused_;  // why the controller will never take this broker
   std::string not_yet_;  // why it has not taken it so far
   protocol::ErrorCode refusal_ = protocol::ErrorCode::none;  // the same as it said it last
+  int refusals_ = 0;                                         // so often, one after the other
   std::set<Uuid> failed_directories_;
   std::map<TopicIdPartition, Uuid> unassigned_;
   io::WaitQueue wake_;     // of run(): something is to be told at once
