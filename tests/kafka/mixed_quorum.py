@@ -15,6 +15,10 @@
 | upgrade   | Drave, Drave, Kafka | the first two            | a static quorum under Kafka's leader becomes |
 |           |                     |                          | one whose voters can be changed              |
 | brokers   | three of Drave      | Kafka                    | groups, transactions, made topics, ACLs      |
+| tails     | Drave, Drave, Kafka | the first two            | leaders die with records that nobody else    |
+|           |                     |                          | has, and have to truncate them               |
+| joins     | Drave, Drave, then  | the first, Kafka's       | controllers join the voters by themselves,   |
+|           | Kafka, Drave        |                          | move to other ports and tell the leader      |
 
 Topics, configs, partitions and ACLs are changed under each leader. In the end all brokers know the
 same topics, and the logs of all controllers are the same, byte for byte, as far as the shortest goes.
@@ -34,10 +38,11 @@ from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, A
                                    NewPartitions, NewTopic, ResourcePatternType, ResourceType)
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from harness.cluster import drave, until  # noqa: E402
+from harness.cluster import drave, pause, resume, until  # noqa: E402
 from harness.kafka_tools import KafkaTools  # noqa: E402
 from harness.load import client_settings, read_all  # noqa: E402
 from harness.mixed import MixedCluster  # noqa: E402
+from harness.node import free_ports  # noqa: E402
 from harness.wire import Connection  # noqa: E402
 
 SECONDS = 60
@@ -169,24 +174,31 @@ class Trial:
             for i, d, lag, status in self.replicas()), SECONDS)
         self.quorum("remove-controller", "--controller-id", str(id), "--controller-directory-id",
                     before)
-        self.quorum("--command-config", str(node.folder / "server.properties"), "add-controller")
+        self.admit(id)
         until(f"{id} votes", lambda: any(
             i == id and d != before and status == "Follower"
             for i, d, _, status in self.replicas()), SECONDS)
         self.say(f"{id} ({node.kind}) lost its disk and was admitted again")
 
+    def admit(self, id):
+        """It has to have caught up, which the leader may see a moment later."""
+        file = self.cluster.nodes[id].folder / "server.properties"
+        until(f"{id} is admitted", lambda: self.tools.call(
+            "kafka-metadata-quorum", "--bootstrap-controller", self.cluster.controller_bootstrap(),
+            "--command-config", file, "add-controller")[0] == 0, SECONDS)
+
     # --- The end
 
     def stop(self):
-        """Brokers first: Kafka's wait long for a controller that lets them go."""
-        order = sorted(self.cluster.nodes.values(),
-                       key=lambda n: ("broker", "both", "controller").index(n.role))
-        for role in ("broker", "both", "controller"):
-            chosen = [node for node in order if node.role == role and node.running()]
-            for node in chosen:
-                node.process.terminate()
-            for node in chosen:
-                node.check(node.stop(SECONDS))
+        """Kafka's brokers first: they wait long for a controller that lets them go."""
+        brokers = [n for n in self.cluster.brokers.values() if n.kind == "kafka" and n.running()]
+        for node in brokers:
+            node.check(node.stop(SECONDS))
+        rest = [n for n in self.cluster.nodes.values() if n not in brokers and n.running()]
+        for node in rest:
+            node.process.terminate()
+        for node in rest:
+            node.check(node.stop(SECONDS))
 
     def compare_logs(self):
         logs = {id: batches(node.data / "__cluster_metadata-0")
@@ -354,8 +366,10 @@ def upgrade(trial):
     cluster.start()
     trial.hand_to(3)
     trial.change()
-    trial.tools.run("kafka-features", "--bootstrap-controller", cluster.controller_bootstrap(),
-                    "upgrade", "--feature", "kraft.version=1")
+    # Refused until each voter has told this leader that it speaks it.
+    until("kraft.version is 1", lambda: trial.tools.call(
+        "kafka-features", "--bootstrap-controller", cluster.controller_bootstrap(),
+        "upgrade", "--feature", "kraft.version=1")[0] == 0, SECONDS)
     until("every voter has a directory", lambda: not re.search(
         '"directoryId": "A{22}"', trial.quorum("describe", "--status")), SECONDS)
     trial.say("upgraded")
@@ -395,6 +409,81 @@ def brokers(trial):
     trial.check()
 
 
+def tails(trial):
+    cluster = trial.cluster
+    cluster.start()
+    trial.change()
+    for first in (3, 1):
+        if first == 3:
+            trial.hand_to(3)
+        leader = cluster.leader()
+        others = [id for id in cluster.controllers if id != leader]
+        for id in others:
+            pause(cluster.nodes[id])
+        time.sleep(1.5)  # it writes a record each half second to see whether it leads
+        cluster.nodes[leader].kill()
+        folder = cluster.nodes[leader].data / "__cluster_metadata-0"
+        tail = batches(folder)
+        for id in others:
+            resume(cluster.nodes[id])
+        after = cluster.leader(SECONDS, other_than=leader)
+        trial.change()
+        cluster.nodes[leader].start()
+        trial.settle()
+        if cluster.nodes[leader].kind == "kafka":
+            now = batches(folder)
+            assert any(now.get(at) != batch for at, batch in tail.items()), "nothing was truncated"
+        else:
+            assert f"truncating node={leader}" in cluster.nodes[leader].log.read_text()
+        trial.say(f"{leader} ({cluster.nodes[leader].kind}) truncated what it alone had under "
+                  f"{after} ({cluster.nodes[after].kind})")
+    trial.check()
+
+
+def joins(trial):
+    cluster = trial.cluster
+    cluster.start(1, 2)
+    cluster.leader()
+
+    def join(id):
+        cluster.nodes[id].start()
+        until(f"{id} joins", lambda: any(i == id and status == "Follower"
+                                         for i, _, _, status in trial.replicas()), SECONDS)
+        trial.say(f"{id} ({cluster.nodes[id].kind}) joined")
+
+    def move(id):
+        node = cluster.nodes[id]
+        if node.running():
+            node.check(node.stop(SECONDS))
+        before, now = node.controller_port, free_ports(1)[0]
+        node.controller_port = now
+        if node.role == "controller":
+            node.port = now
+        key = "controller.quorum.bootstrap.servers"
+        for each in cluster.nodes.values():
+            each.settings[key] = each.settings[key].replace(f":{before}", f":{now}")
+        node.start()
+        until(f"{id} is known at {now}", lambda: f":{now}" in known_voters(), SECONDS)
+        trial.say(f"{id} ({node.kind}) moved to another port")
+
+    def known_voters():
+        status, text = trial.tools.call("kafka-metadata-quorum", "--bootstrap-controller",
+                                        cluster.controller_bootstrap(), "describe", "--status")
+        return "" if status else re.search("CurrentVoters:.*", text)[0]
+
+    join(3)
+    trial.change()
+    trial.hand_to(3)
+    join(4)
+    move(4)
+    trial.change()
+    trial.leave(3, "stop")
+    move(3)
+    trial.change()
+    trial.settle()
+    trial.check()
+
+
 TWO_AND_ONE = {1: ("drave", "both"), 2: ("drave", "both"), 3: ("kafka", "controller")}
 SCENARIOS = {
     together: ({**TWO_AND_ONE, 4: ("kafka", "broker"), 5: ("drave", "broker")}, {}),
@@ -404,6 +493,10 @@ SCENARIOS = {
     upgrade: (TWO_AND_ONE, {"static": True}),
     brokers: ({1: ("drave", "controller"), 2: ("drave", "controller"), 3: ("drave", "controller"),
                4: ("kafka", "broker")}, {}),
+    tails: (TWO_AND_ONE, {}),
+    joins: ({1: ("drave", "both"), 2: ("drave", "controller"), 3: ("kafka", "both"),
+             4: ("drave", "controller")},
+            {"voters": [1, 2], "settings": {"controller.quorum.auto.join.enable": "true"}}),
 }
 
 
