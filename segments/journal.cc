@@ -288,6 +288,7 @@ void Journal::State::fence(const Error& error) {
   if (fenced) return;
   fenced = true;
   fence_reason = error;
+  files.freeze();
   LOG_ERROR("journal", "fenced, nothing more is acknowledged: {}", error.message());
   std::vector<JournalClient*> all;
   clients.for_each([&all](JournalClient& client) { all.push_back(&client); });

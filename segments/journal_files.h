@@ -62,6 +62,12 @@ class JournalFiles {
   JournalFile& active() { return *live_.back(); }
   // `client` has an entry in the group that is about to be written to the active file.
   void note(JournalClient& client, JournalSequence sequence);
+  // The journal is fenced: what it holds stays for the next start, whoever is forgotten from now
+  // on.
+  void freeze() {
+    failed_ = true;
+    work_.wake_all();
+  }
   void forget(JournalClient& client);
   // Some client released something: looks whether the oldest file is free.
   void look_for_released();

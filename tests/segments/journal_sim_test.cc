@@ -137,6 +137,43 @@ io::Task<void> write_without_names(Process& process, io::sim::Disk& disk, Outcom
   outcome.ended = true;
 }
 
+// Fills two files, loses the last group to the disk, and forgets the client, as a log does whose
+// removal failed.
+io::Task<void> forget_after_failure(Process& process, io::sim::Disk& disk, int& durable) {
+  io::Loop& loop = process.loop();
+  auto journal = co_await Journal::create(loop, kDirectory, "journal-0", kSmallFiles);
+  EXPECT_TRUE(journal.has_value());
+  if (!journal) co_return;
+  Outcome outcome;
+  Writer writer(loop, **journal, disk, outcome);
+  for (Offset offset = 0; outcome.failed.empty() && offset < 200; ++offset) {
+    if (offset == 30) disk.options().write_error_one_in = 1;
+    (*journal)->append(writer,
+                       {JournalEntryType::append, kPartition, offset, offset + 1, writer.bytes});
+    co_await io::sleep_for(loop, milliseconds(2));
+  }
+  disk.options().write_error_one_in = 0;
+  EXPECT_NE(outcome.failed, "");
+  (*journal)->forget(writer);
+  co_await io::sleep_for(loop, milliseconds(50));
+  (void)co_await (*journal)->close();
+  durable = 30;
+}
+
+TEST(JournalSim, what_is_forgotten_when_the_journal_has_failed_is_there_at_the_next_start) {
+  io::sim::World world(1);
+  io::sim::Node& node = world.add_node();
+  node.disk().make_directory(kDirectory);
+  node.disk().sync_all();
+  int durable = -1;
+  node.start([&](Process& process) { return forget_after_failure(process, node.disk(), durable); });
+  ASSERT_TRUE(world.run_until([&] { return durable >= 0 && !node.is_running(); }, seconds(5)));
+  int found = -1;
+  node.start([&](Process& process) { return count_groups(process, found); });
+  world.run_until([&] { return found >= 0; }, seconds(1));
+  EXPECT_GE(found, durable);
+}
+
 // A file that cannot be renamed keeps its place: the journal goes on when there is space again, and
 // what could not be made leaves nothing behind.
 TEST(JournalSim, files_whose_names_find_no_space_are_used_later) {
