@@ -32,6 +32,7 @@ io::Task<Result<std::vector<std::uint8_t>>> Forwarder::forward(ForwardRequest re
     // The last try is here: it says why nothing was decided. There is one before it, however short
     // the time.
     const bool last = (tried && loop_.now() >= deadline) || channel_.is_stopping();
+    const std::shared_ptr<raft::RpcClient> asked = channel_.peer();
     if (controller_.is_active() || last) {
       CO_TRY(Decision decision,
              co_await request.api->decide(controller_, request.body, request.version, nullptr));
@@ -40,7 +41,10 @@ io::Task<Result<std::vector<std::uint8_t>>> Forwarder::forward(ForwardRequest re
                answer.has_value()) {
       co_return std::move(*answer);
     }
-    if (!channel_.is_stopping()) co_await channel_.back_off();
+    // Somebody else leads since then: that one is asked at once.
+    const std::shared_ptr<raft::RpcClient> next = channel_.peer();
+    const bool is_new = next != asked && (next != nullptr || controller_.is_active());
+    if (!channel_.is_stopping() && !is_new) co_await channel_.back_off();
   }
 }
 
