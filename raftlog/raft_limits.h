@@ -26,6 +26,8 @@ inline constexpr std::size_t kListenerNameBytesMax = 255;
 inline constexpr std::size_t kHostBytesMax = 255;
 // A leader that stops waits so long for what it appended, and for a successor.
 inline constexpr Duration kStopWaitMax = seconds(1);
+// A node that knows of no leader for so long says so in its log.
+inline constexpr Duration kLeaderlessTold = seconds(10);
 // How bootstrap servers are named: this, and from there downwards.
 inline constexpr NodeId kFirstBootstrapId = -2;
 

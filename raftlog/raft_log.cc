@@ -28,6 +28,7 @@ RpcClientOptions rpc_options(const RaftOptions& options) {
 CoreOptions core_options(io::Loop& loop, const RaftOptions& options) {
   CoreOptions core;
   core.self = {options.node_id, options.directory_id};
+  core.voter_role = options.voter_role;
   core.seed = loop.backend().entropy();
   core.election_timeout = options.timers.election_timeout;
   core.fetch_timeout = options.timers.fetch_timeout;
@@ -94,6 +95,15 @@ io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
   recovered_ = state.value_or(ElectionState{});
   // What is in the log is of epochs that this file named before.
   newest_epoch_ = state.has_value() ? state->epoch : INT32_MAX;
+  if (!state.has_value() && options_.voter_role &&
+      (log_->end() > log_->log_start() || snapshots_.latest().offset > 0)) {
+    LOG_WARN("raft",
+             "node={} topic={} {} is missing, though there is a log: for whom this node voted is "
+             "forgotten. Where a disk loses files, remove the node from the voters, format it and "
+             "add it again",
+             self_.id, options_.topic, file(kQuorumStateFile));
+  }
+  began_empty_ = history_.voters().empty() && log_->end() == 0;
   CO_TRY_VOID(co_await scan_log());
   CO_TRY_VOID(check_voters());
   // Alone, all that is durable counts: whatever leads next begins with it.
@@ -109,6 +119,9 @@ io::Task<Result<void>> RaftLogImpl::open(segments::LogDirectory* directory,
 void RaftLogImpl::start() {
   ASSERT(!started_ && log_ != nullptr);
   started_ = true;
+  leaderless_since_ = loop_.now();
+  heard_leader_ = leaderless_since_;
+  leaderless_told_ = leaderless_since_ + kLeaderlessTold;
   links_.join();
   Recovered recovered;
   recovered.election = recovered_;
@@ -375,12 +388,13 @@ QuorumStatus RaftLogImpl::status() const {
     return {replica.key, replica.log_end, wall(replica.last_fetch), wall(replica.last_caught_up)};
   };
   QuorumStatus status;
-  status.leader = view.leader;
+  status.leader = hears_leader() ? view.leader : -1;
   status.epoch = epoch();
   status.high_watermark = view.high_watermark;
   for (const ReplicaView& voter : view.voters) status.voters.push_back(describe(voter));
   for (const ReplicaView& observer : view.observers) status.observers.push_back(describe(observer));
   status.nodes = history_.voters();
+  status.role = core_->role();
   return status;
 }
 

@@ -123,12 +123,22 @@ struct ReplicaStatus {
 };
 
 struct QuorumStatus {
-  NodeId leader = -1;
+  NodeId leader = -1;  // -1: not known, or not heard for kLeaderlessTold
   LeaderEpoch epoch = 0;
   Offset high_watermark = -1;
   std::vector<ReplicaStatus> voters;
   std::vector<ReplicaStatus> observers;
   std::vector<Voter> nodes;  // the voters with their endpoints
+  Role role = Role::unattached;
+};
+
+// Since the node started.
+struct ElectionCounters {
+  std::uint64_t leaders = 0;  // how often a leader became known, the same in a new epoch too
+  std::uint64_t led = 0;      // of them: this node
+  std::uint64_t gaps = 0;     // how often none was known before
+  Duration leaderless;        // for how long, all in all, those that ended
+  Duration leaderless_max;    // the longest
 };
 
 // A value that is to be replicated. Lives in its owner, and stays where it is until done().
@@ -174,7 +184,12 @@ class RaftLog {
   virtual std::vector<Voter> voters_at(Offset offset) const = 0;
   // The leader of epoch() with what is known of its endpoints; nothing: no leader is known.
   virtual std::optional<Voter> leader_node() const = 0;
+  // Why others do not let this node take part in the quorum, as they last said, for an operator;
+  // empty: nobody refused, or a leader is known.
+  virtual std::string refusal() const = 0;
   virtual QuorumStatus status() const = 0;
+  virtual const ElectionCounters& elections() const = 0;
+  virtual bool is_voter() const = 0;  // of the newest voter set that is in the log
 
   // --- Leading
   // Appends one batch of metadata records with these values at end(), in the own epoch; returns its

@@ -56,7 +56,10 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   }
   std::vector<Voter> voters_at(Offset offset) const override { return history_.voters_at(offset); }
   std::optional<Voter> leader_node() const override;
+  std::string refusal() const override { return hears_leader() ? "" : refusal_; }
   QuorumStatus status() const override;
+  const ElectionCounters& elections() const override { return elections_; }
+  bool is_voter() const override { return core_->is_voter(); }
   io::Task<Result<Offset>> append(std::vector<ByteView> values) override;
   io::Task<Result<void>> committed(Offset end) override;
   void propose(Proposal& proposal) override;
@@ -173,6 +176,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void save(const SaveState& state);
   io::Task<void> run_saver();
   void note_role();
+  void count_leader();
   void note_high_watermark();
   void note_kraft_version();
   void resign();
@@ -180,6 +184,10 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void send(OutgoingRequest& request);
   std::optional<io::SocketAddress> address_of(NodeId node) const;
   void note_refusal(NodeId by, ErrorCode error);
+  void note_stranger(NodeId who, std::optional<std::string_view> cluster_id, ErrorCode error);
+  bool hears_leader() const;
+  void note_leaderless();
+  void note_lost_log();
   void note_leader_address(const std::optional<wire::LeaderAddress>& leader);
   void request_failed(NodeId to, std::uint64_t id, const Error& error);
   io::Task<void> send_to(NodeId to, std::uint64_t id, RpcClient& client, VoteRequest request);
@@ -244,6 +252,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   // raft_log_voters.cc
   bool names_controllers_listener(const Voter& voter) const;
   io::Task<ChangeVoterReply> change_voter(ChangeVoterRequest request, Voter voter);
+  std::string why_refused(const ChangeVoterRequest& change, ErrorCode error) const;
   io::Task<Result<void>> ask_kraft_versions(Voter& voter, Instant deadline);
   ErrorCode introduce(const ChangeVoterRequest& request, Voter voter);
   ChangeVoterRequest upgrade_request() const;
@@ -269,6 +278,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   bool stepping_ = false;
   bool started_ = false;
   ElectionState recovered_;               // these until started
+  bool began_empty_ = false;              // and knows of no voters yet
   LeaderEpoch newest_epoch_ = INT32_MAX;  // that anything in the log can be of
   Offset scanned_from_ = 0;
   std::vector<EpochStart> scanned_epochs_;
@@ -328,6 +338,12 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Links& links_;                        // these or RaftOptions::links
   wire::LeaderAddress leader_address_;  // as last heard; id -1: not heard
   Instant refusal_told_until_{};
+  std::string refusal_;  // the last
+  Instant stranger_told_until_{};
+  ElectionCounters elections_;
+  Instant leaderless_since_{};
+  Instant heard_leader_{};  // a leader's last answer; or when it was last this node, or the start
+  Instant leaderless_told_{};       // when it is told next
   LeaderEpoch introduced_in_ = -1;  // whose leader knows this voter of a static quorum
   std::unordered_map<std::uint64_t, Asking*> asking_;
   std::uint64_t last_token_ = 0;

@@ -51,7 +51,12 @@ io::Task<OwnedMessage<protocol::VoteResponse>> RaftLogImpl::vote(
     const protocol::VoteRequest& request, std::int16_t version) {
   const Serving serving(*this);
   const auto asked = wire::asked(group_, request);
-  if (!asked) co_return wire::refusal<protocol::VoteResponse>(asked.error());
+  if (!asked) {
+    const bool names_one = !request.topics.empty() && !request.topics.front().partitions.empty();
+    note_stranger(names_one ? request.topics.front().partitions.front().replica_id : -1,
+                  request.cluster_id, asked.error());
+    co_return wire::refusal<protocol::VoteResponse>(asked.error());
+  }
   const VoteReply reply = reply_as<VoteReply>(co_await Asking(*this, *asked));
   co_return wire::answer_of(group_, reply, leader_endpoint(reply.leader), version);
 }
@@ -113,7 +118,11 @@ io::Task<OwnedMessage<protocol::FetchResponse>> RaftLogImpl::fetch(
     const protocol::FetchRequest& request, std::int16_t version) {
   const Serving serving(*this);
   const auto asked = wire::asked(group_, request, version);
-  if (!asked) co_return wire::refusal<protocol::FetchResponse>(asked.error());
+  if (!asked) {
+    note_stranger(std::max(request.replica_id, request.replica_state.replica_id),
+                  request.cluster_id, asked.error());
+    co_return wire::refusal<protocol::FetchResponse>(asked.error());
+  }
   const std::int32_t wanted =
       std::min(request.max_bytes, request.topics.front().partitions.front().partition_max_bytes);
   FetchReply reply = reply_as<FetchReply>(co_await Asking(*this, *asked));

@@ -2,6 +2,7 @@
 // after them. And what is said to others.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/assert.h"
@@ -59,6 +60,10 @@ void RaftLogImpl::perform(const Received* received) {
     take_chunk(*effects_.store_chunk, *received, effects_.load_snapshot.has_value());
   for (OutgoingReply& reply : effects_.replies) answer(reply.token, std::move(reply.reply));
   for (OutgoingRequest& request : effects_.requests) send(request);
+  if (!effects_.resigned_because.empty()) {
+    LOG_WARN("raft", "resigns node={} topic={} epoch={} reason={}", self_.id, options_.topic,
+             epoch(), effects_.resigned_because);
+  }
   const bool role_changed = effects_.role_changed;
   const bool watermark_moved = effects_.high_watermark_moved;
   if (effects_.append.has_value()) {
@@ -90,11 +95,29 @@ void RaftLogImpl::note_role() {
   changed_.wake_all();
   deliver_.wake_all();
   if (core_->leader() == told_leader_ && core_->epoch() == told_epoch_) return;
+  count_leader();
   told_leader_ = core_->leader();
   told_epoch_ = core_->epoch();
   LOG_INFO("raft", "node={} topic={} role={} epoch={} leader={}", self_.id, options_.topic,
            to_string(core_->role()), told_epoch_, told_leader_);
   listener_.on_leader_changed(told_leader_, told_epoch_);
+}
+
+void RaftLogImpl::count_leader() {
+  const NodeId leader = core_->leader();
+  if (told_leader_ == self_.id) heard_leader_ = loop_.now();
+  if (leader < 0) {
+    if (told_leader_ >= 0) leaderless_since_ = loop_.now();
+    return;
+  }
+  heard_leader_ = loop_.now();
+  ++elections_.leaders;
+  if (leader == self_.id) ++elections_.led;
+  if (told_leader_ >= 0) return;
+  const Duration gap = loop_.now() - leaderless_since_;
+  ++elections_.gaps;
+  elections_.leaderless = elections_.leaderless + gap;
+  elections_.leaderless_max = std::max(elections_.leaderless_max, gap);
 }
 
 void RaftLogImpl::note_high_watermark() {
@@ -225,12 +248,81 @@ void RaftLogImpl::note_leader_address(const std::optional<wire::LeaderAddress>& 
 
 // Nothing gets better by itself: somebody must be told, now and then.
 void RaftLogImpl::note_refusal(NodeId by, ErrorCode error) {
-  if (error != ErrorCode::cluster_authorization_failed || loop_.now() < refusal_told_until_) return;
+  const bool is_denied = error == ErrorCode::cluster_authorization_failed;
+  if (!is_denied && error != ErrorCode::inconsistent_cluster_id) return;
+  const std::optional<io::SocketAddress> address = address_of(by);
+  const std::string who =
+      address.has_value() ? fmt::format("{}:{}", address->host, address->port) : std::to_string(by);
+  refusal_ = is_denied ? fmt::format(
+                             "the controller at {} does not let this node take part in the "
+                             "quorum: it needs the right to ClusterAction, or to be one of "
+                             "super.users there",
+                             who)
+                       : fmt::format(
+                             "the controller at {} is of another cluster than this node, whose "
+                             "cluster.id is {} (meta.properties): was it formatted with another "
+                             "id, or does the configuration name the wrong controllers?",
+                             who, options_.cluster_id);
+  if (loop_.now() < refusal_told_until_) return;
   refusal_told_until_ = loop_.now() + kRefusalTold;
+  LOG_WARN("raft", "node={} topic={} {}", self_.id, options_.topic, refusal_);
+}
+
+// The other side of it.
+void RaftLogImpl::note_stranger(NodeId who, std::optional<std::string_view> cluster_id,
+                                ErrorCode error) {
+  if (error != ErrorCode::inconsistent_cluster_id || loop_.now() < stranger_told_until_) return;
+  stranger_told_until_ = loop_.now() + kRefusalTold;
   LOG_WARN("raft",
-           "node {} does not let this one take part in the quorum: it needs the right to "
-           "ClusterAction, or to be one of super.users there",
-           by);
+           "node={} topic={} refuses node {} of another cluster cluster_id={} its_cluster_id={}",
+           self_.id, options_.topic, who, options_.cluster_id, cluster_id.value_or(""));
+}
+
+// Who joins is no voter yet when it hears of the voters first.
+void RaftLogImpl::note_lost_log() {
+  if (!began_empty_ || history_.voters().empty()) return;
+  began_empty_ = false;
+  if (!core_->is_voter()) return;
+  LOG_WARN("raft",
+           "node={} topic={} is a voter already and began with an empty log: what it acknowledged "
+           "and for whom it voted is forgotten. If its disk lost files, remove it from the voters, "
+           "format it and add it again",
+           self_.id, options_.topic);
+}
+
+// Whom the core follows it follows until it knows another, also one that is gone.
+bool RaftLogImpl::hears_leader() const {
+  if (core_->is_leader()) return true;
+  return core_->leader() >= 0 && loop_.now() < heard_leader_ + kLeaderlessTold;
+}
+
+// What an operator is to know of a quorum without a leader, now and then: who of the voters is
+// there.
+void RaftLogImpl::note_leaderless() {
+  if (hears_leader()) {
+    leaderless_told_ = loop_.now() + kLeaderlessTold;
+    return;
+  }
+  if (loop_.now() < leaderless_told_) return;
+  leaderless_told_ = loop_.now() + kRefusalTold;
+  std::string voters;
+  for (const Voter& voter : history_.voters()) {
+    const std::optional<io::SocketAddress> address = address_of(voter.id);
+    if (!voters.empty()) voters += ", ";
+    voters += fmt::format("{}", voter.id);
+    if (voter.id == self_.id)
+      voters += " (this node)";
+    else if (!address.has_value())
+      voters += " (no address is known)";
+    else
+      voters += fmt::format(
+          " at {}:{} ({})", address->host, address->port,
+          links_.to(voter.id, *address, Lane::other).is_connected() ? "connected" : "not reached");
+  }
+  LOG_WARN("raft",
+           "the leader of the quorum is not heard node={} topic={} seconds={} epoch={} voters: {}",
+           self_.id, options_.topic, (loop_.now() - heard_leader_).ns / seconds(1).ns, epoch(),
+           voters.empty() ? "none is known" : voters);
 }
 
 void RaftLogImpl::send(OutgoingRequest& request) {
@@ -285,6 +377,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   Result<EpochReply> reply = answer ? wire::reply_of(group_, answer->message, leader)
                                     : Result<EpochReply>(std::unexpected(answer.error()));
   if (!reply) co_return request_failed(to, id, reply.error());
+  note_refusal(to, reply->error);
   note_leader_address(leader);
   step(ReplyReceived{to, id, *reply});
 }
@@ -314,6 +407,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   Result<FetchReply> reply = wire::reply_of(group_, answer->message, leader, received.records);
   if (!reply) co_return request_failed(to, id, reply.error());
   note_refusal(to, reply->error);
+  if (reply->error == ErrorCode::none) heard_leader_ = loop_.now();
   note_leader_address(leader);
   reply->batches = wire::read_batches(received.records, received.controls);
   if (reply->batches.empty() && !received.records.empty()) {
@@ -334,6 +428,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   const Result<SnapshotReply> reply =
       wire::reply_of(group_, answer->message, leader, received.chunk);
   if (!reply) co_return request_failed(to, id, reply.error());
+  if (reply->error == ErrorCode::none) heard_leader_ = loop_.now();
   note_leader_address(leader);
   step(ReplyReceived{to, id, *reply}, &received);
 }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/log.h"
@@ -17,6 +18,20 @@ namespace {
 
 // A voter is asked for its versions within this, whatever the request allows.
 constexpr Duration kAskVersionsMax = seconds(10);
+constexpr Duration kMisplacedTold = seconds(30);
+constexpr std::string_view kStaticQuorum =
+    "The quorum's kraft.version is 0, with which its voters cannot be changed. `kafka-features "
+    "upgrade --feature kraft.version=1` makes it one whose voters can.";
+
+// What a controller serves that may vote and be led.
+constexpr auto kVoterApis = std::to_array<protocol::ApiKey>(
+    {protocol::ApiKey::vote, protocol::ApiKey::begin_quorum_epoch, protocol::ApiKey::fetch});
+
+bool serves(const protocol::ApiVersionsResponse& answer, protocol::ApiKey key) {
+  return std::any_of(answer.api_keys.begin(), answer.api_keys.end(), [key](const auto& api) {
+    return api.api_key == static_cast<std::int16_t>(key);
+  });
+}
 
 template <class Response>
 OwnedMessage<Response> outcome(ErrorCode error, std::string_view detail = {}) {
@@ -63,7 +78,27 @@ io::Task<ChangeVoterReply> RaftLogImpl::change_voter(ChangeVoterRequest request,
   co_return reply_as<ChangeVoterReply>(co_await Asking(*this, std::move(request)));
 }
 
-// Which levels of kraft.version the node speaks, by its own word.
+// Why a change of voters is refused, where the code alone does not tell; empty: it does.
+std::string RaftLogImpl::why_refused(const ChangeVoterRequest& change, ErrorCode error) const {
+  using Kind = ChangeVoterRequest::Kind;
+  if (error == ErrorCode::unsupported_version && kraft_version() < 1)
+    return std::string(kStaticQuorum);
+  if (error == ErrorCode::voter_not_found && change.kind == Kind::remove &&
+      find_voter(change.voter) != nullptr)
+    return fmt::format("Node {} is the only voter: without it there is no quorum.",
+                       change.voter.id);
+  if (error != ErrorCode::request_timed_out) return {};
+  if (change.kind == Kind::add && !core_->has_caught_up(change.voter)) {
+    return fmt::format(
+        "Node {} with the directory {} does not follow this leader, or has not caught up with it "
+        "yet. Start it, wait until it is among the observers of the quorum, and try again.",
+        change.voter.id, change.voter.directory_id.to_string());
+  }
+  return "The voters are being changed, or the leader has only begun: try again.";
+}
+
+// Which levels of kraft.version the node speaks, by its own word. Errors: those of RpcClient;
+// invalid (it is no controller: it could neither be asked for its vote nor be fetched from).
 io::Task<Result<void>> RaftLogImpl::ask_kraft_versions(Voter& voter, Instant deadline) {
   const VoterEndpoint* endpoint = wire::endpoint_of(voter, options_.endpoint.name);
   RpcClientOptions options;
@@ -77,6 +112,12 @@ io::Task<Result<void>> RaftLogImpl::ask_kraft_versions(Voter& voter, Instant dea
   std::erase(asked_, &client);
   co_await client.close();
   if (!answer) co_return std::unexpected(answer.error());
+  for (const protocol::ApiKey key : kVoterApis) {
+    if (serves(answer->message, key)) continue;
+    co_return failure(Errc::invalid,
+                      fmt::format("{}:{} is no controller's listener: it does not serve {}",
+                                  endpoint->host, endpoint->port, protocol::api_info(key).name));
+  }
   voter.kraft_version_min = voter.kraft_version_max = 0;
   for (const auto& feature : answer->message.supported_features) {
     if (feature.name != kKraftVersion) continue;
@@ -106,9 +147,11 @@ io::Task<OwnedMessage<protocol::AddRaftVoterResponse>> RaftLogImpl::add_raft_vot
   change.timeout = milliseconds(std::max(request.timeout_ms, 0));
   if (!started_ || stopping_) co_return outcome<Response>(ErrorCode::broker_not_available);
   if (const ErrorCode error = core_->may_change(change); error != ErrorCode::none)
-    co_return outcome<Response>(error);
+    co_return outcome<Response>(error, why_refused(change, error));
   const Duration wait = std::min(change.timeout, kAskVersionsMax);
   if (const Result<void> known = co_await ask_kraft_versions(voter, loop_.now() + wait); !known) {
+    if (known.error().code == Errc::invalid)
+      co_return outcome<Response>(ErrorCode::invalid_request, known.error().context);
     co_return outcome<Response>(ErrorCode::request_timed_out,
                                 fmt::format("node {} does not say which versions it speaks: {}",
                                             voter.id, known.error().message()));
@@ -128,11 +171,19 @@ io::Task<OwnedMessage<protocol::RemoveRaftVoterResponse>> RaftLogImpl::remove_ra
   using Response = protocol::RemoveRaftVoterResponse;
   const Serving serving(*this);
   const auto asked = wire::asked(group_, request);
-  if (!asked) co_return outcome<Response>(asked.error());
+  if (!asked) {
+    // The voters of a static quorum have no directories, as far as anybody is told.
+    const bool is_static = asked.error() == ErrorCode::invalid_request && kraft_version() < 1;
+    co_return outcome<Response>(asked.error(), is_static ? kStaticQuorum : std::string_view());
+  }
   ChangeVoterRequest change;
   change.kind = ChangeVoterRequest::Kind::remove;
   change.voter = *asked;
   change.timeout = options_.timers.request_timeout;
+  if (started_ && !stopping_) {
+    if (const ErrorCode error = core_->may_change(change); error != ErrorCode::none)
+      co_return outcome<Response>(error, why_refused(change, error));
+  }
   const ChangeVoterReply reply = co_await change_voter(change, Voter{});
   co_return outcome<Response>(reply.error);
 }
@@ -224,8 +275,12 @@ Result<void> RaftLogImpl::may_upgrade_kraft_version(std::int16_t level) const {
              level);
     return failure(Errc::invalid,
                    fmt::format("Invalid upgrade of kraft.version to KRAFT_VERSION_{} "
-                               "because not all of the voters support it",
-                               level));
+                               "because not all of the voters support it: node {} {}",
+                               level, key.id,
+                               key.directory_id.is_zero()
+                                   ? "has not told this leader yet that it does. Voters tell a new "
+                                     "leader within seconds: try again"
+                                   : "does not"));
   }
   switch (core_->may_change(request)) {
     case ErrorCode::none: return {};
@@ -257,7 +312,16 @@ io::Task<void> RaftLogImpl::run_voter_upkeep() {
   connect_voters();
   while (!co_await scope_.stopping().wait_until(loop_.now() + options_.timers.fetch_timeout)) {
     if (failed_.has_value()) break;
+    note_leaderless();
+    note_lost_log();
     connect_voters();
+    if (!options_.voter_role && core_->is_voter() && loop_.now() >= refusal_told_until_) {
+      refusal_told_until_ = loop_.now() + kMisplacedTold;
+      LOG_WARN("raft",
+               "node={} topic={} is a voter, but no controller by its process.roles: it counts for "
+               "a majority and never leads. Remove it from the voters",
+               self_.id, options_.topic);
+    }
     const NodeId leader = core_->leader();
     if (!options_.voter_role || core_->role() != Role::follower) continue;
     const std::optional<io::SocketAddress> address = address_of(leader);

@@ -36,6 +36,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "base/ids.h"
@@ -53,6 +54,7 @@ namespace drave::raft {
 // Names and values are those of Kafka's controller.quorum.*.
 struct CoreOptions {
   ReplicaKey self;
+  bool voter_role = true;  // false: it stands for leadership never, whatever a voter set says
   std::uint64_t seed = 0;
   Duration election_timeout = seconds(1);
   Duration fetch_timeout = seconds(2);
@@ -102,7 +104,10 @@ class Core {
   Role role() const { return role_; }
   bool is_leader() const { return role_ == Role::leader; }
   LeaderEpoch epoch() const { return state_.epoch; }
-  NodeId leader() const { return role_ == Role::resigned ? -1 : state_.leader; }
+  // -1: nobody is known; who led this epoch itself and does so no more knows of nobody.
+  NodeId leader() const {
+    return state_.leader == options_.self.id && !is_leader() ? -1 : state_.leader;
+  }
   const ElectionState& state() const { return state_; }
   // Committed up to here, exclusive; -1: unknown. Never falls.
   Offset high_watermark() const { return high_watermark_; }
@@ -129,6 +134,8 @@ class Core {
   bool would_follow(LeaderEpoch epoch, NodeId leader) const;
   // What a change of voters would be refused with now; none: it would be begun.
   ErrorCode may_change(const ChangeVoterRequest& request) const;
+  // Whether it follows this leader and has what was committed before, so that it may be a voter.
+  bool has_caught_up(const ReplicaKey& key) const;
   // Asserts what must hold between steps.
   void check_invariants() const;
 
@@ -242,7 +249,7 @@ class Core {
   bool disk_hangs();
   void make_known();
   void hand_over();
-  void resign(NodeId first_successor);
+  void resign(NodeId first_successor, std::string_view because = {});
   std::vector<ReplicaKey> successors(NodeId first) const;
   void pass_over(NodeId successor);
 
@@ -261,7 +268,6 @@ class Core {
   void change_voter(std::uint64_t token, const ChangeVoterRequest& request);
   ErrorCode check_change(const ChangeVoterRequest& request) const;
   ErrorCode check_voter(const ChangeVoterRequest& request) const;
-  bool has_caught_up(const ReplicaKey& key) const;
   void advance_change();
   void end_change(ErrorCode error);
 

@@ -100,7 +100,7 @@ bool Core::advance_waiting() {
 }
 
 bool Core::may_stand() const {
-  if (leaving_) return false;
+  if (leaving_ || !options_.voter_role) return false;
   if (is_voter()) return true;
   const bool is_leaving =
       log_.voters_offset() >= high_watermark_ && contains(log_.voters_before(), options_.self);

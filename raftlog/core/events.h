@@ -140,7 +140,8 @@ struct Effects {
   bool high_watermark_moved = false;
   bool role_changed = false;  // or the epoch, or the leader
   bool voters_changed = false;
-  std::string_view fatal;  // the node must end: its log contradicts what is committed
+  std::string_view resigned_because;  // a leader that had to, what for; a literal
+  std::string_view fatal;             // the node must end: its log contradicts what is committed
 
   void clear() {
     requests.clear();
@@ -152,7 +153,7 @@ struct Effects {
     load_snapshot.reset();
     append_received = 0;
     high_watermark_moved = role_changed = voters_changed = false;
-    fatal = {};
+    resigned_because = fatal = {};
   }
 };
 

@@ -20,8 +20,10 @@ bool has(const std::vector<NodeId>& ids, NodeId id) {
 bool Core::advance_leader() {
   if (!is_alone()) {
     const Instant limit = quorum_contact() + Duration{options_.fetch_timeout.ns * 3 / 2};
-    if (now_ >= limit || disk_hangs()) {
-      resign(-1);
+    const bool is_cut_off = now_ >= limit;
+    if (is_cut_off || disk_hangs()) {
+      resign(-1, is_cut_off ? "a majority of the voters has not fetched for 1.5 fetch timeouts"
+                            : "its disk has not finished a write for a fetch timeout");
       return true;
     }
     wake_at(limit);
@@ -303,8 +305,9 @@ void Core::hand_over() {
     wake_at(transfer_->until);
 }
 
-void Core::resign(NodeId first_successor) {
+void Core::resign(NodeId first_successor, std::string_view because) {
   ASSERT(is_leader());
+  effects_->resigned_because = because;
   successors_ = successors(first_successor);
   passed_over_.clear();
   become(Role::resigned, state_);

@@ -401,8 +401,10 @@ TEST(RaftLogSim, a_static_quorum_is_upgraded_and_gets_a_voter) {
   const Result<void> early = leader->log().may_upgrade_kraft_version(1);
   ASSERT_FALSE(early.has_value());
   EXPECT_EQ(early.error().context,
-            "Invalid upgrade of kraft.version to KRAFT_VERSION_1 because not all of the voters "
-            "support it");
+            fmt::format("Invalid upgrade of kraft.version to KRAFT_VERSION_1 because not all of "
+                        "the voters support it: node {} has not told this leader yet that it does. "
+                        "Voters tell a new leader within seconds: try again",
+                        leader->id() == 1 ? 2 : 1));
   EXPECT_EQ(leader->log().may_upgrade_kraft_version(2).error().context,
             "Invalid upgrade of kraft.version from version KRAFT_VERSION_0 to KRAFT_VERSION_2");
   EXPECT_TRUE(cluster.run_until(

@@ -15,8 +15,6 @@ namespace drave::simulation {
 
 namespace {
 
-constexpr const char* kCluster = "q4x9lwHTRwKFrQ69LT3_Sg";
-
 segments::LogDirectoryOptions small_directory(std::int64_t tail_bytes_max) {
   segments::LogDirectoryOptions options;
   options.metadata_journal = {.file_bytes = 256 * kKiB,
@@ -158,7 +156,7 @@ io::Task<void> RaftPeer::run(io::sim::Process& process) {
 io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
   io::Loop& loop = process.loop();
   raft::FormatOptions format;
-  format.cluster_id = kCluster;
+  format.cluster_id = options_.cluster_id;
   format.node_id = options_.id;
   format.directories = {kRaftDirectory};
   format.metadata_directory = kRaftDirectory;
@@ -172,7 +170,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
                              loop, kRaftDirectory, small_directory(options_.tail_bytes_max)));
   options_.directory_id = directory->meta().directory_id;
   raft::RaftOptions options = options_.raft;
-  options.cluster_id = kCluster;
+  options.cluster_id = options_.cluster_id;
   options.node_id = options_.id;
   options.directory_id = options_.directory_id;
   if (options.endpoint.host.empty()) options.endpoint = {"CONTROLLER", node_.host(), kRaftPort};

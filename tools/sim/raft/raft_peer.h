@@ -78,6 +78,7 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   struct Options {
     NodeId id = -1;
     Uuid directory_id;
+    std::string cluster_id = "q4x9lwHTRwKFrQ69LT3_Sg";
     std::vector<raft::InitialController> voters;  // as formatted; empty: it joins later
     raft::RaftOptions raft;                       // what else differs from the defaults
     std::int64_t tail_bytes_max = 4 * kMiB;

@@ -1,0 +1,145 @@
+// Who may not take part in a quorum, or not as it wants to, and what is told of it.
+
+#include <fmt/format.h>
+
+#include "gtest/gtest.h"
+#include "tools/sim/raft/raft_peer.h"
+
+namespace drave::simulation {
+namespace {
+
+using raft::ErrorCode;
+
+struct Outcome {
+  std::optional<std::int16_t> error;
+  std::string message;
+};
+
+std::int16_t code(ErrorCode error) {
+  return static_cast<std::int16_t>(error);
+}
+
+io::Task<void> add_voter(raft::RaftLog& log, NodeId id, Uuid directory, std::string host,
+                         Outcome& outcome) {
+  protocol::AddRaftVoterRequest request;
+  request.cluster_id = std::nullopt;
+  request.timeout_ms = 5000;
+  request.voter_id = id;
+  request.voter_directory_id = directory;
+  request.listeners.push_back({"CONTROLLER", host, kRaftPort});
+  const auto answer = co_await log.add_raft_voter(request, 1);
+  outcome.message = answer.message.error_message.value_or("");
+  outcome.error = answer.message.error_code;
+}
+
+io::Task<void> remove_voter(raft::RaftLog& log, NodeId id, Uuid directory, Outcome& outcome) {
+  protocol::RemoveRaftVoterRequest request;
+  request.cluster_id = std::nullopt;
+  request.voter_id = id;
+  request.voter_directory_id = directory;
+  const auto answer = co_await log.remove_raft_voter(request, 0);
+  outcome.message = answer.message.error_message.value_or("");
+  outcome.error = answer.message.error_code;
+}
+
+// A voter whose process.roles has no `controller`: nobody could fetch from it.
+TEST(RaftRefusals, who_is_no_controller_never_leads) {
+  for (std::uint64_t seed = 300; seed < 306; ++seed) {
+    RaftCluster cluster(seed, 3, 0, raft::RaftOptions());
+    RaftPeer& broker = cluster.peer(2);
+    broker.options().raft.voter_role = false;
+    cluster.start_all();
+    ASSERT_TRUE(cluster.commit("first", seconds(20)));
+    ASSERT_TRUE(cluster.await_agreement(seconds(10)));
+    for (int round = 0; round < 3; ++round) {
+      RaftPeer* led = cluster.await_leader(seconds(10));
+      ASSERT_NE(led, nullptr);
+      const LeaderEpoch epoch = led->log().epoch();
+      led->node().kill();
+      // It goes on voting: with it there is a majority.
+      ASSERT_TRUE(cluster.run_until(
+          [&] { return cluster.leader() != nullptr && cluster.leader()->log().epoch() > epoch; },
+          seconds(20)))
+          << "seed " << seed;
+      EXPECT_NE(cluster.leader(), &broker) << "seed " << seed;
+      led->start();
+      // What only the two of them have, the one that is left could not be elected without.
+      ASSERT_TRUE(cluster.commit(fmt::format("round {}", round), seconds(10)));
+      cluster.world().run_for(seconds(1));
+      ASSERT_TRUE(led->is_running() && cluster.await_agreement(seconds(10)));
+    }
+    EXPECT_TRUE(cluster.commit("last", seconds(20)));
+    EXPECT_EQ(cluster.ledger().violation(), "");
+  }
+}
+
+TEST(RaftRefusals, a_change_of_voters_says_what_is_missing) {
+  RaftCluster cluster(310, 1, 1, raft::RaftOptions());
+  RaftPeer& leader = cluster.peer(0);
+  leader.start();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  Outcome told;
+  leader.scope().spawn(add_voter(leader.log(), 2, Uuid{1, 2}, "10.0.0.2", told));
+  ASSERT_TRUE(cluster.run_until([&] { return told.error.has_value(); }, seconds(10)));
+  EXPECT_EQ(*told.error, code(ErrorCode::request_timed_out));
+  EXPECT_NE(told.message.find("does not follow this leader"), std::string::npos) << told.message;
+  told = {};
+  leader.scope().spawn(remove_voter(leader.log(), 1, leader.directory_id(), told));
+  ASSERT_TRUE(cluster.run_until([&] { return told.error.has_value(); }, seconds(10)));
+  EXPECT_EQ(*told.error, code(ErrorCode::voter_not_found));
+  EXPECT_EQ(told.message, "Node 1 is the only voter: without it there is no quorum.");
+}
+
+TEST(RaftRefusals, a_static_quorum_says_what_would_make_it_change) {
+  RaftCluster cluster(311, 1, 0, with_static_voters({}, 1));
+  RaftPeer& leader = cluster.peer(0);
+  leader.start();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  for (const Uuid directory : {Uuid{1, 2}, Uuid()}) {
+    Outcome removed;
+    leader.scope().spawn(remove_voter(leader.log(), 1, directory, removed));
+    ASSERT_TRUE(cluster.run_until([&] { return removed.error.has_value(); }, seconds(10)));
+    EXPECT_NE(removed.message.find("kraft.version=1"), std::string::npos) << removed.message;
+  }
+  Outcome added;
+  leader.scope().spawn(add_voter(leader.log(), 2, Uuid{1, 2}, "10.0.0.2", added));
+  ASSERT_TRUE(cluster.run_until([&] { return added.error.has_value(); }, seconds(10)));
+  EXPECT_EQ(*added.error, code(ErrorCode::unsupported_version));
+  EXPECT_NE(added.message.find("kraft.version=1"), std::string::npos) << added.message;
+}
+
+TEST(RaftRefusals, who_is_of_another_cluster_is_told_so) {
+  RaftCluster cluster(312, 1, 1, raft::RaftOptions());
+  RaftPeer& stranger = cluster.peer(1);
+  stranger.options().cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  cluster.world().run_for(seconds(3));
+  ASSERT_TRUE(stranger.is_running());
+  EXPECT_FALSE(stranger.log().leader_node().has_value());
+  const std::string refusal = stranger.log().refusal();
+  EXPECT_NE(refusal.find("of another cluster"), std::string::npos) << refusal;
+  EXPECT_NE(refusal.find("MkU3OEVBNTcwNTJENDM2Qg"), std::string::npos) << refusal;
+  EXPECT_EQ(cluster.peer(0).log().refusal(), "");
+}
+
+// Who has led its epoch, and looks for a new one, is no leader to anybody.
+TEST(RaftRefusals, without_a_majority_nobody_is_named_as_the_leader) {
+  RaftCluster cluster(313, 3, 0, raft::RaftOptions());
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  RaftPeer* led = cluster.leader();
+  ASSERT_NE(led, nullptr);
+  for (std::size_t i = 0; i < cluster.size(); ++i)
+    if (&cluster.peer(i) != led) cluster.peer(i).node().kill();
+  ASSERT_TRUE(cluster.run_until([&] { return !led->is_leader(); }, seconds(10)));
+  int named = 0;
+  for (int i = 0; i < 1000; ++i) {
+    cluster.world().run_for(milliseconds(10));
+    if (led->log().leader_node().has_value()) ++named;
+  }
+  EXPECT_EQ(named, 0);
+}
+
+}  // namespace
+}  // namespace drave::simulation
