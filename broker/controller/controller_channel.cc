@@ -63,8 +63,22 @@ io::Task<void> ControllerChannel::watch() {
   }
 }
 
+std::pair<NodeId, bool> ControllerChannel::asked() const {
+  const std::optional<raft::Voter> leader = controller_.leader();
+  return {leader.has_value() ? leader->id : -1, controller_.is_active()};
+}
+
 io::Task<void> ControllerChannel::back_off() {
   co_await controller_.changed().wait_until(loop_.now() + options_.retry_backoff);
+}
+
+// What else changes, an image above all, is no reason to ask again.
+io::Task<bool> ControllerChannel::back_off(Duration most, const io::Scope& of) {
+  const auto before = asked();
+  const Instant end = loop_.now() + most;
+  while (!of.is_stopping() && loop_.now() < end && asked() == before)
+    co_await controller_.changed().wait_until(end);
+  co_return asked() != before;
 }
 
 io::Task<void> ControllerChannel::stop() {

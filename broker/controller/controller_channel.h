@@ -7,10 +7,12 @@
 // handed over has committed what it was asked for, and says so; one that was replaced does not
 // answer any more, or not in time.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "broker/controller/quorum_controller.h"
 #include "io/scope.h"
@@ -34,6 +36,23 @@ struct ChannelOptions {
   Duration retry_backoff;
 };
 
+// How long to wait before each try: twice as long as before the last one.
+class Backoff {
+ public:
+  Backoff(Duration first, Duration most) : first_(first), most_(most), next_(first) {}
+  Duration next() {
+    const Duration wait = next_;
+    next_ = std::min(Duration{next_.ns * 2}, most_);
+    return wait;
+  }
+  void reset() { next_ = first_; }
+
+ private:
+  Duration first_;
+  Duration most_;
+  Duration next_;
+};
+
 class ControllerChannel {
  public:
   ControllerChannel(io::Loop& loop, QuorumController& controller, ChannelOptions options);
@@ -52,6 +71,9 @@ class ControllerChannel {
 
   // Waits before the next try: until something about the leader changes, or a back-off has passed.
   io::Task<void> back_off();
+  // Until another controller is active, so much time has passed, or `of` stops, whose stop wakes
+  // changed() of the controller. True: another controller is active.
+  io::Task<bool> back_off(Duration most, const io::Scope& of);
 
   void start();
   // Ends all calls.
@@ -62,6 +84,8 @@ class ControllerChannel {
   io::Task<void> watch();
   io::Task<void> retire(std::shared_ptr<raft::RpcClient> client);
   void follow_leader();
+  // Who is asked now: the leader's id, -1 for nobody, and whether it is active here.
+  std::pair<NodeId, bool> asked() const;
 
   io::Loop& loop_;
   QuorumController& controller_;

@@ -1,6 +1,7 @@
 #include "broker/lifecycle/broker_lifecycle.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "broker/lifecycle/registration_refusal.h"
@@ -19,6 +20,12 @@ constexpr Duration kImpatience = milliseconds(10);
 // where it could not say yet whose successor it is (previous_epoch()).
 constexpr Duration kPredecessorPause = milliseconds(100);
 constexpr int kPredecessorHastyTries = 5;
+// Before a broker registers again whose registration does not count any more. Who has a copy of its
+// disk may have taken its place: two of them would go on for ever, each with a record.
+constexpr Duration kReplacedPause = milliseconds(100);
+constexpr Duration kReplacedPauseMax = seconds(30);
+// A registration that has stood for so long was not contested.
+constexpr Duration kSettled = seconds(600);
 // Replicas of one AssignReplicasToDirs, as in Kafka.
 constexpr std::size_t kAssignmentsMax = 2'250;
 
@@ -32,6 +39,7 @@ BrokerLifecycle::BrokerLifecycle(io::Loop& loop, const BrokerConfig& config,
       controller_(controller),
       channel_(channel),
       identity_(std::move(identity)),
+      repetitions_(kReplacedPause, kReplacedPauseMax),
       wake_(loop),
       changed_(loop),
       scope_(loop) {}
@@ -60,10 +68,13 @@ io::Task<Result<void>> BrokerLifecycle::caught_up() {
     if (epoch_ < 0 && loop_.now() >= deadline && !not_yet_.empty())
       co_return failure(Errc::timed_out, not_yet_);
     if (epoch_ < 0 && loop_.now() >= deadline) {
-      co_return failure(Errc::timed_out,
-                        "no active controller registered this broker within "
-                        "initial.broker.registration.timeout.ms: are the controllers running, and "
-                        "reachable from here?");
+      const std::string refusal = controller_.raft().refusal();
+      co_return failure(
+          Errc::timed_out,
+          fmt::format(
+              "no active controller registered this broker within "
+              "initial.broker.registration.timeout.ms: {}",
+              refusal.empty() ? "are the controllers running, and reachable from here?" : refusal));
     }
     if (epoch_ < 0)
       co_await changed_.wait_until(deadline);
@@ -118,8 +129,8 @@ void BrokerLifecycle::hurry() {
 }
 
 io::Task<void> BrokerLifecycle::stop() {
-  cancel();
   scope_.request_stop();
+  cancel();
   wake_.wake_all();
   co_await scope_.join();
 }
@@ -138,6 +149,8 @@ void BrokerLifecycle::placed(const TopicIdPartition& replica, const Uuid& direct
 io::Task<void> BrokerLifecycle::run() {
   while (!scope_.is_stopping() && !may_leave_) {
     if (epoch_ < 0) {
+      if (std::exchange(replaced_, false)) co_await pause_before_registering_again();
+      if (scope_.is_stopping()) break;
       co_await register_once();
       if (epoch_ >= 0 || scope_.is_stopping()) continue;
       if (refusal_ == ErrorCode::duplicate_broker_registration &&
@@ -158,8 +171,25 @@ io::Task<void> BrokerLifecycle::run() {
   }
 }
 
+io::Task<void> BrokerLifecycle::pause_before_registering_again() {
+  if (loop_.now() >= registered_ + kSettled) repetitions_.reset();
+  const Instant end = loop_.now() + repetitions_.next();
+  while (loop_.now() < end && !scope_.is_stopping()) co_await changed_.wait_until(end);
+  const metadata::RegistrationImage* other = controller_.image()->broker(config_.node_id);
+  if (other == nullptr || other->incarnation_id == identity_.incarnation_id) co_return;
+  std::string where;
+  for (const metadata::BrokerEndpoint& endpoint : other->endpoints)
+    where += fmt::format(" at {}:{}", endpoint.host, endpoint.port);
+  LOG_WARN("broker",
+           "another process is registered as broker {}{}: a copy of this node's disk? Only one may "
+           "run. own_incarnation={} other_incarnation={}",
+           config_.node_id, where, identity_.incarnation_id.to_string(),
+           other->incarnation_id.to_string());
+}
+
 void BrokerLifecycle::note_registered(std::int64_t epoch) {
   epoch_ = epoch;
+  registered_ = loop_.now();
   refusal_ = ErrorCode::none;
   refusals_ = 0;
   LOG_INFO("broker", "registered id={} epoch={}", config_.node_id, epoch);
@@ -248,6 +278,7 @@ io::Task<void> BrokerLifecycle::beat() {
   } else if (error == ErrorCode::stale_broker_epoch ||
              error == ErrorCode::broker_id_not_registered) {
     LOG_WARN("broker", "registers again error={}", protocol::message(error));
+    replaced_ = true;
     epoch_ = -1;
     in_service_ = false;
   } else if (!scope_.is_stopping()) {

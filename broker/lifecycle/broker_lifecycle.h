@@ -71,6 +71,7 @@ class BrokerLifecycle {
   bool must_leave_alone() const;
   void note_registered(std::int64_t epoch);
   void note_refused(protocol::ErrorCode error);
+  io::Task<void> pause_before_registering_again();
 
   io::Loop& loop_;
   const BrokerConfig& config_;
@@ -89,6 +90,9 @@ class BrokerLifecycle {
   std::string not_yet_;  // why it has not taken it so far
   protocol::ErrorCode refusal_ = protocol::ErrorCode::none;  // the same as it said it last
   int refusals_ = 0;                                         // so often, one after the other
+  bool replaced_ = false;                                    // it was registered, and is so no more
+  Instant registered_;
+  Backoff repetitions_;  // of a registration that something replaced
   std::set<Uuid> failed_directories_;
   std::map<TopicIdPartition, Uuid> unassigned_;
   io::WaitQueue wake_;     // of run(): something is to be told at once
