@@ -67,6 +67,7 @@ io::Task<Result<void>> Node::start() {
       repeat(milliseconds(config_.log_retention_check_interval_ms), &Node::enforce_retention));
   scope_.spawn(repeat(milliseconds(config_.producer_id_expiration_check_interval_ms),
                       &Node::expire_producers));
+  take_sample();
   state_ = NodeState::running;
   co_return Result<void>{};
 }

@@ -24,6 +24,7 @@
 #include "broker/lifecycle/controller_registration.h"
 #include "broker/memory_budget.h"
 #include "broker/net/connection.h"
+#include "broker/quorum_sample.h"
 #include "broker/shard.h"
 #include "io/loop.h"
 #include "io/scope.h"
@@ -92,6 +93,11 @@ class Node final : public Publisher {
       const protocol::CreateTopicsRequest& request, Caller caller);
   io::Task<void> publish(metadata::ImagePtr image) override;
 
+  // --- Any thread
+  // As of a moment ago; null: the node has no controller yet.
+  std::shared_ptr<const QuorumSample> quorum_sample() const;
+  Readiness readiness() const;
+
   // --- Any shard
   // Counts a new connection of `host`; false: a limit of `limits` is reached. `always`: limits are
   // for clients, not for other controllers.
@@ -107,6 +113,8 @@ class Node final : public Publisher {
   void directory_failed(std::size_t index, const Error& error);
   io::Task<Result<void>> open_controller();
   void start_controller();
+  void take_sample();
+  io::Task<void> sample_loop();
   io::Task<Result<void>> start_broker();
   void metadata_failed(const Error& error);
   io::Task<void> leave_cluster();
@@ -173,6 +181,9 @@ class Node final : public Publisher {
   std::int32_t producer_ids_left_ = 0;
   bool allocating_ids_ = false;
   io::WaitQueue ids_ready_;
+
+  mutable std::mutex sample_mutex_;  // once in a while, for as long as a pointer is copied
+  std::shared_ptr<const QuorumSample> sample_;
 
   std::mutex connections_mutex_;  // a connection begins or ends: rare
   std::map<std::string, std::int32_t> connections_by_host_;

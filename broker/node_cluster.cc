@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "broker/limits.h"
 #include "broker/node.h"
 #include "broker/reconcile.h"
 #include "io/each.h"
@@ -46,10 +47,42 @@ void Node::start_controller() {
   channel_->start();
   forward_channel_->start();
   controller_->start();
+  scope_.spawn(sample_loop());
   if (!config_.has_controller_role) return;
   controller_registration_ = std::make_unique<ControllerRegistration>(
       *loops_.front(), config_, *controller_, *channel_, incarnation_id_);
   controller_registration_->start();
+}
+
+void Node::take_sample() {
+  auto taken = std::make_shared<const QuorumSample>(
+      sample_quorum(*controller_, lifecycle_.get(), config_, loops_.front()->wall_now()));
+  const std::lock_guard hold(sample_mutex_);
+  sample_ = std::move(taken);
+}
+
+io::Task<void> Node::sample_loop() {
+  while (!stop_requested_) {
+    take_sample();
+    co_await stopping_.wait_until(loops_.front()->now() + kGaugePeriod);
+  }
+}
+
+std::shared_ptr<const QuorumSample> Node::quorum_sample() const {
+  const std::lock_guard hold(sample_mutex_);
+  return sample_;
+}
+
+Readiness Node::readiness() const {
+  const NodeState now = state();
+  const std::shared_ptr<const QuorumSample> sample = quorum_sample();
+  if (now != NodeState::running || sample == nullptr) {
+    // Who waits for a quorum that does not let it in should be able to see that.
+    const std::string refusal =
+        now == NodeState::recovering && sample != nullptr ? sample->refusal : std::string();
+    return {false, std::string(to_string(now)) + (refusal.empty() ? "" : ": " + refusal)};
+  }
+  return readiness_of(*sample);
 }
 
 io::Task<Result<void>> Node::start_broker() {

@@ -36,9 +36,9 @@ Result<void> HttpServer::start(const HttpListener& listener) {
     response.set_content("live\n", "text/plain");
   });
   http.Get("/health/ready", [this](const httplib::Request&, httplib::Response& response) {
-    const NodeState state = node_.state();
-    if (state != NodeState::running) response.status = 503;
-    response.set_content(std::string(to_string(state)) + "\n", "text/plain");
+    const Readiness readiness = node_.readiness();
+    if (!readiness.is_ready) response.status = 503;
+    response.set_content(readiness.text + "\n", "text/plain");
   });
   if (!http.bind_to_port(listener.host.c_str(), listener.port)) {
     server_.reset();

@@ -2,7 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
+#include <map>
+#include <utility>
+#include <vector>
 
 #include "broker/api_table.h"
 #include "broker/node.h"
@@ -67,7 +71,10 @@ class Text {
   }
   template <class V>
   void value(std::string_view name, std::string_view labels, V v) {
-    fmt::format_to(out(), "{}{{{}}} {}\n", name, labels, v);
+    if (labels.empty())
+      fmt::format_to(out(), "{} {}\n", name, v);
+    else
+      fmt::format_to(out(), "{}{{{}}} {}\n", name, labels, v);
   }
   void histogram(std::string_view name, std::string_view labels, const Histogram& of) {
     for (const std::int64_t us : kBucketsUs)
@@ -85,19 +92,29 @@ class Text {
   std::string text_;
 };
 
+// Fetch stands in the table twice, for clients and for replicas of the metadata log; what is
+// counted is the API.
+std::vector<std::size_t> counted_apis() {
+  std::vector<std::size_t> keys;
+  for (const ApiEntry& api : api_table()) {
+    const auto key = static_cast<std::size_t>(api.key);
+    if (keys.empty() || keys.back() != key) keys.push_back(key);
+  }
+  return keys;
+}
+
 void requests(Text& text, Node& node) {
+  const std::vector<std::size_t> keys = counted_apis();
   text.head("drave_requests_total", "counter", "Requests answered.");
   for (std::uint32_t s = 0; s < node.shard_count(); ++s)
-    for (const ApiEntry& api : api_table()) {
-      const auto key = static_cast<std::size_t>(api.key);
+    for (const std::size_t key : keys) {
       text.value("drave_requests_total", fmt::format("api=\"{}\",shard=\"{}\"", key, s),
                  node.shard(s).metrics().apis[key].requests.load(std::memory_order_relaxed));
     }
   text.head("drave_request_seconds", "histogram",
             "From the arrival of a request to the last byte of its answer.");
-  for (const ApiEntry& api : api_table()) {
+  for (const std::size_t key : keys) {
     Histogram all;
-    const auto key = static_cast<std::size_t>(api.key);
     for (std::uint32_t s = 0; s < node.shard_count(); ++s)
       all.merge(*node.shard(s).metrics().apis[key].latency_ns);
     if (all.count() > 0)
@@ -131,12 +148,109 @@ void shards(Text& text, Node& node) {
                    node.shard(s).loop().pass_times());
 }
 
+// One sample without labels.
+template <class V>
+void one(Text& text, std::string_view name, std::string_view kind, std::string_view help, V value) {
+  text.head(name, kind, help);
+  text.value(name, "", value);
+}
+
+// Names after those of Kafka's raft-metrics.
+void quorum(Text& text, const QuorumSample& of) {
+  constexpr raft::Role kRoles[] = {
+      raft::Role::unattached, raft::Role::voted,    raft::Role::prospective, raft::Role::candidate,
+      raft::Role::leader,     raft::Role::follower, raft::Role::resigned};
+  text.head("drave_quorum_current_state", "gauge", "1 for the role that this node has.");
+  for (const raft::Role role : kRoles)
+    text.value("drave_quorum_current_state", fmt::format("state=\"{}\"", raft::to_string(role)),
+               of.status.role == role ? 1 : 0);
+  one(text, "drave_quorum_current_leader", "gauge", "Its id; -1: none is known.", of.status.leader);
+  one(text, "drave_quorum_current_epoch", "gauge", "Of the leader.", of.status.epoch);
+  one(text, "drave_quorum_high_watermark", "gauge",
+      "Committed below this, as far as this node knows; -1: unknown.", of.status.high_watermark);
+  one(text, "drave_quorum_log_end_offset", "gauge", "Of this node's metadata log.", of.log_end);
+  one(text, "drave_quorum_log_start_offset", "gauge", "Of this node's metadata log.", of.log_start);
+  one(text, "drave_quorum_voter", "gauge", "1 if this node is a voter.", of.is_voter ? 1 : 0);
+  one(text, "drave_quorum_voters", "gauge", "Voters.", of.status.voters.size());
+  one(text, "drave_quorum_observers", "gauge", "Replicas that do not vote; 0 but at the leader.",
+      of.status.observers.size());
+  one(text, "drave_quorum_elections_total", "counter", "Times that a leader became known.",
+      of.elections.leaders);
+  one(text, "drave_quorum_elections_won_total", "counter", "Of them: this node.", of.elections.led);
+  text.head("drave_quorum_election_seconds", "summary",
+            "How long no leader was known, until one was.");
+  text.value("drave_quorum_election_seconds_sum", "",
+             static_cast<double>(of.elections.leaderless.ns) / 1e9);
+  text.value("drave_quorum_election_seconds_count", "", of.elections.gaps);
+  one(text, "drave_quorum_election_seconds_max", "gauge", "The longest of these.",
+      static_cast<double>(of.elections.leaderless_max.ns) / 1e9);
+}
+
+// What the leader knows of the other replicas. One that changed its disk stands there as two: the
+// newer counts.
+void quorum_replicas(Text& text, const QuorumSample& of) {
+  std::map<NodeId, std::pair<raft::ReplicaStatus, bool>> newest;
+  if (of.status.role == raft::Role::leader) {
+    const auto note = [&](const raft::ReplicaStatus& replica, bool votes) {
+      const auto at = newest.find(replica.key.id);
+      if (at == newest.end() || at->second.first.last_fetch_ms < replica.last_fetch_ms)
+        newest[replica.key.id] = {replica, votes};
+    };
+    for (const raft::ReplicaStatus& voter : of.status.voters) note(voter, true);
+    for (const raft::ReplicaStatus& observer : of.status.observers) note(observer, false);
+    newest.erase(of.status.leader);
+  }
+  const auto each = [&](std::string_view name, std::string_view help, auto get) {
+    text.head(name, "gauge", help);
+    for (const auto& [id, replica] : newest)
+      text.value(name,
+                 fmt::format("node=\"{}\",role=\"{}\"", id, replica.second ? "voter" : "observer"),
+                 get(replica.first));
+  };
+  each("drave_quorum_replica_lag_records",
+       "How much of the leader's log the replica has not yet; only at the leader.",
+       [&](const raft::ReplicaStatus& replica) {
+         return of.log_end - std::max<Offset>(replica.log_end, 0);
+       });
+  each("drave_quorum_replica_fetch_age_seconds",
+       "Since the replica's last fetch; -1: none in this epoch.",
+       [&](const raft::ReplicaStatus& replica) {
+         return replica.last_fetch_ms < 0
+                    ? -1.0
+                    : static_cast<double>(of.taken_ms - replica.last_fetch_ms) / 1e3;
+       });
+}
+
+// Names after those of Kafka's KafkaController and MetadataLoader.
+void controller(Text& text, const QuorumSample& of) {
+  one(text, "drave_controller_active", "gauge", "1 on the active controller.",
+      of.is_active ? 1 : 0);
+  one(text, "drave_controller_active_brokers", "gauge", "Registered and in service.",
+      of.brokers_active);
+  one(text, "drave_controller_fenced_brokers", "gauge", "Registered and not in service.",
+      of.brokers_fenced);
+  one(text, "drave_controller_topics", "gauge", "Topics.", of.topics);
+  one(text, "drave_metadata_last_applied_offset", "gauge",
+      "The last record that this node applied.", of.applied);
+  one(text, "drave_metadata_last_applied_timestamp_seconds", "gauge",
+      "Of the last record that changed something.", static_cast<double>(of.applied_ms) / 1e3);
+  if (!of.has_broker_role) return;
+  one(text, "drave_broker_in_service", "gauge",
+      "1 if the active controller, when it last answered, sent clients here.",
+      of.in_service ? 1 : 0);
+}
+
 }  // namespace
 
 std::string metrics_text(Node& node) {
   Text text;
   text.head("drave_up", "gauge", "1 while the node serves clients.");
   text.value("drave_up", "", node.state() == NodeState::running ? 1 : 0);
+  if (const std::shared_ptr<const QuorumSample> sample = node.quorum_sample()) {
+    quorum(text, *sample);
+    quorum_replicas(text, *sample);
+    controller(text, *sample);
+  }
   requests(text, node);
   shards(text, node);
   text.head("drave_memory_bytes", "gauge", "Memory held for clients, by pool.");

@@ -1,5 +1,10 @@
-// How nodes stand with the active controller: who registers how often.
+// How nodes stand with the active controller, and what they tell of it: who registers how often,
+// /metrics, /health/ready.
 
+#include <map>
+#include <set>
+
+#include "broker/http/metrics_text.h"
 #include "tests/broker/support/sim_cluster.h"
 
 namespace drave {
@@ -126,6 +131,129 @@ TEST_F(StandingTest, a_broker_whose_controllers_are_of_another_cluster_says_so) 
   stranger.start(1);
   EXPECT_TRUE(world_.run_until([&] { return !stranger.problem().empty(); }, seconds(20)));
   EXPECT_NE(stranger.problem().find("of another cluster"), std::string::npos) << stranger.problem();
+  end();
+}
+
+// --- /health/ready
+
+TEST_F(StandingTest, a_broker_is_ready_while_it_is_in_service) {
+  boot();
+  const int active = wait_active();
+  const int other = (active + 1) % kNodes;
+  for (int i = 0; i < kNodes; ++i) {
+    EXPECT_TRUE(nodes_[i]->node()->readiness().is_ready) << i;
+    EXPECT_EQ(nodes_[i]->node()->readiness().text, "running");
+  }
+  // Away for longer than its session, it comes back fenced, and then into service.
+  machines_[other]->pause();
+  world_.run_for(seconds(15));
+  EXPECT_TRUE(image_of(active).broker(other + 1)->fenced);
+  machines_[other]->resume();
+  EXPECT_TRUE(
+      world_.run_until([&] { return !image_of(active).broker(other + 1)->fenced; }, seconds(10)));
+  world_.run_for(seconds(4));
+  EXPECT_TRUE(nodes_[other]->node()->readiness().is_ready);
+  // Without a quorum it serves what it has, and says what is wrong.
+  for (int i = 0; i < kNodes; ++i)
+    if (i != other) machines_[i]->kill();
+  world_.run_for(seconds(15));
+  EXPECT_TRUE(nodes_[other]->node()->readiness().is_ready);
+  EXPECT_EQ(nodes_[other]->node()->readiness().text,
+            "running, but no leader of the quorum is heard");
+  end();
+}
+
+TEST_F(StandingTest, what_is_only_a_controller_is_ready_as_a_voter_with_a_leader) {
+  boot();
+  const auto dedicated = [&](const char* id, const char* cluster) -> SimNode& {
+    const std::string host = "10.0.0." + std::to_string(machines_.size() + others_.size() + 2);
+    return add({std::string("node.id=") + id, "process.roles=controller",
+                "advertised.listeners=CONTROLLER://" + host + ":9093",
+                "listeners=CONTROLLER://" + host + ":9093"},
+               cluster);
+  };
+  SimNode& observer = dedicated("8", kCluster);
+  SimNode& stranger = dedicated("9", "q4x9lwHTRwKFrQ69LT3_Sg");
+  observer.start(1);
+  stranger.start(1);
+  world_.run_for(seconds(10));
+  ASSERT_NE(observer.node(), nullptr) << observer.problem();
+  ASSERT_NE(stranger.node(), nullptr) << stranger.problem();
+  EXPECT_FALSE(observer.node()->readiness().is_ready);
+  EXPECT_EQ(observer.node()->readiness().text, "no voter of the quorum: it only looks on");
+  EXPECT_FALSE(stranger.node()->readiness().is_ready);
+  EXPECT_NE(stranger.node()->readiness().text.find("of another cluster"), std::string::npos)
+      << stranger.node()->readiness().text;
+  end();
+}
+
+TEST(Readiness, of_a_fenced_broker_and_of_a_controller_that_votes) {
+  broker::QuorumSample sample;
+  sample.status.leader = 2;
+  sample.has_broker_role = true;
+  EXPECT_FALSE(broker::readiness_of(sample).is_ready);
+  sample.in_service = true;
+  EXPECT_TRUE(broker::readiness_of(sample).is_ready);
+  sample.has_broker_role = false;
+  EXPECT_FALSE(broker::readiness_of(sample).is_ready);
+  sample.is_voter = true;
+  EXPECT_TRUE(broker::readiness_of(sample).is_ready);
+  sample.status.leader = -1;
+  EXPECT_FALSE(broker::readiness_of(sample).is_ready);
+}
+
+// --- /metrics
+
+// The samples of an exposition; adds a failure for a series that stands there twice, or without a
+// type.
+std::map<std::string, std::string> samples_of(const std::string& text) {
+  std::map<std::string, std::string> samples;
+  std::set<std::string> typed;
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t end = text.find('\n', at);
+    const std::string line = text.substr(at, end - at);
+    at = end + 1;
+    if (line.starts_with("# TYPE ")) {
+      const std::string name = line.substr(7, line.find(' ', 7) - 7);
+      EXPECT_TRUE(typed.insert(name).second) << name;
+    }
+    if (line.starts_with("#")) continue;
+    const std::size_t space = line.rfind(' ');
+    EXPECT_TRUE(samples.emplace(line.substr(0, space), line.substr(space + 1)).second) << line;
+  }
+  return samples;
+}
+
+TEST_F(StandingTest, metrics_tell_of_the_quorum_and_name_each_series_once) {
+  boot();
+  const int active = wait_active();
+  const int other = (active + 1) % kNodes;
+  EXPECT_EQ(create(other, "made"), 0);
+  world_.run_for(seconds(3));
+  auto at_leader = samples_of(metrics_text(*nodes_[active]->node()));
+  auto at_other = samples_of(metrics_text(*nodes_[other]->node()));
+  const std::string leader = std::to_string(active + 1);
+  EXPECT_EQ(at_leader["drave_quorum_current_leader"], leader);
+  EXPECT_EQ(at_other["drave_quorum_current_leader"], leader);
+  EXPECT_EQ(at_leader["drave_quorum_current_state{state=\"leader\"}"], "1");
+  EXPECT_EQ(at_other["drave_quorum_current_state{state=\"follower\"}"], "1");
+  EXPECT_EQ(at_other["drave_quorum_current_state{state=\"leader\"}"], "0");
+  EXPECT_EQ(at_leader["drave_controller_active"], "1");
+  EXPECT_EQ(at_other["drave_controller_active"], "0");
+  EXPECT_EQ(at_other["drave_controller_active_brokers"], "3");
+  EXPECT_EQ(at_other["drave_controller_fenced_brokers"], "0");
+  EXPECT_EQ(at_other["drave_controller_topics"], "1");
+  EXPECT_EQ(at_leader["drave_quorum_voters"], "3");
+  EXPECT_EQ(at_leader["drave_quorum_elections_won_total"], "1");
+  EXPECT_EQ(at_other["drave_quorum_election_seconds_count"], "1");
+  EXPECT_GT(std::stoll(at_other["drave_quorum_high_watermark"]), 5);
+  EXPECT_GT(std::stoll(at_other["drave_metadata_last_applied_offset"]), 5);
+  const std::string lag =
+      "drave_quorum_replica_lag_records{node=\"" + std::to_string(other + 1) + "\",role=\"voter\"}";
+  ASSERT_TRUE(at_leader.contains(lag));
+  EXPECT_LE(std::stoll(at_leader[lag]), 2);
+  EXPECT_FALSE(at_other.contains(lag)) << "only a leader knows";
   end();
 }
 
