@@ -65,6 +65,11 @@ inline constexpr Duration kWatchPeriod = milliseconds(500);
 inline constexpr Duration kControlledShutdownMax = seconds(3);
 inline constexpr Duration kControllerAbsentMax = seconds(1);
 
+// Topics that are being created because clients asked about them: more are not begun, and whoever
+// asks again later has better luck. And how long an answer waits for its own.
+inline constexpr std::size_t kAutoCreationsMax = 10'000;
+inline constexpr Duration kAutoCreationWait = milliseconds(500);
+
 // How often a shard publishes its gauges for /metrics.
 inline constexpr Duration kGaugePeriod = seconds(1);
 

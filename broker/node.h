@@ -87,10 +87,12 @@ class Node final : public Publisher {
   BrokerLifecycle* lifecycle() { return lifecycle_.get(); }
   // The next producer id; takes a new block from the active controller when the last is used up.
   io::Task<Result<ProducerId>> next_producer_id();
-  // Has the active controller create topics for a client, and waits for a moment until they are
-  // known here.
-  io::Task<Result<ControllerReply<protocol::CreateTopicsResponse>>> create_topics(
-      const protocol::CreateTopicsRequest& request, Caller caller);
+  // Has the active controller create topics with the broker's defaults for a client that asked
+  // about them. Returns when they are known here, or after kAutoCreationWait: who waits for these
+  // has others to hear about. The creation goes on then, once for a name, however many ask. What
+  // was refused by then, with its error.
+  using Refusals = std::map<std::string, protocol::ErrorCode>;
+  io::Task<Refusals> auto_create(std::vector<std::string> names, Caller caller);
   io::Task<void> publish(metadata::ImagePtr image) override;
 
   // --- Any thread
@@ -106,6 +108,7 @@ class Node final : public Publisher {
 
  private:
   struct Acceptor;
+  struct AutoCreation;
   enum class ShardsState : std::uint8_t { idle, starting, started };
 
   io::Task<Result<void>> open_directories();
@@ -121,6 +124,8 @@ class Node final : public Publisher {
   io::Task<void> forward_while_draining(bool has_controller);
   io::Task<void> stop_controller();
   io::Task<Result<protocol::AllocateProducerIdsResponse>> take_producer_ids();
+  io::Task<void> create_by_itself(std::vector<std::string> names, Caller caller,
+                                  std::shared_ptr<AutoCreation> creation);
   io::Task<void> wait_for_topics(const protocol::CreateTopicsResponse& created);
   io::Task<Result<void>> start_shards();
   io::Task<Result<void>> listen();
@@ -181,6 +186,7 @@ class Node final : public Publisher {
   std::int32_t producer_ids_left_ = 0;
   bool allocating_ids_ = false;
   io::WaitQueue ids_ready_;
+  std::map<std::string, std::shared_ptr<AutoCreation>> creations_;  // under way, by topic
 
   mutable std::mutex sample_mutex_;  // once in a while, for as long as a pointer is copied
   std::shared_ptr<const QuorumSample> sample_;

@@ -222,12 +222,63 @@ io::Task<Result<ProducerId>> Node::next_producer_id() {
   co_return producer_id_next_++;
 }
 
-io::Task<Result<ControllerReply<protocol::CreateTopicsResponse>>> Node::create_topics(
-    const protocol::CreateTopicsRequest& request, Caller caller) {
-  CO_TRY(auto reply, co_await forwarder_->ask<protocol::CreateTopicsResponse>(
-                         request, protocol::CreateTopicsRequest::kVersionMax, std::move(caller)));
-  co_await wait_for_topics(reply.message);
-  co_return reply;
+// Shared by all who wait for it and by the one who does it.
+struct Node::AutoCreation {
+  explicit AutoCreation(io::Loop& loop) : ended(loop) {}
+  io::WaitQueue ended;
+  bool has_ended = false;
+  Refusals refused;
+};
+
+io::Task<Node::Refusals> Node::auto_create(std::vector<std::string> names, Caller caller) {
+  io::Loop& loop = *loops_.front();
+  const auto own = std::make_shared<AutoCreation>(loop);
+  std::vector<std::shared_ptr<AutoCreation>> waited_for;
+  std::vector<std::string> begun;
+  for (const std::string& name : names) {
+    if (const auto at = creations_.find(name); at != creations_.end()) {
+      waited_for.push_back(at->second);
+    } else if (creations_.size() < kAutoCreationsMax && !stop_requested_) {
+      creations_.emplace(name, own);
+      begun.push_back(name);
+    }
+  }
+  if (!begun.empty()) {
+    waited_for.push_back(own);
+    scope_.spawn(create_by_itself(std::move(begun), std::move(caller), own));
+  }
+  const bool has_controller = controller_->is_active() || controller_->leader().has_value();
+  const Instant deadline = loop.now() + (has_controller ? kAutoCreationWait : Duration{});
+  Refusals refused;
+  for (const auto& creation : waited_for) {
+    while (!creation->has_ended && loop.now() < deadline)
+      co_await creation->ended.wait_until(deadline);
+    refused.insert(creation->refused.begin(), creation->refused.end());
+  }
+  co_return refused;
+}
+
+io::Task<void> Node::create_by_itself(std::vector<std::string> names, Caller caller,
+                                      std::shared_ptr<AutoCreation> creation) {
+  protocol::CreateTopicsRequest request;
+  request.timeout_ms = 30'000;
+  for (const std::string& name : names) {
+    auto& topic = request.topics.emplace_back();
+    topic.name = name;
+    topic.num_partitions = -1;
+    topic.replication_factor = -1;
+  }
+  const auto reply = co_await forwarder_->ask<protocol::CreateTopicsResponse>(
+      request, protocol::CreateTopicsRequest::kVersionMax, std::move(caller));
+  if (reply) {
+    for (const auto& topic : reply->message.topics)
+      if (topic.error_code != 0)
+        creation->refused.emplace(topic.name, protocol::ErrorCode{topic.error_code});
+    co_await wait_for_topics(reply->message);
+  }
+  for (const std::string& name : names) creations_.erase(name);
+  creation->has_ended = true;
+  creation->ended.wake_all();
 }
 
 io::Task<void> Node::wait_for_topics(const protocol::CreateTopicsResponse& created) {
@@ -237,7 +288,7 @@ io::Task<void> Node::wait_for_topics(const protocol::CreateTopicsResponse& creat
     });
   };
   const Instant deadline = loops_.front()->now() + kCreatedTopicsWait;
-  while (!all_known() && loops_.front()->now() < deadline)
+  while (!all_known() && !stop_requested_ && loops_.front()->now() < deadline)
     co_await controller_->changed().wait_until(deadline);
 }
 

@@ -10,7 +10,6 @@
 #include "broker/node.h"
 #include "broker/security/access.h"
 #include "metadata/topic_name.h"
-#include "protocol/messages/create_topics.h"
 
 namespace drave::broker {
 
@@ -21,7 +20,6 @@ using protocol::ResourceType;
 namespace {
 
 using MetadataTopic = protocol::MetadataRequest::MetadataRequestTopic;
-const std::vector<protocol::CreateTopicsResponse::CreatableTopicResult> kNoTopics;
 
 void describe(protocol::MetadataResponse& answer, const metadata::TopicImage& topic,
               const metadata::ListenerView& view, std::int16_t version) {
@@ -51,24 +49,23 @@ void add_error(protocol::MetadataResponse& answer, std::optional<std::string_vie
   out.error_code = code_of(error);
 }
 
-// Creates the topics with the broker's defaults; the outcome of each by its error. What was created
-// is known here when this returns, if it comes to be known in time.
-io::Task<Result<ControllerReply<protocol::CreateTopicsResponse>>> auto_create(
-    Request& asker, std::vector<std::string_view> names) {
-  protocol::CreateTopicsRequest request;
-  request.timeout_ms = 30'000;
-  for (const std::string_view name : names) {
-    auto& topic = request.topics.emplace_back();
-    topic.name = name;
-    topic.num_partitions = -1;
-    topic.replication_factor = -1;
-  }
+// Has the topics created, and waits for that for a moment. Those whose name or settings are refused
+// for good are the answer.
+io::Task<std::set<std::string_view>> auto_create(Request& asker,
+                                                 const std::vector<std::string_view>& names) {
   Node* node = &asker.shard.node();
-  const protocol::CreateTopicsRequest* wanted = &request;
+  const std::vector<std::string> wanted(names.begin(), names.end());
   const Caller caller{.address = asker.connection.peer().host};
-  co_return co_await io::call_on(asker.shard.loop(), 0, [node, wanted, caller] {
-    return node->create_topics(*wanted, caller);
-  });
+  const Node::Refusals refusals = co_await io::call_on(
+      asker.shard.loop(), 0, [node, wanted, caller] { return node->auto_create(wanted, caller); });
+  std::set<std::string_view> invalid;
+  for (const std::string_view name : names) {
+    const auto refused = refusals.find(std::string(name));
+    if (refused != refusals.end() && (refused->second == ErrorCode::invalid_topic_exception ||
+                                      refused->second == ErrorCode::policy_violation))
+      invalid.insert(name);
+  }
+  co_return invalid;
 }
 
 void add_brokers(Shard& shard, const ListenerInfo& listener, protocol::MetadataResponse& answer) {
@@ -196,17 +193,7 @@ io::Task<void> handle_metadata(Request request) {
   std::vector<std::string_view> missing;
   if (may_create && message.topics.has_value())
     missing = creatable(shard.image(), access, *message.topics, not_creatable);
-  if (!missing.empty()) {
-    const auto created = co_await auto_create(request, missing);
-    for (const auto& topic : created ? created->message.topics : kNoTopics) {
-      const auto error = static_cast<ErrorCode>(topic.error_code);
-      if (error != ErrorCode::invalid_topic_exception && error != ErrorCode::policy_violation)
-        continue;
-      const auto name = std::lower_bound(missing.begin(), missing.end(), topic.name);
-      // The request's text lives longer.
-      if (name != missing.end() && *name == topic.name) invalid.insert(*name);
-    }
-  }
+  if (!missing.empty()) invalid = co_await auto_create(request, missing);
   const ServingImagePtr image = shard.image_ptr();
   protocol::MetadataResponse answer;
   add_brokers(shard, request.connection.listener(), answer);

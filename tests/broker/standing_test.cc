@@ -5,6 +5,7 @@
 #include <set>
 
 #include "broker/http/metrics_text.h"
+#include "protocol/messages/metadata.h"
 #include "tests/broker/support/sim_cluster.h"
 
 namespace drave {
@@ -13,6 +14,7 @@ namespace {
 using protocol::ApiKey;
 using test::ClusterTest;
 using test::config_for;
+using test::KafkaClient;
 using test::SimNode;
 
 constexpr const char* kCluster = "MkU3OEVBNTcwNTJENDM2Qg";
@@ -131,6 +133,52 @@ TEST_F(StandingTest, a_broker_whose_controllers_are_of_another_cluster_says_so) 
   stranger.start(1);
   EXPECT_TRUE(world_.run_until([&] { return !stranger.problem().empty(); }, seconds(20)));
   EXPECT_NE(stranger.problem().find("of another cluster"), std::string::npos) << stranger.problem();
+  end();
+}
+
+// --- Topics that are made because somebody asks about them
+
+struct Asked {
+  Duration took;
+  std::map<std::string, std::int16_t> errors;  // by topic
+};
+
+io::Task<void> ask_metadata(KafkaClient& client, std::vector<std::string> names, Asked& asked) {
+  protocol::MetadataRequest request;
+  auto& topics = request.topics.emplace();
+  for (const std::string& name : names) topics.push_back({Uuid(), name});
+  const Instant begun = client.loop().now();
+  const auto answer = co_await client.call<protocol::MetadataResponse>(request, 12);
+  asked.took = client.loop().now() - begun;
+  EXPECT_TRUE(answer.has_value());
+  if (!answer) co_return;
+  for (const auto& topic : answer->message.topics)
+    asked.errors[std::string(topic.name.value_or(""))] = topic.error_code;
+}
+
+TEST_F(StandingTest, a_topic_that_cannot_be_made_now_holds_up_no_answer) {
+  boot();
+  const int first = wait_active();
+  EXPECT_EQ(create(first, "there"), 0);
+  Asked made;
+  run(first, [&](KafkaClient& client) { return ask_metadata(client, {"at-once"}, made); });
+  EXPECT_EQ(made.errors["at-once"], 0) << "who asks first is told of it";
+  for (int i = 1; i < kNodes; ++i) machines_[(first + i) % kNodes]->kill();
+  const auto unknown = static_cast<std::int16_t>(protocol::ErrorCode::unknown_topic_or_partition);
+  // While the leader does not know that it is alone, and afterwards.
+  for (const Duration before : {Duration{}, seconds(8)}) {
+    world_.run_for(before);
+    Asked asked;
+    run(first,
+        [&](KafkaClient& client) { return ask_metadata(client, {"there", "later"}, asked); });
+    EXPECT_LT(asked.took, before.ns == 0 ? milliseconds(700) : milliseconds(100));
+    EXPECT_EQ(asked.errors["there"], 0);
+    EXPECT_EQ(asked.errors["later"], unknown);
+  }
+  // It was asked for, and comes as soon as there is somebody to make it.
+  for (int i = 1; i < kNodes; ++i) nodes_[(first + i) % kNodes]->start(1);
+  EXPECT_TRUE(world_.run_until([&] { return image_of(first).topics().find("later") != nullptr; },
+                               seconds(20)));
   end();
 }
 
