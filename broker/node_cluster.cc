@@ -154,6 +154,7 @@ io::Task<void> Node::stop_controller() {
   if (controller_registration_ != nullptr) co_await controller_registration_->stop();
   if (channel_ != nullptr) co_await channel_->stop();
   if (controller_ != nullptr) co_await controller_->stop();
+  if (forwarder_ != nullptr) co_await forwarder_->stop();
 }
 
 // --- Metadata

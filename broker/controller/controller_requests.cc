@@ -14,8 +14,6 @@ namespace {
 
 using protocol::ApiKey;
 
-// Of requests that name no timeout: Kafka's request.timeout.ms.
-constexpr Duration kTimeout = seconds(30);
 constexpr auto kNotController = static_cast<std::int16_t>(protocol::ErrorCode::not_controller);
 
 constexpr auto kNotLeader = static_cast<std::int16_t>(protocol::ErrorCode::not_leader_or_follower);
@@ -86,13 +84,7 @@ struct MethodOf<kMethod> {
     complete_for(rights, answer.message, refused);
     co_return encoded(answer.message, version);
   }
-  static Result<Duration> timeout(ByteView body, std::int16_t version) {
-    TRY(const Request request, decoded<Request>(body, version));
-    if constexpr (requires { request.timeout_ms; })
-      return milliseconds(std::clamp<std::int64_t>(request.timeout_ms, 0, kTimeout.ns / 1'000'000));
-    return kTimeout;
-  }
-  static constexpr ControllerRequest entry() { return {ApiKey{Request::kApiKey}, decide, timeout}; }
+  static constexpr ControllerRequest entry() { return {ApiKey{Request::kApiKey}, decide}; }
 };
 
 // Changes of the quorum itself; what is asked of a node that does not lead it is not done.
@@ -113,11 +105,7 @@ struct OfQuorum<kMethod> {
     decision.not_controller = answer.message.error_code == kNotLeader;
     co_return decision;
   }
-  static Result<Duration> timeout(ByteView body, std::int16_t version) {
-    TRY_VOID(decoded<Request>(body, version));
-    return kTimeout;
-  }
-  static constexpr ControllerRequest entry() { return {ApiKey{Request::kApiKey}, decide, timeout}; }
+  static constexpr ControllerRequest entry() { return {ApiKey{Request::kApiKey}, decide}; }
 };
 
 // What the quorum says of itself; only its leader knows.
@@ -133,10 +121,6 @@ struct DescribeQuorum {
     decision.not_controller = !controller.raft().is_leader();
     co_return decision;
   }
-  static Result<Duration> timeout(ByteView body, std::int16_t version) {
-    TRY_VOID(decoded<protocol::DescribeQuorumRequest>(body, version));
-    return kTimeout;
-  }
 };
 
 constexpr auto kRequests = std::to_array<ControllerRequest>({
@@ -148,7 +132,7 @@ constexpr auto kRequests = std::to_array<ControllerRequest>({
     MethodOf<&QuorumController::create_partitions>::entry(),
     MethodOf<&QuorumController::elect_leaders>::entry(),
     MethodOf<&QuorumController::incremental_alter_configs>::entry(),
-    {ApiKey::describe_quorum, DescribeQuorum::decide, DescribeQuorum::timeout},
+    {ApiKey::describe_quorum, DescribeQuorum::decide},
     MethodOf<&QuorumController::update_features>::entry(),
     MethodOf<&QuorumController::unregister_broker>::entry(),
     OfQuorum<&raft::RaftLog::add_raft_voter>::entry(),

@@ -5,6 +5,7 @@
 //
 // Lives on shard 0. Pure but for the QuorumController that is asked.
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -44,11 +45,21 @@ struct ControllerRequest {
   // outlive the task.
   io::Task<Result<Decision>> (*decide)(QuorumController& controller, ByteView body,
                                        std::int16_t version, const CallerRights* rights);
-  // How long the client waits for a decision.
-  Result<Duration> (*timeout)(ByteView body, std::int16_t version);
 };
 
 // Null: such requests are not for the controller, or not from clients.
 const ControllerRequest* find_controller_request(protocol::ApiKey key);
+
+// Of requests that name no timeout, and the most that others wait: Kafka's request.timeout.ms.
+inline constexpr Duration kClientWaitMax = seconds(30);
+
+// How long the client waits for a decision.
+template <class Request>
+Duration client_wait(const Request& request) {
+  if constexpr (requires { request.timeout_ms; })
+    return milliseconds(
+        std::clamp<std::int64_t>(request.timeout_ms, 0, kClientWaitMax.ns / 1'000'000));
+  return kClientWaitMax;
+}
 
 }  // namespace drave::broker

@@ -17,39 +17,102 @@ namespace drave::broker {
 using protocol::ErrorCode;
 
 namespace {
-// What a node that is asked takes to answer, at least.
-constexpr Duration kTryMin = milliseconds(500);
+
+// What a node that is asked takes to answer, at least: no client is refused sooner.
+constexpr Duration kWaitMin = milliseconds(500);
+// A node that has not answered by then never will, nor what is behind it on its connection.
+constexpr Duration kCallMax = seconds(40);
+static_assert(kCallMax > kClientWaitMax);
+// Of tries whose client waits no more; then clients wait on.
+constexpr std::size_t kLeftCountMax = 256;
+constexpr std::size_t kLeftBytesMax = 16 * kMiB;
 constexpr Duration kRefusalTold = seconds(30);
+
 }  // namespace
 
-Forwarder::Forwarder(io::Loop& loop, QuorumController& controller, ControllerChannel& channel)
-    : loop_(loop), controller_(controller), channel_(channel) {}
+// May outlive who waits for it.
+struct Forwarder::Try {
+  Try(io::Loop& loop, ForwardRequest what) : request(std::move(what)), ended(loop) {}
+  const ForwardRequest request;
+  std::optional<Outcome> outcome;
+  io::WaitQueue ended;
+  bool is_left = false;
+};
 
-io::Task<Result<std::vector<std::uint8_t>>> Forwarder::forward(ForwardRequest request) {
-  CO_TRY(const Duration timeout, request.api->timeout(request.body, request.version));
-  const Instant deadline = loop_.now() + timeout;
-  for (bool tried = false;; tried = true) {
-    // The last try is here: it says why nothing was decided. There is one before it, however short
-    // the time.
-    const bool last = (tried && loop_.now() >= deadline) || channel_.is_stopping();
+Forwarder::Forwarder(io::Loop& loop, QuorumController& controller, ControllerChannel& channel)
+    : loop_(loop), controller_(controller), channel_(channel), scope_(loop) {}
+
+Forwarder::~Forwarder() = default;
+
+io::Task<void> Forwarder::stop() {
+  scope_.request_stop();
+  co_await scope_.join();
+}
+
+io::Task<Result<Forwarded>> Forwarder::forward(ForwardRequest request, Duration wait) {
+  const Instant deadline = loop_.now() + std::max(wait, kWaitMin);
+  const auto one = std::make_shared<Try>(loop_, std::move(request));
+  while (!scope_.is_stopping()) {
     const std::shared_ptr<raft::RpcClient> asked = channel_.peer();
-    if (controller_.is_active() || last) {
-      CO_TRY(Decision decision,
-             co_await request.api->decide(controller_, request.body, request.version, nullptr));
-      if (!decision.not_controller || last) co_return std::move(decision.body);
-    } else if (auto answer = co_await send(request, std::max(deadline - loop_.now(), kTryMin));
-               answer.has_value()) {
-      co_return std::move(*answer);
+    one->outcome.reset();
+    scope_.spawn(run(one));
+    while (!one->outcome.has_value()) {
+      if (loop_.now() < deadline) {
+        co_await one->ended.wait_until(deadline);
+      } else if (!may_leave(*one)) {
+        co_await one->ended.wait();
+      } else {
+        one->is_left = true;
+        ++left_count_;
+        left_bytes_ += one->request.whole.size();
+        co_return Forwarded{{}, ErrorCode::request_timed_out};
+      }
     }
+    CO_TRY(std::optional<Forwarded> decided, std::move(*one->outcome));
+    if (decided.has_value()) co_return std::move(*decided);
+    if (loop_.now() >= deadline || channel_.is_stopping()) break;
     // Somebody else leads since then: that one is asked at once.
     const std::shared_ptr<raft::RpcClient> next = channel_.peer();
     const bool is_new = next != asked && (next != nullptr || controller_.is_active());
-    if (!channel_.is_stopping() && !is_new) co_await channel_.back_off();
+    if (!is_new) co_await channel_.back_off();
   }
+  co_return Forwarded{{}, ErrorCode::not_controller};
 }
 
-io::Task<std::optional<std::vector<std::uint8_t>>> Forwarder::send(const ForwardRequest& request,
-                                                                   Duration timeout) {
+bool Forwarder::may_leave(const Try& one) const {
+  return left_count_ < kLeftCountMax && left_bytes_ + one.request.whole.size() <= kLeftBytesMax;
+}
+
+io::Task<void> Forwarder::run(std::shared_ptr<Try> one) {
+  Outcome outcome = co_await (controller_.is_active() ? decide(one->request) : send(one->request));
+  one->outcome = std::move(outcome);
+  one->ended.wake_all();
+  if (!one->is_left) co_return;
+  --left_count_;
+  left_bytes_ -= one->request.whole.size();
+}
+
+io::Task<Forwarder::Outcome> Forwarder::decide(const ForwardRequest& request) {
+  CO_TRY(Decision decision,
+         co_await request.api->decide(controller_, request.body(), request.version, nullptr));
+  if (decision.not_controller) co_return std::nullopt;
+  co_return Forwarded{std::move(decision.body)};
+}
+
+namespace {
+
+// What could not be said to the controller, or not understood by it, never can.
+bool is_for_ever(const Error& error) {
+  return error.code == Errc::unsupported || error.code == Errc::invalid;
+}
+
+Forwarded refusal_for(bool unsupported) {
+  return {{}, unsupported ? ErrorCode::unsupported_version : ErrorCode::unknown_server_error};
+}
+
+}  // namespace
+
+io::Task<Forwarder::Outcome> Forwarder::send(const ForwardRequest& request) {
   const std::shared_ptr<raft::RpcClient> peer = channel_.peer();
   if (peer == nullptr) co_return std::nullopt;
   const std::vector<std::uint8_t> principal = encode_principal(request.caller);
@@ -58,32 +121,35 @@ io::Task<std::optional<std::vector<std::uint8_t>>> Forwarder::send(const Forward
   envelope.request_data = request.whole;
   envelope.request_principal = ByteView(principal);
   envelope.client_host_address = address;
-  auto reply = co_await peer->call<protocol::EnvelopeResponse>(envelope, timeout);
+  auto reply = co_await peer->call<protocol::EnvelopeResponse>(envelope, kCallMax);
   if (!reply) {
     LOG_DEBUG("controller", "forwarding failed error={}", reply.error().message());
-    co_return std::nullopt;
+    if (!is_for_ever(reply.error())) co_return std::nullopt;
+    co_return refusal_for(reply.error().code == Errc::unsupported);
   }
   const auto error = static_cast<ErrorCode>(reply->message.error_code);
+  if (error == ErrorCode::not_controller) co_return std::nullopt;
   if (error != ErrorCode::none || !reply->message.response_data.has_value()) {
     note_refusal(error);
-    LOG_DEBUG("controller", "forwarded request refused error={}", reply->message.error_code);
-    co_return std::nullopt;
+    co_return refusal_for(error == ErrorCode::unsupported_version);
   }
   protocol::Reader in(*reply->message.response_data);
   protocol::ResponseHeader header;
   const Result<void> read = decode_response_header(
       in, header, static_cast<std::int16_t>(request.api->key), request.version);
-  if (!read) co_return std::nullopt;
+  if (!read) co_return refusal_for(false);
   const ByteView body = in.rest();
-  co_return std::vector<std::uint8_t>(body.begin(), body.end());
+  co_return Forwarded{{body.begin(), body.end()}};
 }
 
 void Forwarder::note_refusal(ErrorCode error) {
-  if (error != ErrorCode::cluster_authorization_failed || loop_.now() < refusal_told_until_) return;
+  if (loop_.now() < refusal_told_until_) return;
   refusal_told_until_ = loop_.now() + kRefusalTold;
-  LOG_WARN("controller",
-           "the controller does not let this node act for clients: it needs the right to "
-           "ClusterAction, or to be one of super.users there");
+  LOG_WARN("controller", "the controller refuses what this node forwards error={}{}",
+           protocol::message(error),
+           error == ErrorCode::cluster_authorization_failed
+               ? " This node needs the right to ClusterAction, or to be one of super.users there."
+               : "");
 }
 
 namespace {
@@ -121,8 +187,10 @@ io::Task<Forwarder::Unwrapped> Forwarder::unwrap(Shard& shard,
                             shard.image_ptr()};
   const Result<Decision> decision = co_await api->decide(controller_, in.rest(), version, &rights);
   if (!decision) {
-    const bool unknown = decision.error().code == Errc::unsupported;
-    co_return Unwrapped{unknown ? ErrorCode::unsupported_version : ErrorCode::invalid_request, {}};
+    const Errc why = decision.error().code;
+    if (why == Errc::closed) co_return Unwrapped{ErrorCode::not_controller, {}};
+    co_return Unwrapped{
+        why == Errc::unsupported ? ErrorCode::unsupported_version : ErrorCode::invalid_request, {}};
   }
   if (decision->not_controller) co_return Unwrapped{ErrorCode::not_controller, {}};
   protocol::Writer out;

@@ -1,7 +1,9 @@
 #pragma once
 // Has requests of clients decided by the active controller, wherever it is: here, or on another
 // node to which they go in an Envelope (KIP-590). While there is none, or it was deposed before it
-// answered, tries again until the client's time is up.
+// answered, tries again until the client's time is up. Then the client is told so, and waits no
+// more; what was asked is still waited for, by the node: requests of others are on the same
+// connection behind it, and it would end with them.
 //
 // A request may be decided twice: by a leader that lost the quorum after it had committed, and by
 // the next one. The second then says that the topic exists already, and the like.
@@ -9,11 +11,14 @@
 // Lives on shard 0.
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/assert.h"
 #include "broker/controller/controller_channel.h"
 #include "broker/controller/controller_requests.h"
+#include "broker/controller/refusals.h"
+#include "io/scope.h"
 #include "protocol/header.h"
 #include "protocol/wire.h"
 
@@ -28,20 +33,30 @@ class Shard;
 struct ForwardRequest {
   const ControllerRequest* api = nullptr;
   std::int16_t version = 0;
-  ByteView whole;  // header and body, as the client sent them; outlives the task
-  ByteView body;
+  std::vector<std::uint8_t> whole;  // header and body, as the client would send them
+  std::size_t body_position = 0;
   Caller caller;
+
+  ByteView body() const { return ByteView(whole).subspan(body_position); }
+};
+
+// What became of it.
+struct Forwarded {
+  std::vector<std::uint8_t> body;  // of the answer
+  // Instead: why there is none. REQUEST_TIMED_OUT: it may be decided yet.
+  protocol::ErrorCode refusal = protocol::ErrorCode::none;
 };
 
 class Forwarder {
  public:
   Forwarder(io::Loop& loop, QuorumController& controller, ControllerChannel& channel);
+  ~Forwarder();
 
-  // The body of the answer. When the time is up it says NOT_CONTROLLER. Errors: the request cannot
-  // be read.
-  io::Task<Result<std::vector<std::uint8_t>>> forward(ForwardRequest request);
+  // For as long as the client waits, or a little longer. Errors: the request cannot be read.
+  io::Task<Result<Forwarded>> forward(ForwardRequest request, Duration wait);
 
-  // The same for a request that was read. An answer that cannot be read is an error, too.
+  // The same for a request that was read. An answer that cannot be read is an error. The answer
+  // borrows from `request` if it is a refusal.
   template <class Response, class Request>
   io::Task<Result<ControllerReply<Response>>> ask(const Request& request, std::int16_t version,
                                                   Caller caller);
@@ -61,16 +76,27 @@ class Forwarder {
   // task.
   io::Task<Unwrapped> unwrap(Shard& shard, const protocol::EnvelopeRequest& envelope);
 
+  // Waits for what is still asked; the channel and the controller have stopped.
+  io::Task<void> stop();
+
  private:
+  struct Try;
   // Nothing: nobody took it.
-  io::Task<std::optional<std::vector<std::uint8_t>>> send(const ForwardRequest& request,
-                                                          Duration timeout);
+  using Outcome = Result<std::optional<Forwarded>>;
+
+  io::Task<void> run(std::shared_ptr<Try> one);
+  io::Task<Outcome> decide(const ForwardRequest& request);
+  io::Task<Outcome> send(const ForwardRequest& request);
+  bool may_leave(const Try& one) const;
   void note_refusal(protocol::ErrorCode error);
 
   io::Loop& loop_;
   QuorumController& controller_;
   ControllerChannel& channel_;
   Instant refusal_told_until_;
+  std::size_t left_count_ = 0;  // tries whose client waits no more
+  std::size_t left_bytes_ = 0;
+  io::Scope scope_;
 };
 
 // Header and body of a request as a client would send it; where the body begins.
@@ -91,16 +117,20 @@ std::vector<std::uint8_t> encode_whole(const Request& request, std::int16_t vers
 template <class Response, class Request>
 io::Task<Result<ControllerReply<Response>>> Forwarder::ask(const Request& request,
                                                            std::int16_t version, Caller caller) {
-  std::size_t body_position = 0;
-  const std::vector<std::uint8_t> whole = encode_whole(request, version, body_position);
   ForwardRequest forwarded;
   forwarded.api = find_controller_request(protocol::ApiKey{Request::kApiKey});
   forwarded.version = version;
-  forwarded.whole = whole;
-  forwarded.body = ByteView(whole).subspan(body_position);
+  forwarded.whole = encode_whole(request, version, forwarded.body_position);
   forwarded.caller = std::move(caller);
+  CO_TRY(Forwarded answer, co_await forward(std::move(forwarded), client_wait(request)));
   ControllerReply<Response> reply;
-  CO_TRY(reply.bytes.frame, co_await forward(std::move(forwarded)));
+  if (answer.refusal != protocol::ErrorCode::none) {
+    refuse(request, answer.refusal, reply.message);
+    if constexpr (std::is_same_v<Response, protocol::ElectLeadersResponse>)
+      if (version == 0) reply.message.error_code = 0;  // each partition says it
+    co_return reply;
+  }
+  reply.bytes.frame = std::move(answer.body);
   protocol::Reader in(reply.bytes.body());
   CO_TRY_VOID(decode(in, reply.message, version));
   co_return reply;

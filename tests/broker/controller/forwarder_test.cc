@@ -41,15 +41,16 @@ TEST(ClientAddress, is_four_or_sixteen_bytes) {
 }
 
 TEST(ControllerRequests, say_how_long_their_client_waits) {
-  const ControllerRequest* api = find_controller_request(protocol::ApiKey::create_topics);
-  ASSERT_NE(api, nullptr);
   protocol::CreateTopicsRequest request;
   request.timeout_ms = 1'500;
-  protocol::Writer out;
-  ASSERT_TRUE(encode(out, request, 7).has_value());
-  EXPECT_EQ(api->timeout(out.own(), 7)->ns, milliseconds(1'500).ns);
-  EXPECT_FALSE(api->timeout(out.own().first(3), 7).has_value());
+  EXPECT_EQ(client_wait(request), milliseconds(1'500));
+  request.timeout_ms = -1;
+  EXPECT_EQ(client_wait(request), Duration{});
+  request.timeout_ms = 100'000;
+  EXPECT_EQ(client_wait(request), kClientWaitMax);
+  EXPECT_EQ(client_wait(protocol::CreateAclsRequest()), kClientWaitMax);
   // What is not for the controller, or only from nodes, is in no Envelope.
+  EXPECT_NE(find_controller_request(protocol::ApiKey::create_topics), nullptr);
   EXPECT_EQ(find_controller_request(protocol::ApiKey::produce), nullptr);
   EXPECT_EQ(find_controller_request(protocol::ApiKey::broker_heartbeat), nullptr);
 }
