@@ -213,6 +213,10 @@ class RaftLog {
   // Hands leadership to this voter; returns when this node does not lead any more. Errors: closed
   // (does not lead), invalid (no such voter), timed_out (it could not catch up in time).
   virtual io::Task<Result<void>> transfer(NodeId voter) = 0;
+  // Leads no more, at once (on_resigned() has been called on return): for who cannot go on with
+  // what it has begun to append. Nothing happens where nothing is appended any more: this node does
+  // not lead, or hand_over() was called.
+  virtual void step_down() = 0;
 
   // --- Snapshots
   // Writes a snapshot, durable on return, then drops the snapshots and the part of the log that

@@ -66,6 +66,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<Result<Offset>> upgrade_kraft_version(std::int16_t level) override;
   Result<void> may_upgrade_kraft_version(std::int16_t level) const override;
   io::Task<Result<void>> transfer(NodeId voter) override;
+  void step_down() override;
   io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
                                         std::vector<std::uint8_t> bytes) override;
   OffsetAndEpoch latest_snapshot() const override { return snapshots_.latest(); }

@@ -227,6 +227,11 @@ io::Task<Result<void>> RaftLogImpl::transfer(NodeId voter) {
   co_return Result<void>{};
 }
 
+void RaftLogImpl::step_down() {
+  if (!leading_ || draining_ || stopping_) return;
+  step(Resign{});
+}
+
 // --- Proposals
 
 void RaftLogImpl::propose(Proposal& proposal) {

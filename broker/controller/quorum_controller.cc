@@ -328,7 +328,16 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
   const LeaderEpoch epoch = raft_->epoch();
   for (const RecordList& batch : batches) {
     const bool goes_on = in_transaction && &batch != &batches.back();
-    CO_TRY_VOID(co_await append_batch(batch, epoch, goes_on));
+    const Result<void> appended = co_await append_batch(batch, epoch, goes_on);
+    if (appended) continue;
+    // A transaction that was begun would stay open under all that follows, though this node leads
+    // (an attempt to hand over came between, and failed): the next controller takes it back.
+    if (in_transaction && &batch != &batches.front() && leads(epoch)) {
+      LOG_WARN("controller", "resigns, a transaction was cut short what={} error={}", what,
+               appended.error().message());
+      raft_->step_down();
+    }
+    co_return appended;
   }
   co_return Result<void>{};
 }

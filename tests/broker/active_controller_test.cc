@@ -133,5 +133,67 @@ TEST_F(DeniedNodesTest, what_the_controller_will_never_take_is_refused_at_once) 
   for (int i = 0; i < kNodes; ++i) machines_[i]->kill();
 }
 
+// --- Transactions
+
+// 21,000 records: two batches are full, and a third one is begun.
+io::Task<void> create_many(broker::QuorumController& controller, std::int16_t* error) {
+  constexpr std::string_view kConfigs[] = {"retention.ms",
+                                           "retention.bytes",
+                                           "segment.bytes",
+                                           "segment.ms",
+                                           "segment.jitter.ms",
+                                           "flush.messages",
+                                           "flush.ms",
+                                           "max.message.bytes",
+                                           "index.interval.bytes",
+                                           "segment.index.bytes",
+                                           "file.delete.delay.ms"};
+  std::deque<std::string> names;
+  protocol::CreateTopicsRequest request;
+  for (int i = 0; i < 1000; ++i) {
+    auto& topic = request.topics.emplace_back();
+    topic.name = names.emplace_back("torn-" + std::to_string(i));
+    topic.num_partitions = 9;
+    topic.replication_factor = 1;
+    for (const std::string_view key : kConfigs) topic.configs.push_back({key, "1048576"});
+  }
+  const auto answer = co_await controller.create_topics(request, 7);
+  *error = answer.message.topics.back().error_code;
+}
+
+// Somebody wants `voter` to lead as soon as the first batch of a transaction is appended.
+io::Task<void> cut_in_two(io::Loop& loop, broker::QuorumController& controller, NodeId voter,
+                          std::int16_t* error, bool* done) {
+  io::Scope scope(loop);
+  const Offset before = controller.raft().end();
+  scope.spawn(create_many(controller, error));
+  while (controller.raft().end() < before + 9'000 && *error == -2)
+    co_await io::sleep_for(loop, Duration{1});
+  [[maybe_unused]] const auto ended = co_await controller.raft().transfer(voter);
+  co_await scope.join();
+  *done = true;
+}
+
+TEST_F(ActiveControllerTest, nothing_is_acknowledged_within_a_transaction_that_was_cut_short) {
+  boot();
+  const int leader = wait_active();
+  const int dead = (leader + 1) % kNodes;
+  const int other = (leader + 2) % kNodes;
+  machines_[dead]->power_cut();
+  std::int16_t error = -2;
+  bool done = false;
+  io::Loop& loop = nodes_[leader]->node()->shard(0).loop();
+  loop.start(cut_in_two(loop, nodes_[leader]->node()->controller(), dead + 1, &error, &done));
+  ASSERT_TRUE(world_.run_until([&] { return done; }, seconds(60)));
+  EXPECT_EQ(error, code(ErrorCode::not_controller));
+  EXPECT_EQ(create(other, "after"), 0);
+  world_.run_for(seconds(1));
+  for (const int index : {leader, other}) {
+    EXPECT_TRUE(has_topic(index, "after"));
+    EXPECT_EQ(image_of(index).topics().by_name().size(), 1u);
+  }
+  shut_down();
+}
+
 }  // namespace
 }  // namespace drave
