@@ -285,7 +285,8 @@ io::Task<void> Node::create_by_itself(std::vector<std::string> names, Caller cal
 io::Task<void> Node::wait_for_topics(const protocol::CreateTopicsResponse& created) {
   const auto all_known = [this, &created] {
     return std::all_of(created.topics.begin(), created.topics.end(), [this](const auto& topic) {
-      return topic.error_code != 0 || serving_->find(topic.name) != nullptr;
+      return topic.error_code != 0 ||
+             controller_->image()->topics().find(topic.name) != nullptr;  // every shard has it
     });
   };
   const Instant deadline = loops_.front()->now() + kCreatedTopicsWait;

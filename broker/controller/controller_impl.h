@@ -91,6 +91,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
     std::string_view what;  // a literal
     bool validate_only = false;
     metadata::Atomicity atomicity = metadata::Atomicity::all;
+    bool is_of_node = false;  // asks for no image here: answered as soon as it is committed
   };
 
   metadata::ControllerContext context();
@@ -118,7 +119,9 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // does not end with it.
   io::Task<Result<void>> append_batch(const metadata::RecordList& records, LeaderEpoch epoch,
                                       bool goes_on);
-  // Returns when everything below `end` is committed and published.
+  // Returns when everything below `end` is committed.
+  io::Task<Result<void>> committed(Offset end);
+  // Returns when everything below `end` is committed, and published if that takes a moment only.
   io::Task<Result<void>> visible(Offset end);
   io::Task<void> publish_loop();
   bool wants_snapshot() const;
@@ -154,7 +157,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // The same for brokers' requests, whose answers have one code. Nothing is decided while this node
   // is not active.
   template <class Response, class Decide>
-  Answer<Response> broker_change(std::string_view what, Decide decide);
+  Answer<Response> broker_change(std::string_view what, Decide decide, bool is_of_node = true);
   // The same where partitions may have to be changed before (metadata/controller/brokers.h):
   // `plan(context)` has a `sweep`, and decide() is given the plan.
   template <class Response, class Plan, class Decide>

@@ -235,10 +235,11 @@ QuorumController::Answer<protocol::DeleteAclsResponse> Controller::delete_acls(
 // --- Brokers and controllers
 
 template <class Response, class Decide>
-QuorumController::Answer<Response> Controller::broker_change(std::string_view what, Decide decide) {
+QuorumController::Answer<Response> Controller::broker_change(std::string_view what, Decide decide,
+                                                             bool is_of_node) {
   using A = OwnedMessage<Response>;
   return change<A>(
-      {.what = what, .atomicity = metadata::Atomicity::each},
+      {.what = what, .atomicity = metadata::Atomicity::each, .is_of_node = is_of_node},
       [this, decide](const ControllerContext& context, RecordList& records) -> A {
         return active_ ? decide(context, records) : A{};
       },
@@ -268,7 +269,7 @@ QuorumController::Answer<Response> Controller::planned_change(std::string_view w
   const Offset end = ahead_end_;
   deciding_.release();
   sweeping_.release();
-  if (done) done = co_await visible(end);
+  if (done) done = co_await committed(end);
   if (!done && !stays(answer.message.error_code, done.error())) {
     answer.message = {};
     answer.message.error_code = refusal_of(done.error());
@@ -341,9 +342,11 @@ QuorumController::Answer<protocol::ControllerRegistrationResponse>
 Controller::controller_registration(const protocol::ControllerRegistrationRequest& request,
                                     std::int16_t) {
   return broker_change<protocol::ControllerRegistrationResponse>(
-      "ControllerRegistration", [&request](const ControllerContext& context, RecordList& records) {
+      "ControllerRegistration",
+      [&request](const ControllerContext& context, RecordList& records) {
         return metadata::register_controller_request(context, request, records);
-      });
+      },
+      false);  // who asks looks for it in the image, or asks again
 }
 
 QuorumController::Answer<protocol::AllocateProducerIdsResponse> Controller::allocate_producer_ids(

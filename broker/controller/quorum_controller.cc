@@ -25,6 +25,9 @@ using metadata::RecordList;
 namespace {
 
 constexpr Duration kSnapshotCheckInterval = seconds(60);
+// What is committed is true, however long this node's own disks take to follow: its clients then
+// meet what those of other nodes may meet, too.
+constexpr Duration kPublicationWaitMax = seconds(1);
 // Of a batch, applied before others run: some two milliseconds.
 constexpr std::size_t kRecordsPerPass = 2000;
 
@@ -314,7 +317,7 @@ io::Task<Result<void>> Controller::take(Change how, RecordList records) {
   // Also what only looked must not tell of changes that could still be lost.
   const Offset end = ahead_end_;
   deciding_.release();
-  if (done) done = co_await visible(end);
+  if (done) done = co_await (how.is_of_node ? committed(end) : visible(end));
   co_return done;
 }
 
@@ -401,15 +404,18 @@ io::Task<Result<void>> Controller::append_batch(const RecordList& records, Leade
   co_return Result<void>{};
 }
 
-io::Task<Result<void>> Controller::visible(Offset end) {
+io::Task<Result<void>> Controller::committed(Offset end) {
   if (DRAVE_CANARY("answers-uncommitted")) co_return Result<void>{};
-  const Result<void> committed = co_await raft_->committed(end);
-  if (!committed && DRAVE_CANARY("deposed-acknowledges")) co_return Result<void>{};
-  if (!committed) co_return committed;
-  while (published_end_ < end) {
-    if (!publishing_) co_return failure(Errc::closed, "the controller has stopped");
-    co_await changed_.wait();
-  }
+  const Result<void> done = co_await raft_->committed(end);
+  if (!done && DRAVE_CANARY("deposed-acknowledges")) co_return Result<void>{};
+  co_return done;
+}
+
+io::Task<Result<void>> Controller::visible(Offset end) {
+  CO_TRY_VOID(co_await committed(end));
+  const Instant until = loop_.now() + kPublicationWaitMax;
+  while (published_end_ < end && publishing_ && loop_.now() < until)
+    co_await changed_.wait_until(until);
   co_return Result<void>{};
 }
 

@@ -7,8 +7,9 @@
 //
 // Lives on shard 0. While it is active it makes one decision at a time, against an image that
 // includes what was appended and is not yet committed, so that requests may be pipelined; an answer
-// leaves only when its records are committed (durable on a majority) and every local shard has an
-// image that includes them (Publisher::publish has returned). When it is deposed, what was in
+// leaves only when its records are committed (durable on a majority). A client's answer waits for a
+// moment longer until every local shard has an image that includes them (Publisher::publish has
+// returned), so that it finds here what it was told. When it is deposed, what was in
 // flight and is not known to be committed is answered with NOT_CONTROLLER, and the image goes back
 // to what is committed. Requests are answered with NOT_CONTROLLER while it is not active.
 //

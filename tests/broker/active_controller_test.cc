@@ -4,6 +4,7 @@
 
 #include "io/scope.h"
 #include "protocol/messages/create_acls.h"
+#include "protocol/messages/metadata.h"
 #include "protocol/resource.h"
 #include "tests/broker/support/sim_cluster.h"
 
@@ -131,6 +132,36 @@ TEST_F(DeniedNodesTest, what_the_controller_will_never_take_is_refused_at_once) 
   EXPECT_EQ(all[0].error, code(ErrorCode::unknown_server_error));
   EXPECT_LT(all[0].took, seconds(1));
   for (int i = 0; i < kNodes; ++i) machines_[i]->kill();
+}
+
+// --- Auto-creation
+
+io::Task<void> ask_for_new(KafkaClient& client, std::int16_t& error) {
+  protocol::MetadataRequest request;
+  request.topics->push_back({{}, "asked-for"});
+  const auto answer = co_await client.call<protocol::MetadataResponse>(request, 12);
+  EXPECT_TRUE(answer.has_value());
+  if (answer) error = answer->message.topics.at(0).error_code;
+}
+
+// Of which every node has some.
+struct ManyPartitionsTest : ActiveControllerTest {
+  ManyPartitionsTest() : ActiveControllerTest(1, {"num.partitions=12"}) {}
+};
+
+TEST_F(ManyPartitionsTest, a_topic_that_was_asked_for_is_known_where_it_was_asked_for) {
+  boot(2);
+  const int leader = wait_active();
+  const int other = (leader + 1) % kNodes;
+  // It still makes its files when the active one has made its own, and answers.
+  stall(leader, milliseconds(30));
+  stall(other, milliseconds(50));
+  std::int16_t error = -2;
+  run(other, [&](KafkaClient& client) { return ask_for_new(client, error); });
+  EXPECT_EQ(error, 0);
+  stall(leader, {});
+  stall(other, {});
+  shut_down();
 }
 
 // --- Transactions

@@ -22,9 +22,11 @@ struct Recorder : Publisher {
   io::Task<void> publish(metadata::ImagePtr image) override {
     EXPECT_TRUE(images.empty() || !image->has_same_content(*images.back()))
         << "published, although the offset alone moved: " << image->last_contained().offset;
+    if (takes.ns > 0) co_await io::sleep_for(*loop, takes);
     images.push_back(std::move(image));
-    co_return;
   }
+  io::Loop* loop = nullptr;
+  Duration takes{};  // as if files had to be made
 };
 
 // What a test does with a running controller.
@@ -36,13 +38,18 @@ struct Life {
   std::int64_t broker_epoch = -1;
 };
 
+// Returns when everything that was appended is published.
+inline io::Task<void> published_all(QuorumController& controller) {
+  while (controller.published_end() < controller.raft().end()) co_await controller.changed().wait();
+}
+
 // What a node's broker and controller ask of the active controller when they start; the epoch of
 // the broker.
 inline io::Task<Result<std::int64_t>> join_cluster(QuorumController& controller,
                                                    const BrokerConfig& config,
                                                    std::string cluster_id, Uuid directory_id,
                                                    Uuid incarnation_id) {
-  while (controller.published_end() < controller.raft().end()) co_await controller.changed().wait();
+  co_await published_all(controller);
   protocol::ControllerRegistrationRequest self;
   self.controller_id = config.node_id;
   self.incarnation_id = incarnation_id;
@@ -67,6 +74,7 @@ inline io::Task<Result<std::int64_t>> join_cluster(QuorumController& controller,
     co_return failure(Errc::invalid,
                       "not registered: " + std::to_string(registered.message.error_code));
   }
+  co_await published_all(controller);
   protocol::BrokerHeartbeatRequest heartbeat;
   heartbeat.broker_id = config.node_id;
   heartbeat.broker_epoch = registered.message.broker_epoch;
@@ -74,6 +82,7 @@ inline io::Task<Result<std::int64_t>> join_cluster(QuorumController& controller,
   const auto answer = co_await controller.broker_heartbeat(heartbeat, 1);
   if (answer.message.error_code != 0 || answer.message.is_fenced)
     co_return failure(Errc::invalid, "not in service");
+  co_await published_all(controller);
   co_return heartbeat.broker_epoch;
 }
 
@@ -141,6 +150,7 @@ class ControllerRun {
       co_return;
     }
     Recorder published;
+    published.loop = &loop;
     ControllerOptions controller_options;
     controller_options.config = &config;
     controller_options.cluster_id = (*directory)->meta().cluster_id;

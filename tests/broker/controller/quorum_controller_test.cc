@@ -355,6 +355,7 @@ io::Task<void> join_as_2(Life life) {
   request.log_dirs = {Uuid{2, 3}};
   const auto registered = co_await life.controller.broker_registration(request, 4);
   EXPECT_EQ(registered.message.error_code, 0);
+  co_await published_all(life.controller);
   protocol::BrokerHeartbeatRequest heartbeat;
   heartbeat.broker_id = 2;
   heartbeat.broker_epoch = registered.message.broker_epoch;
@@ -395,6 +396,7 @@ TEST(QuorumController, a_fencing_that_was_cut_short_is_taken_back) {
       heartbeat.current_metadata_offset = life.controller.published_end() - 1;
       const auto answer = co_await life.controller.broker_heartbeat(heartbeat, 1);
       EXPECT_EQ(answer.message.error_code, 0);
+      co_await published_all(life.controller);
       EXPECT_EQ(life.controller.image()->replica_counts(2).leads, 2500);
     });
   }
