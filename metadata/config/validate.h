@@ -31,6 +31,11 @@ enum class BrokerResource : std::uint8_t {
 // (an unknown key in a file is an error all the same).
 Result<void> validate_broker_configs(const ConfigMap& wanted, BrokerResource resource);
 
+// What is told of a value that no record can hold (kTextLengthMax).
+inline constexpr std::string_view kValueTooLong =
+    "The configuration value cannot be added because it exceeds the maximum value size of 32767 "
+    "bytes.";
+
 // The canonical values of a valid set, as they go into records. Unknown keys stay as they are.
 ConfigMap canonical_configs(ConfigScope scope, const ConfigMap& valid);
 

@@ -143,8 +143,10 @@ Problem apply_changes(const ControllerContext& context, const ConfigResource& re
       return {ErrorCode::invalid_request, "Error due to duplicate config keys"};
     if (change.operation != ConfigOperation::remove && !change.value.has_value())
       nulls.push_back(change.name);
-    if (change.name.size() > kTextLengthMax || change.value.value_or("").size() > kTextLengthMax)
-      return {ErrorCode::invalid_config, "A name or value is too long."};
+    if (change.name.size() > kTextLengthMax)
+      return {ErrorCode::invalid_config, "The name of a configuration is too long."};
+    if (change.value.value_or("").size() > kTextLengthMax)
+      return {ErrorCode::invalid_config, std::string(kValueTooLong)};
   }
   if (!nulls.empty())
     return {ErrorCode::invalid_request,
@@ -180,7 +182,7 @@ Problem check_min_insync(const ControllerContext& context, const ConfigResource&
   if (resource.name.empty()) {
     if (had && !has) {
       return {ErrorCode::invalid_config,
-              "Cluster level min.insync.replicas cannot be removed while ELR is enabled."};
+              "Cluster-level min.insync.replicas cannot be removed while ELR is enabled."};
     }
   } else if (has && (!had || before.find(kMinInsyncReplicas)->second !=
                                  after.find(kMinInsyncReplicas)->second)) {

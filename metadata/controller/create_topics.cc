@@ -137,9 +137,10 @@ class TopicCreation final : public Decision<CreateTopicsResponse> {
     for (const auto& config : topic.configs) {
       if (!config.value.has_value())
         nulls.push_back(config.name);
-      else if (config.value->size() > kTextLengthMax || config.name.size() > kTextLengthMax)
-        return {ErrorCode::invalid_config,
-                fmt::format("The value of {} is too long.", config.name)};
+      else if (config.name.size() > kTextLengthMax)
+        return {ErrorCode::invalid_config, "The name of a configuration is too long."};
+      else if (config.value->size() > kTextLengthMax)
+        return {ErrorCode::invalid_config, std::string(kValueTooLong)};
       else
         configs[std::string(config.name)] = *config.value;
     }
