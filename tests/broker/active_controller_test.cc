@@ -154,8 +154,8 @@ TEST_F(ManyPartitionsTest, a_topic_that_was_asked_for_is_known_where_it_was_aske
   const int leader = wait_active();
   const int other = (leader + 1) % kNodes;
   // It still makes its files when the active one has made its own, and answers.
-  stall(leader, milliseconds(30));
-  stall(other, milliseconds(50));
+  stall(leader, milliseconds(5));
+  stall(other, milliseconds(10));
   std::int16_t error = -2;
   run(other, [&](KafkaClient& client) { return ask_for_new(client, error); });
   EXPECT_EQ(error, 0);
