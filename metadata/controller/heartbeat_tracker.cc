@@ -19,7 +19,8 @@ void HeartbeatTracker::activate(const Image& image, NodeId self, const Uuid& inc
     known.epoch = broker.epoch;
     const bool ended = id == self && broker.incarnation_id != incarnation;
     const bool serves = !broker.fenced || image.replica_counts(id).leads > 0;
-    if (serves && !ended) known.contact = now;
+    if (!serves) continue;
+    known.contact = ended ? now - (session_timeout_ + nanoseconds(1)) : now;
   }
 }
 

@@ -32,7 +32,7 @@ class HeartbeatTracker {
   explicit HeartbeatTracker(Duration session_timeout);
 
   // This node leads from now on. `self` and `incarnation` are its own: a registration under its id
-  // with another incarnation is of a process that has ended, and has no session.
+  // with another incarnation is of a process that has ended: its session is over.
   void activate(const Image& image, NodeId self, const Uuid& incarnation, Instant now);
 
   // A heartbeat has come in; to be called before it waits for anything, so that a controller that

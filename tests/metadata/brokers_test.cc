@@ -90,6 +90,9 @@ TEST_F(Registration, a_new_controller_knows_that_its_own_earlier_process_has_end
   tracker.activate(image, 2, Uuid{1, 1}, at_ms(0));
   EXPECT_FALSE(tracker.has_session({2, 12}, at_ms(0)));
   EXPECT_TRUE(tracker.has_session({3, 13}, at_ms(0)));
+  // It may come back as a controller only, and register no broker.
+  EXPECT_EQ(next_to_fence(context(), tracker, at_ms(1)), 2);
+  EXPECT_EQ(next_to_fence(context(), tracker, at_ms(1)), std::nullopt);
   tracker.activate(image, 2, image.broker(2)->incarnation_id, at_ms(0));
   EXPECT_TRUE(tracker.has_session({2, 12}, at_ms(0)));
 }
