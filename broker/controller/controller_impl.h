@@ -22,6 +22,12 @@
 
 namespace drave::broker {
 
+// What is committed is true, however long this node's own disks take to follow: its clients then
+// meet what those of other nodes may meet, too. So long an answer waits for this node.
+inline constexpr Duration kPublicationWaitMax = seconds(1);
+// But for ACLs: who was told that somebody may do nothing any more relies on it.
+inline constexpr Duration kAclsWaitMax = seconds(30);
+
 class Controller final : public QuorumController, public raft::RaftListener {
  public:
   Controller(io::Loop& loop, ControllerOptions options, Publisher& publisher);
@@ -92,6 +98,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
     bool validate_only = false;
     metadata::Atomicity atomicity = metadata::Atomicity::all;
     bool is_of_node = false;  // asks for no image here: answered as soon as it is committed
+    // So long the answer waits for this node's shards to have it, once it is committed.
+    Duration publication_wait = kPublicationWaitMax;
   };
 
   metadata::ControllerContext context();
@@ -115,6 +123,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // Makes the changes in pieces, and lets others decide in between. The caller holds sweeping_ and
   // deciding_, also when this returns, and then nobody else has decided since the last piece.
   io::Task<Result<void>> sweep(metadata::PartitionSweep sweep, std::string_view what);
+  io::Task<Result<void>> sweep_pieces(metadata::PartitionSweep sweep, std::string_view what,
+                                      LeaderEpoch epoch);
   // One batch, decided while the node led in `epoch`; `goes_on`: it is part of a transaction that
   // does not end with it.
   io::Task<Result<void>> append_batch(const metadata::RecordList& records, LeaderEpoch epoch,
@@ -122,7 +132,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // Returns when everything below `end` is committed.
   io::Task<Result<void>> committed(Offset end);
   // Returns when everything below `end` is committed, and published if that takes a moment only.
-  io::Task<Result<void>> visible(Offset end);
+  io::Task<Result<void>> visible(Offset end, Duration publication_wait = kPublicationWaitMax);
   io::Task<void> publish_loop();
   bool wants_snapshot() const;
   io::Task<void> write_snapshot(metadata::ImagePtr image);
@@ -179,8 +189,9 @@ class Controller final : public QuorumController, public raft::RaftListener {
   metadata::ImagePtr published_;
   Offset published_end_ = 0;
 
-  bool leads_ = false;   // the quorum
-  bool active_ = false;  // leads and has put things in order
+  bool leads_ = false;             // the quorum
+  bool active_ = false;            // leads and has put things in order
+  std::optional<NodeId> leaving_;  // whose partitions a sweep is taking away
   metadata::HeartbeatTracker tracker_;
   metadata::NoOpClock no_ops_;
   // What is planned and swept, and what a plan relies on: one at a time. Taken before deciding_.

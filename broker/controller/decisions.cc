@@ -201,7 +201,7 @@ QuorumController::Answer<protocol::CreateAclsResponse> Controller::create_acls(
     const protocol::CreateAclsRequest& request, std::int16_t) {
   using A = OwnedMessage<protocol::CreateAclsResponse>;
   return change<A>(
-      {.what = "CreateAcls"},
+      {.what = "CreateAcls", .publication_wait = kAclsWaitMax},
       [&request](const ControllerContext& context, RecordList& records) {
         return metadata::create_acls(context, request, records);
       },
@@ -218,7 +218,7 @@ QuorumController::Answer<protocol::DeleteAclsResponse> Controller::delete_acls(
     const protocol::DeleteAclsRequest& request, std::int16_t) {
   using A = OwnedMessage<protocol::DeleteAclsResponse>;
   return change<A>(
-      {.what = "DeleteAcls"},
+      {.what = "DeleteAcls", .publication_wait = kAclsWaitMax},
       [&request](const ControllerContext& context, RecordList& records) {
         return metadata::delete_acls(context, request, records);
       },

@@ -25,9 +25,9 @@ using metadata::RecordList;
 namespace {
 
 constexpr Duration kSnapshotCheckInterval = seconds(60);
-// What is committed is true, however long this node's own disks take to follow: its clients then
-// meet what those of other nodes may meet, too.
-constexpr Duration kPublicationWaitMax = seconds(1);
+// A piece of a sweep waits for its publication, so that the next ones are not in the way of what
+// others decide; but not for this node's files.
+constexpr Duration kPieceWaitMax = milliseconds(10);
 // Of a batch, applied before others run: some two milliseconds.
 constexpr std::size_t kRecordsPerPass = 2000;
 
@@ -94,14 +94,16 @@ std::optional<raft::Voter> Controller::leader() const {
 }
 
 metadata::ControllerContext Controller::context() {
-  return {*ahead_,
-          config_.given,
-          config_.node_id,
-          config_.num_partitions,
-          config_.default_replication_factor,
-          config_.delete_topic_enable,
-          random_,
-          options_.cluster_id};
+  metadata::ControllerContext context{*ahead_,
+                                      config_.given,
+                                      config_.node_id,
+                                      config_.num_partitions,
+                                      config_.default_replication_factor,
+                                      config_.delete_topic_enable,
+                                      random_,
+                                      options_.cluster_id};
+  context.leaving = leaving_;
+  return context;
 }
 
 // --- What the quorum says
@@ -297,12 +299,14 @@ io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
     deciding_.release();
     sweeping_.release();
     if (!silent.has_value()) break;
-    if (done)
-      LOG_WARN("controller", "broker fenced, it was silent id={} session_ms={}", *silent,
-               config_.broker_session_timeout_ms);
-    else
+    if (!done) {
       LOG_WARN("controller", "a broker could not be fenced id={} error={}", *silent,
                done.error().message());
+      tracker_.not_fenced(*silent, loop_.now());
+      break;
+    }
+    LOG_WARN("controller", "broker fenced, it was silent id={} session_ms={}", *silent,
+             config_.broker_session_timeout_ms);
   }
 }
 
@@ -317,7 +321,7 @@ io::Task<Result<void>> Controller::take(Change how, RecordList records) {
   // Also what only looked must not tell of changes that could still be lost.
   const Offset end = ahead_end_;
   deciding_.release();
-  if (done) done = co_await (how.is_of_node ? committed(end) : visible(end));
+  if (done) done = co_await (how.is_of_node ? committed(end) : visible(end, how.publication_wait));
   co_return done;
 }
 
@@ -347,17 +351,24 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
 
 io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::string_view what) {
   const LeaderEpoch epoch = raft_->epoch();
+  leaving_ = sweep.leaving();
+  const Result<void> done = co_await sweep_pieces(std::move(sweep), what, epoch);
+  leaving_.reset();
+  co_return done;
+}
+
+io::Task<Result<void>> Controller::sweep_pieces(metadata::PartitionSweep sweep,
+                                                std::string_view what, LeaderEpoch epoch) {
   std::set<std::string> changed_meanwhile;
   for (bool more = true; more;) {
     RecordList records;
     more = sweep.next(context(), records);
     if (!records.empty())
       CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
-    // At the pace at which this piece becomes visible: what others decide waits for no more.
     const ImagePtr before = ahead_;
     const Offset end = ahead_end_;
     deciding_.release();
-    Result<void> seen = co_await visible(end);
+    Result<void> seen = co_await visible(end, kPieceWaitMax);
     if (seen) co_await io::next_pass(loop_);
     co_await deciding_.acquire();
     CO_TRY_VOID(std::move(seen));
@@ -411,9 +422,9 @@ io::Task<Result<void>> Controller::committed(Offset end) {
   co_return done;
 }
 
-io::Task<Result<void>> Controller::visible(Offset end) {
+io::Task<Result<void>> Controller::visible(Offset end, Duration publication_wait) {
   CO_TRY_VOID(co_await committed(end));
-  const Instant until = loop_.now() + kPublicationWaitMax;
+  const Instant until = loop_.now() + publication_wait;
   while (published_end_ < end && publishing_ && loop_.now() < until)
     co_await changed_.wait_until(until);
   co_return Result<void>{};

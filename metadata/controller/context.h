@@ -4,6 +4,7 @@
 // only wanted validation.
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "base/random.h"
@@ -22,6 +23,9 @@ struct ControllerContext {
   Random& random;  // ids and placement
   std::string_view cluster_id = {};
   std::int32_t replication_factor_max = 1;  // partitions are not replicated
+  // A broker whose partitions are being taken from it: like one in controlled shutdown it gets
+  // nothing new.
+  std::optional<NodeId> leaving = {};
 
   // The layers of a topic with these configs.
   ConfigLayers layers(const ConfigMap& topic) const {

@@ -176,7 +176,7 @@ class TopicCreation final : public Decision<CreateTopicsResponse> {
                           placement.problem)};
     }
     for (std::vector<NodeId>& replicas : placement.partitions)
-      partitions.push_back(new_partition(context_.image, std::move(replicas)));
+      partitions.push_back(new_partition(context_, std::move(replicas)));
     return {};
   }
 
@@ -205,7 +205,7 @@ class TopicCreation final : public Decision<CreateTopicsResponse> {
       factor = assignment.broker_ids.size();
       if (std::string problem = replication_problem(context_, *factor); !problem.empty())
         return {ErrorCode::invalid_replication_factor, std::move(problem)};
-      PartitionImage partition = new_partition(context_.image, assignment.broker_ids);
+      PartitionImage partition = new_partition(context_, assignment.broker_ids);
       if (partition.isr.empty()) {
         return {ErrorCode::invalid_replica_assignment,
                 fmt::format(

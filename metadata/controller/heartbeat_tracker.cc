@@ -59,6 +59,12 @@ std::optional<HeartbeatTracker::Session> HeartbeatTracker::next_expired(Instant 
   return std::nullopt;
 }
 
+void HeartbeatTracker::not_fenced(NodeId broker, Instant now) {
+  const auto found = brokers_.find(broker);
+  if (found == brokers_.end() || found->second.contact.has_value()) return;
+  found->second.contact = now - session_timeout_ - nanoseconds(1);
+}
+
 Instant HeartbeatTracker::next_deadline() const {
   Instant next = Instant::never();
   for (const auto& [id, broker] : brokers_)

@@ -163,6 +163,13 @@ void take_whole_step(const ControllerContext& context, const Swept& swept, Sweep
 
 }  // namespace
 
+std::optional<NodeId> PartitionSweep::leaving() const {
+  const bool leaves = std::any_of(all_steps_.begin(), all_steps_.end(), [](SweepStep step) {
+    return step != SweepStep::out_of_directory && step != SweepStep::lead_again;
+  });
+  return leaves ? std::optional<NodeId>(broker_) : std::nullopt;
+}
+
 std::optional<PartitionSweep> PartitionSweep::plan(const Image& image, NodeId broker,
                                                    std::vector<SweepStep> steps,
                                                    const Uuid& directory) {

@@ -56,6 +56,8 @@ class PartitionSweep {
   // Adds the changes of the next partitions; the image has those of the pieces before. False: that
   // was the last piece.
   bool next(const ControllerContext& context, RecordList& records);
+  // The broker, if it goes out of service.
+  std::optional<NodeId> leaving() const;
   // Adds the changes of these topics, as many as there are.
   void revisit(const ControllerContext& context, const std::set<std::string>& topics,
                RecordList& records) const;

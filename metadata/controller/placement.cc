@@ -69,7 +69,8 @@ class Racks {
     std::map<std::optional<std::string>, Rack> by_name;
     for (const auto& [id, broker] : context.image.brokers()) {
       // Fenced ones may get replicas, ones that are about to go may not.
-      if (!has_room(broker) || (!broker.fenced && broker.in_controlled_shutdown)) continue;
+      const bool is_leaving = broker.in_controlled_shutdown || context.leaving == id;
+      if (!has_room(broker) || (!broker.fenced && is_leaving)) continue;
       Rack& rack = by_name[broker.rack];
       (broker.fenced ? rack.fenced : rack.unfenced).add(id);
       ++total_;
@@ -173,11 +174,12 @@ std::string replication_problem(const ControllerContext& context, std::size_t re
                      context.replication_factor_max);
 }
 
-PartitionImage new_partition(const Image& image, std::vector<NodeId> replicas) {
+PartitionImage new_partition(const ControllerContext& context, std::vector<NodeId> replicas) {
   PartitionImage partition;
   for (const NodeId replica : replicas) {
-    const RegistrationImage* broker = image.broker(replica);
-    if (broker != nullptr && broker->is_active()) partition.isr.push_back(replica);
+    const RegistrationImage* broker = context.image.broker(replica);
+    const bool is_in_sync = broker != nullptr && broker->is_active() && context.leaving != replica;
+    if (is_in_sync) partition.isr.push_back(replica);
     partition.directories.push_back(directory_on(broker));
   }
   partition.leader = partition.isr.empty() ? kNoLeader : partition.isr.front();

@@ -24,9 +24,9 @@ struct Placement {
 Placement place_replicas(const ControllerContext& context, std::int32_t count,
                          std::int32_t replication_factor);
 
-// A new partition with these replicas: all that are not fenced are in sync, the first of them
-// leads.
-PartitionImage new_partition(const Image& image, std::vector<NodeId> replicas);
+// A new partition with these replicas: all that are in service and stay are in sync, the first of
+// them leads.
+PartitionImage new_partition(const ControllerContext& context, std::vector<NodeId> replicas);
 
 // Partitions of a topic on their way into records.
 class NewPartitions {

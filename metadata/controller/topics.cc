@@ -206,7 +206,7 @@ Problem add_partitions(const ControllerContext& context,
   }
   std::vector<PartitionImage> partitions;
   for (std::vector<NodeId>& replicas : placed) {
-    partitions.push_back(new_partition(context.image, std::move(replicas)));
+    partitions.push_back(new_partition(context, std::move(replicas)));
     if (partitions.back().isr.empty()) {
       return {ErrorCode::invalid_replica_assignment,
               fmt::format("All brokers specified in the manual partition assignment for partition "

@@ -14,6 +14,7 @@ using Ids = std::vector<NodeId>;
 struct Placements : ::testing::Test {
   Image image;
   ConfigMap fixed;
+  std::optional<NodeId> leaving;
   Random random{11};
   RecordList records;
 
@@ -41,6 +42,7 @@ struct Placements : ::testing::Test {
   ControllerContext context() {
     ControllerContext context{image, fixed, 1, 2, 1, true, random};
     context.replication_factor_max = 10;
+    context.leaving = leaving;
     return context;
   }
   std::vector<Ids> place(std::int32_t count, std::int32_t factor) {
@@ -149,11 +151,22 @@ TEST_F(Placements, a_new_replica_is_where_its_broker_has_no_choice) {
   broker.log_dirs.clear();
   records.add(broker, std::int16_t{3});
   image = apply_all(image, records);
-  const PartitionImage made = new_partition(image, {2, 3, 4, 1});
+  const PartitionImage made = new_partition(context(), {2, 3, 4, 1});
   EXPECT_EQ(made.directories,
             (std::vector<Uuid>{{7, 2}, kDirectoryUnassigned, kDirectoryMigrating, {7, 1}}));
   EXPECT_EQ(made.isr, (Ids{3, 4, 1}));
   EXPECT_EQ(made.leader, 3);
+  leaving = 3;
+  EXPECT_EQ(new_partition(context(), {2, 3, 4, 1}).isr, (Ids{4, 1}));
+}
+
+TEST_F(Placements, who_is_losing_its_partitions_gets_none) {
+  add(1, std::nullopt);
+  add(2, std::nullopt);
+  leaving = 2;
+  EXPECT_EQ(counts(place(10, 1), 0), (std::map<NodeId, int>{{1, 10}}));
+  leaving = 1;
+  EXPECT_EQ(counts(place(10, 1), 0), (std::map<NodeId, int>{{2, 10}}));
 }
 
 }  // namespace
