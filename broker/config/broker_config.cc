@@ -182,6 +182,7 @@ void read_metadata_log(const Settings& settings, BrokerConfig& config) {
       settings.integer("metadata.log.max.record.bytes.between.snapshots");
   config.metadata_snapshot_interval_ms_max =
       settings.integer("metadata.log.max.snapshot.interval.ms");
+  config.metadata_batch_bytes_max = small(settings, "internal.metadata.max.batch.size.in.bytes");
   config.metadata_segment_bytes =
       small(settings, settings.given("internal.metadata.log.segment.bytes")
                           ? "internal.metadata.log.segment.bytes"

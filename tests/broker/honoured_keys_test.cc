@@ -84,6 +84,8 @@ const Readers kOfNodes = {
     {"inter.broker.listener.name", kCheckedAtStart},
     {"internal.metadata.log.segment.bytes",
      {"broker/controller/raft_options.cc", "config.metadata_segment_bytes"}},
+    {"internal.metadata.max.batch.size.in.bytes",
+     {"broker/controller/quorum_controller.cc", "config.metadata_batch_bytes_max"}},
     {"listener.security.protocol.map", kCheckedAtStart},
     {"listeners", {"broker/node.cc", "config_.listeners"}},
     {"log.cleanup.policy", kTopicDefault},

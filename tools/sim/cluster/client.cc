@@ -22,9 +22,10 @@ using protocol::ErrorCode;
 
 namespace {
 
-constexpr std::size_t kTopicsMax = 5;  // of one client
+constexpr std::size_t kTopicsMax = 4;  // of one client
 constexpr std::size_t kAclsMax = 5;
-constexpr std::int32_t kPartitionsMax = 4;
+constexpr std::int32_t kPartitionsAtOnce = 9;
+constexpr std::int32_t kPartitionsMax = 12;
 constexpr std::uint64_t kSharedNames = 2;
 constexpr std::array<std::string_view, 4> kKeys{"retention.ms", "retention.bytes", "segment.ms",
                                                 "file.delete.delay.ms"};
@@ -116,17 +117,20 @@ Task<bool> ClusterClient::create(raft::RpcClient& broker, std::string name, bool
   request.timeout_ms = static_cast<std::int32_t>(random_.between(500, 4000));
   auto& topic = request.topics.emplace_back();
   topic.name = name;
-  topic.num_partitions = 1;
+  // Of a name always the same. So many that they are no batch by themselves come in a transaction.
+  topic.num_partitions = is_own && count_ % 4 == 0 ? kPartitionsAtOnce : 1;
   topic.replication_factor = 1;
-  promises_.topic_asked(name);
+  promises_.topic_asked(name, topic.num_partitions);
   const auto reply = co_await broker.call<protocol::CreateTopicsResponse>(request, patience());
   if (is_dead()) co_return false;
   const Outcome outcome =
       noted(reply ? Outcome(reply->message.topics.at(0).error_code) : std::nullopt);
   if (!is(outcome, ErrorCode::none)) co_return false;
   const TopicId id = reply->message.topics.at(0).topic_id;
-  promises_.topic_created(name, id, 1);
-  topics_.push_back({std::move(name), id, is_own});
+  const std::int32_t partitions = topic.num_partitions;
+  promises_.topic_created(name, id, partitions);
+  topics_.push_back(
+      {.name = std::move(name), .id = id, .is_own = is_own, .partitions = partitions});
   co_return true;
 }
 

@@ -149,6 +149,8 @@ class Run {
         fmt::format("metadata.log.max.record.bytes.between.snapshots={}", 2000 << random_.below(5)),
         fmt::format("metadata.max.retention.bytes={}", 4000 << random_.below(5)),
         "internal.metadata.log.segment.bytes=65536"};
+    // Then a topic of several partitions is a transaction.
+    if (random_.one_in(2)) settings.push_back("internal.metadata.max.batch.size.in.bytes=1024");
     if (random_.one_in(2)) {
       settings.push_back("broker.session.timeout.ms=2000");
       settings.push_back("broker.heartbeat.interval.ms=500");

@@ -11,8 +11,8 @@
 // what the records do.
 //
 // Invariants: of the images those of watch.h; acknowledged-lost, deleted-returned, created-twice,
-// applied-twice, unasked, producer-id-twice of promises.h; no-progress, no-agreement, stop-hangs;
-// busy-loop.
+// applied-twice, unasked, half-visible, producer-id-twice of promises.h; no-progress, no-agreement,
+// stop-hangs; busy-loop.
 
 #include "tools/sim/scenario.h"
 

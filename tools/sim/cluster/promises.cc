@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace drave::simulation {
 
 void Promises::violate(std::string_view invariant, std::string detail) {
@@ -125,8 +127,14 @@ void Promises::check_acls(const metadata::Image& image) {
 void Promises::check(const metadata::Image& image) {
   ++tally_["images_checked"];
   for (const auto& [id, topic] : topics_) check_topic(id, topic, image);
-  for (const auto& [name, topic] : image.topics().by_name())
-    if (!names_.contains(name)) violate("unasked", "topic " + name);
+  for (const auto& [name, topic] : image.topics().by_name()) {
+    const auto asked = names_.find(name);
+    if (asked == names_.end())
+      violate("unasked", "topic " + name);
+    else if (std::cmp_less(topic->partitions.size(), asked->second))
+      violate("half-visible", fmt::format("{} of {} partitions of {}", topic->partitions.size(),
+                                          asked->second, name));
+  }
   check_acls(image);
   // The next block to be given begins behind what was given.
   if (!producer_ids_.empty() && image.next_producer_id() <= *producer_ids_.rbegin())

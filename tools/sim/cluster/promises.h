@@ -22,7 +22,9 @@ namespace drave::simulation {
 class Promises {
  public:
   // --- Said by clients: asked before the request goes out, done when the answer says yes.
-  void topic_asked(const std::string& name) { names_.insert(name); }
+  void topic_asked(const std::string& name, std::int32_t partitions) {
+    names_.emplace(name, partitions);
+  }
   void topic_created(const std::string& name, const TopicId& id, std::int32_t partitions);
   void deletion_asked(const TopicId& id);
   void topic_deleted(const TopicId& id);
@@ -63,8 +65,8 @@ class Promises {
   void check_topic(const TopicId& id, const Topic& topic, const metadata::Image& image);
   void check_acls(const metadata::Image& image);
 
-  std::set<std::string> names_;
-  std::map<TopicId, Topic> topics_;  // whose ids were told
+  std::map<std::string, std::int32_t> names_;  // with their partitions at first
+  std::map<TopicId, Topic> topics_;            // whose ids were told
   std::map<std::string, Principal> principals_;
   std::set<ProducerId> producer_ids_;
   std::uint64_t acknowledged_ = 0;
