@@ -78,7 +78,9 @@ Task<void> ClusterClient::create_through_each(io::sim::Process& process) {
 
 ClusterClient::Outcome ClusterClient::noted(Outcome outcome) {
   if (!outcome.has_value()) ++promises_.tally()["unanswered"];
-  if (is(outcome, ErrorCode::not_controller)) ++promises_.tally()["not_controller"];
+  // What nobody decided in time, as far as the node that was asked knows.
+  if (is(outcome, ErrorCode::not_controller) || is(outcome, ErrorCode::request_timed_out))
+    ++promises_.tally()["undecided"];
   return outcome;
 }
 

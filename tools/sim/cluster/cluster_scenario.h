@@ -23,7 +23,7 @@ RunReport run_cluster_scenario(std::uint64_t seed);
 inline constexpr Floor kClusterFloors[] = {
     {"acknowledged", 4000},
     {"unanswered", 600},
-    {"not_controller", 20},
+    {"undecided", 20},
     {"leaders", 250},
     {"fenced", 400},
     {"snapshots", 700},
