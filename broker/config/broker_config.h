@@ -128,7 +128,7 @@ struct BrokerConfig {
   // The metadata log.
   std::int64_t metadata_bytes_between_snapshots_max = 20'971'520;
   std::int64_t metadata_snapshot_interval_ms_max = 3'600'000;  // 0: no limit
-  std::int32_t metadata_batch_bytes_max = 8'388'608;  // appended by a controller at once
+  std::int32_t metadata_batch_bytes_max = 8'388'608;           // appended by a controller at once
   std::int32_t metadata_segment_bytes = 1'073'741'824;
   std::int64_t metadata_segment_ms = 604'800'000;
   std::int64_t metadata_retention_bytes = 104'857'600;
