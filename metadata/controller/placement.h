@@ -2,8 +2,8 @@
 // Which brokers get the replicas of new partitions, as Kafka decides it: leaders go round the racks
 // and, within a rack, round its brokers, beginning anywhere; the other replicas go to the racks
 // after the leader's, one each, as long as there are racks. Fenced brokers get replicas when a rack
-// has no others left, and never lead; those in controlled shutdown and those with every directory
-// cordoned get none.
+// has no others left, and never lead; those in controlled shutdown, one that is losing its
+// partitions (ControllerContext::leaving) and those with every directory cordoned get none.
 
 #include <cstdint>
 #include <string>

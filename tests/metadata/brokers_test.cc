@@ -97,6 +97,18 @@ TEST_F(Registration, a_new_controller_knows_that_its_own_earlier_process_has_end
   EXPECT_TRUE(tracker.has_session({2, 12}, at_ms(0)));
 }
 
+TEST_F(Registration, a_broker_that_could_not_be_fenced_is_told_of_again) {
+  tracker.activate(image, 2, Uuid{1, 1}, at_ms(0));
+  EXPECT_EQ(next_to_fence(context(), tracker, at_ms(1)), 2);
+  tracker.not_fenced(2, at_ms(1));
+  EXPECT_FALSE(tracker.has_session({2, 12}, at_ms(1)));
+  EXPECT_EQ(next_to_fence(context(), tracker, at_ms(1)), 2);
+  // But for one that was heard meanwhile.
+  tracker.heard({2, 12}, at_ms(2));
+  tracker.not_fenced(2, at_ms(2));
+  EXPECT_EQ(next_to_fence(context(), tracker, at_ms(2)), std::nullopt);
+}
+
 TEST_F(Registration, what_cannot_be_is_refused_with_kafkas_codes) {
   auto request = registration(4);
   request.cluster_id = "another";
