@@ -293,12 +293,14 @@ class Run {
       if (!member->machine().is_running()) member->start();
   }
 
-  // Every node has the same image, in which every broker is in service.
+  // Every node has the same image, with all that is acknowledged, in which every broker is in
+  // service.
   bool agree() {
     std::optional<std::uint64_t> hash;
     for (const auto& member : members_) {
       broker::QuorumController* controller = member->controller();
       if (controller == nullptr || !member->is_ready()) return false;
+      if (controller->published_end() < promises_.acknowledged_end()) return false;
       const metadata::ImagePtr image = controller->image();
       const std::uint64_t its = hash_of(*image);
       if (hash.value_or(its) != its) return false;
@@ -329,8 +331,13 @@ class Run {
     ClusterClient* client = clients_[0].get();
     client_machines_[0]->start(
         [client](io::sim::Process& process) { return client->create_through_each(process); }, 1);
-    if (!run_until([this] { return !client_machines_[0]->is_running(); }, kPatience) && is_well())
-      promises_.violate("no-progress", fmt::format("no topic is created, {}", when));
+    const Instant limit = world_.now() + kPatience;
+    while (client_machines_[0]->is_running() && is_well()) {
+      if (world_.now() >= limit)
+        return promises_.violate("no-progress", fmt::format("no topic is created, {}", when));
+      start_missing();  // one that was told to stop may have gone meanwhile
+      run_until([this] { return !client_machines_[0]->is_running(); }, milliseconds(100));
+    }
     if (!is_well()) return;
     if (!await_agreement()) return tell_disagreement(when);
     for (const auto& member : members_) promises_.check(*member->controller()->image());

@@ -12,6 +12,7 @@ void Promises::violate(std::string_view invariant, std::string detail) {
 
 void Promises::acknowledge(const char* what) {
   ++acknowledged_;
+  acknowledged_end_ = committed_end_;
   ++tally_["acknowledged"];
   ++tally_[what];
 }

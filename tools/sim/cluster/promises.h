@@ -38,8 +38,13 @@ class Promises {
   void acl_deleted(const std::string& principal);
   void producer_id_given(ProducerId id);
 
-  // An image that contains all that is acknowledged, or should.
+  // Leaders have committed everything below `end`.
+  void committed(Offset end) { committed_end_ = end; }
+
+  // An image that contains all that is acknowledged, or should: what ends at acknowledged_end() or
+  // behind it. Who answers need not have published: it may be ending, or its files take too long.
   void check(const metadata::Image& image);
+  Offset acknowledged_end() const { return acknowledged_end_; }
 
   std::uint64_t acknowledged() const { return acknowledged_; }
   Tally& tally() { return tally_; }
@@ -70,6 +75,8 @@ class Promises {
   std::map<std::string, Principal> principals_;
   std::set<ProducerId> producer_ids_;
   std::uint64_t acknowledged_ = 0;
+  Offset committed_end_ = 0;
+  Offset acknowledged_end_ = 0;  // what was committed at the last acknowledgement
   Tally tally_;
   std::optional<Violation> violation_;
 };

@@ -65,7 +65,8 @@ void MetadataWatch::look(std::size_t index, Member& member) {
   const metadata::ImagePtr image = controller->image();
   if (image == seen.image) return;
   note_image(seen, member, image);
-  if (image->last_contained().offset > newest_->last_contained().offset) note_newest(image, log);
+  if (image->last_contained().offset > newest_->last_contained().offset)
+    note_newest(image, seen.published_end, log);
 }
 
 bool MetadataWatch::led(NodeId node, LeaderEpoch epoch) const {
@@ -91,7 +92,9 @@ void MetadataWatch::note_committed(Seen& seen, Member& member, raft::RaftLog& lo
   const LeaderEpoch before = std::exchange(seen.epoch, log.epoch());
   const Offset high_watermark = log.high_watermark();
   if (high_watermark <= committed_) return;
-  if (led(member.id(), before) || led(member.id(), seen.epoch)) committed_ = high_watermark;
+  if (!led(member.id(), before) && !led(member.id(), seen.epoch)) return;
+  committed_ = high_watermark;
+  promises_.committed(committed_);
 }
 
 void MetadataWatch::note_image(Seen& seen, Member& member, const metadata::ImagePtr& image) {
@@ -119,14 +122,14 @@ void MetadataWatch::note_image(Seen& seen, Member& member, const metadata::Image
                     last.epoch, seen.hash));
 }
 
-void MetadataWatch::note_newest(const metadata::ImagePtr& image, raft::RaftLog& log) {
+void MetadataWatch::note_newest(const metadata::ImagePtr& image, Offset end, raft::RaftLog& log) {
   for (const auto& [id, broker] : image->brokers()) {
     const auto before = newest_->brokers().find(id);
     if (broker.fenced && before != newest_->brokers().end() && !before->second.fenced)
       ++promises_.tally()["fenced"];
   }
   newest_ = image;
-  if (random_.one_in(kCheckedOneIn)) promises_.check(*image);
+  if (random_.one_in(kCheckedOneIn) && end >= promises_.acknowledged_end()) promises_.check(*image);
   if (random_.one_in(kReloadedOneIn)) reload(image, log);
 }
 

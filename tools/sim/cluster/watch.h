@@ -56,7 +56,7 @@ class MetadataWatch {
   void note_leader(Member& member, broker::QuorumController& controller);
   void note_committed(Seen& seen, Member& member, raft::RaftLog& log);
   void note_image(Seen& seen, Member& member, const metadata::ImagePtr& image);
-  void note_newest(const metadata::ImagePtr& image, raft::RaftLog& log);
+  void note_newest(const metadata::ImagePtr& image, Offset end, raft::RaftLog& log);
   void reload(const metadata::ImagePtr& image, raft::RaftLog& log);
 
   std::vector<Seen> seen_;
