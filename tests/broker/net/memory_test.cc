@@ -466,6 +466,7 @@ TEST_F(UnreadRecords, of_large_answers_do_not_hold_up_small_ones) {
 TEST_F(UnreadRecords, end_a_connection_though_nobody_waits) {
   boot();
   run([this](io::Loop& loop) { return fill(loop, "topic", 1, 1'020'000); });
+  EXPECT_TRUE(wait_for([this] { return connection_count() == 0; }, seconds(1)));
   begin([this](io::Loop& loop) { return fetch_unread_many(loop, 1); });
   EXPECT_TRUE(wait_for([this] { return connection_count() == 1; }, seconds(1)));
   const Instant begun = now();
