@@ -225,14 +225,16 @@ io::Task<Result<void>> FileLog::drop_if_beheaded(Listing& listing, const Recover
   co_return co_await io::sync_directory(loop(), path_);
 }
 
-// What stands behind a torn write was not synced either; the journal has it.
+// What stands behind a torn write was not synced either; the journal has it. Gone for good on
+// return: what is written now into the segment before may go beyond the base offsets of these.
 io::Task<Result<void>> FileLog::drop_behind(std::size_t index) {
+  if (segments_.size() <= index + 1) co_return Result<void>{};
   while (segments_.size() > index + 1) {
     report_.torn_bytes_cut += static_cast<std::int64_t>(segments_.back()->size);
     CO_TRY_VOID(co_await remove_segment_files(segments_.back()));
     segments_.pop_back();
   }
-  co_return Result<void>{};
+  co_return co_await io::sync_directory(loop(), path_);
 }
 
 io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hints) {

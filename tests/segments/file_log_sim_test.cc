@@ -373,6 +373,49 @@ TEST(FileLogSim, a_segment_that_has_the_name_of_a_deleted_one_stays) {
   EXPECT_EQ(seen.lost_files, 0);
 }
 
+// Three segments, the first of which is torn at its beginning; opened again with all of it in a
+// journal.
+io::Task<void> open_torn_segments(Process& process, io::sim::Disk& disk, bool& ended) {
+  io::Loop& loop = process.loop();
+  EXPECT_TRUE((co_await io::make_directories(loop, kLogPath)).has_value());
+  LogHarness harness(loop, kLogPath, 1 * kMiB, 8);
+  LogConfig config;
+  config.segment_bytes = 1000;
+  {
+    auto log = co_await harness.open(config, {.clean = true});
+    EXPECT_TRUE(log.has_value());
+    for (int i = 0; i < 3; ++i) {
+      std::vector<std::uint8_t> batch = make_batch({.records = 5, .value_bytes = 150});
+      EXPECT_TRUE((*log)->append_as_leader(batch, 0, 1000).has_value());
+    }
+    EXPECT_TRUE((co_await (*log)->flush()).has_value());
+    co_await (*log)->discard();
+  }
+  disk.sync_all();
+  disk.flip(std::string(kLogPath) + "/00000000000000000000.log", 100);
+  auto log = co_await harness.open(config, {.recovery_point = 0, .journal_first = 0});
+  EXPECT_TRUE(log.has_value());
+  EXPECT_EQ((*log)->end(), 0);
+  co_await (*log)->discard();
+  ended = true;
+}
+
+// What is replayed into the first one may reach beyond where they begin: two segments would have
+// the same offsets.
+TEST(FileLogSim, segments_behind_a_torn_write_do_not_come_back) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    io::sim::World world(seed);
+    io::sim::Node& node = world.add_node();
+    bool ended = false;
+    node.start([&](Process& process) { return open_torn_segments(process, node.disk(), ended); });
+    world.run_until([&] { return ended; }, seconds(10));
+    ASSERT_TRUE(ended);
+    node.power_cut();
+    for (const std::string& path : node.disk().files_below(kLogPath))
+      EXPECT_FALSE(path.ends_with(".log") && !path.ends_with("/00000000000000000000.log")) << path;
+  }
+}
+
 TEST(FileLogSim, acknowledged_batches_survive_crashes_at_any_step) {
   Oracle total;
   const std::uint64_t first = number_from("DRAVE_SEED", 1);
