@@ -288,10 +288,13 @@ Result<void> RaftLogImpl::scan_batches(ByteView bytes, Offset& next) {
     const bool is_sound = !batch->is_legacy() && is_in_place(*batch, next) &&
                           (!batch->is_control() || batch->crc_matches());
     if (!is_sound) {
-      return failure(Errc::corrupt,
-                     fmt::format("{}: the batch at offset {} (there it says {}, epoch {}) fails "
-                                 "its check",
-                                 path_, next, batch->base_offset(), batch->leader_epoch()));
+      return failure(
+          Errc::corrupt,
+          fmt::format("{}: the batch at offset {} (there it says {}, epoch {}; {} {}) "
+                      "fails its check",
+                      path_, next, batch->base_offset(), batch->leader_epoch(), kQuorumStateFile,
+                      newest_epoch_ == INT32_MAX ? "is missing"
+                                                 : fmt::format("names epoch {}", newest_epoch_)));
     }
     if (scanned_epochs_.empty() || scanned_epochs_.back().epoch < batch->leader_epoch())
       scanned_epochs_.push_back({batch->leader_epoch(), next});
