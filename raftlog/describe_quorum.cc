@@ -29,8 +29,8 @@ void refuse(Response::PartitionData& partition, ErrorCode code) {
 }  // namespace
 
 protocol::OwnedMessage<Response> describe_quorum_answer(
-    const QuorumStatus& status, bool is_leader, const protocol::DescribeQuorumRequest& request,
-    std::int16_t version) {
+    const QuorumStatus& status, bool is_leader, std::string_view why_not,
+    const protocol::DescribeQuorumRequest& request, std::int16_t version) {
   protocol::OwnedMessage<Response> answer;
   bool described = false;
   for (const auto& asked : request.topics) {
@@ -47,7 +47,7 @@ protocol::OwnedMessage<Response> describe_quorum_answer(
       partition.leader_epoch = status.epoch;
       if (!is_leader) {
         refuse(partition, ErrorCode::not_leader_or_follower);
-        continue;
+        if (!why_not.empty()) partition.error_message = answer.keep(std::string(why_not));
       }
       partition.high_watermark = status.high_watermark;
       fill_replicas(status.voters, version, partition.current_voters);

@@ -403,7 +403,7 @@ QuorumStatus RaftLogImpl::status() const {
 
 protocol::OwnedMessage<protocol::DescribeQuorumResponse> RaftLogImpl::describe_quorum(
     const protocol::DescribeQuorumRequest& request, std::int16_t version) {
-  return describe_quorum_answer(status(), core_->is_leader(), request, version);
+  return describe_quorum_answer(status(), core_->is_leader(), why_not_leader(), request, version);
 }
 
 // --- The end

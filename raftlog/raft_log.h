@@ -247,6 +247,7 @@ class RaftLog {
       const protocol::RemoveRaftVoterRequest& request, std::int16_t version) = 0;
   virtual io::Task<protocol::OwnedMessage<protocol::UpdateRaftVoterResponse>> update_raft_voter(
       const protocol::UpdateRaftVoterRequest& request, std::int16_t version) = 0;
+  // Who does not lead adds to its refusal what it knows (describe_quorum.h).
   virtual protocol::OwnedMessage<protocol::DescribeQuorumResponse> describe_quorum(
       const protocol::DescribeQuorumRequest& request, std::int16_t version) = 0;
 

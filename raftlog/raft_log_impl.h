@@ -188,6 +188,10 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void note_stranger(NodeId who, std::optional<std::string_view> cluster_id, ErrorCode error);
   bool hears_leader() const;
   void note_leaderless();
+  // The voters with their addresses, for an operator; a voter says whom of them it reaches.
+  std::string list_voters() const;
+  // Who leads instead of this node, or that nobody does; empty: this node leads.
+  std::string why_not_leader() const;
   void note_lost_log();
   void note_leader_address(const std::optional<wire::LeaderAddress>& leader);
   void request_failed(NodeId to, std::uint64_t id, const Error& error);

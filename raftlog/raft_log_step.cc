@@ -305,6 +305,13 @@ void RaftLogImpl::note_leaderless() {
   }
   if (loop_.now() < leaderless_told_) return;
   leaderless_told_ = loop_.now() + kRefusalTold;
+  LOG_WARN("raft",
+           "the leader of the quorum is not heard node={} topic={} seconds={} epoch={} voters: {}",
+           self_.id, options_.topic, (loop_.now() - heard_leader_).ns / seconds(1).ns, epoch(),
+           list_voters());
+}
+
+std::string RaftLogImpl::list_voters() const {
   std::string voters;
   for (const Voter& voter : history_.voters()) {
     const std::optional<io::SocketAddress> address = address_of(voter.id);
@@ -315,14 +322,24 @@ void RaftLogImpl::note_leaderless() {
     else if (!address.has_value())
       voters += " (no address is known)";
     else
-      voters += fmt::format(
-          " at {}:{} ({})", address->host, address->port,
-          links_.to(voter.id, *address, Lane::other).is_connected() ? "connected" : "not reached");
+      voters += fmt::format(" at {}:{}", address->host, address->port);
+    // Who is no voter has nothing to say to them.
+    if (voter.id == self_.id || !address.has_value() || !core_->is_voter()) continue;
+    const bool is_reached = links_.to(voter.id, *address, Lane::other).is_connected();
+    voters += is_reached ? " (connected)" : " (not reached)";
   }
-  LOG_WARN("raft",
-           "the leader of the quorum is not heard node={} topic={} seconds={} epoch={} voters: {}",
-           self_.id, options_.topic, (loop_.now() - heard_leader_).ns / seconds(1).ns, epoch(),
-           voters.empty() ? "none is known" : voters);
+  return voters.empty() ? "none is known" : voters;
+}
+
+std::string RaftLogImpl::why_not_leader() const {
+  if (core_->is_leader()) return {};
+  if (core_->leader() < 0 || !hears_leader()) {
+    return fmt::format("No leader of the quorum is heard by node {}, in epoch {}. Voters: {}",
+                       self_.id, epoch(), list_voters());
+  }
+  return fmt::format("Node {} follows node {}, last heard {} ms ago, in epoch {}", self_.id,
+                     core_->leader(), (loop_.now() - heard_leader_).ns / milliseconds(1).ns,
+                     epoch());
 }
 
 void RaftLogImpl::send(OutgoingRequest& request) {

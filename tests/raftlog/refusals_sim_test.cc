@@ -141,5 +141,53 @@ TEST(RaftRefusals, without_a_majority_nobody_is_named_as_the_leader) {
   EXPECT_EQ(named, 0);
 }
 
+using Described = protocol::DescribeQuorumResponse;
+
+protocol::OwnedMessage<Described> describe(raft::RaftLog& log, std::int16_t version = 2) {
+  protocol::DescribeQuorumRequest request;
+  request.topics.emplace_back().topic_name = raft::kMetadataTopic;
+  request.topics.back().partitions.emplace_back();
+  return log.describe_quorum(request, version);
+}
+
+const Described::PartitionData& partition_of(const protocol::OwnedMessage<Described>& answer) {
+  return answer.message.topics.at(0).partitions.at(0);
+}
+
+// Whoever is asked, a tool comes to the leader; and where there is none it can say why.
+TEST(RaftRefusals, who_does_not_lead_tells_what_it_knows_of_the_quorum) {
+  RaftCluster cluster(314, 3, 0, raft::RaftOptions());
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  RaftPeer* led = cluster.leader();
+  ASSERT_NE(led, nullptr);
+  RaftPeer* other = &cluster.peer(0) == led ? &cluster.peer(1) : &cluster.peer(0);
+  EXPECT_EQ(partition_of(describe(led->log())).error_code, 0);
+  const auto by_follower = describe(other->log());
+  const auto& seen = partition_of(by_follower);
+  EXPECT_EQ(seen.error_code, code(ErrorCode::not_leader_or_follower));
+  EXPECT_EQ(seen.leader_epoch, led->log().epoch());
+  EXPECT_EQ(seen.current_voters.size(), 3u);
+  EXPECT_NE(seen.error_message.value_or("").find(fmt::format("follows node {}", seen.leader_id)),
+            std::string::npos)
+      << seen.error_message.value_or("");
+  const auto& nodes = by_follower.message.nodes;
+  const auto at = std::find_if(nodes.begin(), nodes.end(),
+                               [&](const auto& node) { return node.node_id == seen.leader_id; });
+  ASSERT_NE(at, nodes.end());
+  EXPECT_EQ(at->listeners.at(0).port, kRaftPort);
+  EXPECT_TRUE(describe(other->log(), 1).message.nodes.empty());
+  for (std::size_t i = 0; i < cluster.size(); ++i)
+    if (&cluster.peer(i) != other) cluster.peer(i).node().kill();
+  cluster.world().run_for(seconds(15));
+  const auto alone = describe(other->log());
+  EXPECT_EQ(partition_of(alone).error_code, code(ErrorCode::not_leader_or_follower));
+  EXPECT_EQ(partition_of(alone).leader_id, -1);
+  const std::string_view told = partition_of(alone).error_message.value_or("");
+  EXPECT_NE(told.find("No leader"), std::string::npos) << told;
+  EXPECT_NE(told.find("(this node)"), std::string::npos) << told;
+  EXPECT_NE(told.find("(not reached)"), std::string::npos) << told;
+}
+
 }  // namespace
 }  // namespace drave::simulation
