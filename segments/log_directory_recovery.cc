@@ -170,6 +170,9 @@ io::Task<Result<void>> LogDirectoryImpl::take_partition(PartitionDirectoryName n
   const auto scanned = scanned_.partitions.find(id);
   if (scanned != scanned_.partitions.end() && scanned->second.is_removed)
     co_return co_await remove_directory(directory, name.topic, name.partition);
+  // Its names may be those of a creation that a failed sync ended: what is kept in it from now on
+  // is to be found under them after the next power cut, too.
+  if (!report_.was_clean) CO_TRY_VOID(co_await io::sync_directory(home_, directory));
   found_.push_back({std::move(name.topic), id, LogConfig{}});
   co_return Result<void>{};
 }

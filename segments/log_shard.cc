@@ -159,12 +159,15 @@ io::Task<Result<std::unique_ptr<PartitionLogImpl>>> LogShardImpl::create(
     co_return failure(Errc::already_exists,
                       path + " holds another topic of that name, id " + there->to_string());
   }
-  if (!there) {
+  if (there) {
+    // Perhaps of a creation that ended before this was durable.
+    CO_TRY_VOID(co_await io::sync_directory(loop_, path));
+  } else {
     if (there.error().code != Errc::not_found) co_return std::unexpected(std::move(there).error());
     CO_TRY_VOID(co_await io::make_directories(loop_, path));
     CO_TRY_VOID(co_await write_partition_metadata(loop_, path, partition.id.topic_id));
-    CO_TRY_VOID(co_await sync_names());
   }
+  CO_TRY_VOID(co_await sync_names());
   LogServices recovering = services();
   recovering.journal = nullptr;
   CO_TRY(auto log,
