@@ -148,6 +148,16 @@ class FileLog final : public PartitionLogImpl {
    private:
     io::Semaphore* held_;
   };
+  // Where a truncation cuts. Where it ends inside of damage, offsets [lost_from, offset) are lost.
+  struct Cut {
+    LogPosition at;
+    Offset offset = 0;  // the log's end
+    Offset lost_from = 0;
+    bool has_lost() const { return lost_from < offset; }
+    LogPosition end() const {
+      return {at.segment, at.position + (has_lost() ? kLostRangeBytes : 0)};
+    }
+  };
   // What a look into file bytes found.
   struct Found {
     std::size_t begin = 0;
@@ -251,6 +261,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<void> run_ahead(UnderWay here, FilePlace place, ReadCache::PiecePtr piece, int pieces);
   io::Task<void> await_readers();
   io::Task<Result<bool>> stands_in_file(SegmentPtr segment, std::uint64_t position, ByteView bytes);
+  Offset next_place(const Segment& segment, Offset offset) const;
   Error rot_error(const Segment& segment, const RottenRange& range) const;
   io::Task<Result<Offset>> offset_at(SegmentPtr segment, std::uint64_t position);
   io::Task<Result<Error>> quarantine(SegmentPtr segment, std::uint64_t position, Offset offset);
@@ -280,10 +291,12 @@ class FileLog final : public PartitionLogImpl {
 
   // Cutting.
   io::Task<Result<ProducerStates>> producers_at(Offset offset);
-  io::Task<Result<LogPosition>> position_of(Offset offset, Offset& found);
-  std::vector<SegmentPtr> cut_memory(LogPosition at, Offset offset, ProducerStates producers);
+  io::Task<Result<Cut>> find_cut(Offset offset);
+  io::Task<Result<SegmentReader::Step>> seek(SegmentPtr segment, Cut& cut);
+  std::vector<SegmentPtr> cut_memory(const Cut& cut, ProducerStates producers);
   void cut_marks(LogPosition at, Offset offset);
-  io::Task<Result<void>> cut_files(LogPosition at, std::vector<SegmentPtr> removed);
+  io::Task<Result<void>> cut_files(Cut cut, std::vector<SegmentPtr> removed);
+  io::Task<Result<void>> write_lost_range(SegmentPtr segment, Cut cut);
   io::Task<Result<void>> remove_snapshots_above(Offset offset);
   io::Task<Result<void>> remove_segment_files(SegmentPtr segment);
   io::Task<Result<void>> unlink_doomed_names();
@@ -316,6 +329,7 @@ class FileLog final : public PartitionLogImpl {
                                       bool note_epochs, bool trusted);
   io::Task<Result<bool>> scan_damage(SegmentPtr segment, SegmentReader& reader, Offset rot_below,
                                      bool trusted);
+  void note_rot(const SegmentPtr& segment, const RottenRange& range);
   io::Task<Result<Offset>> base_offset_at(SegmentPtr segment, std::uint64_t position);
   io::Task<Result<void>> open_active(SegmentPtr segment, Offset state_from);
   io::Task<Result<void>> cut_torn(SegmentPtr segment);

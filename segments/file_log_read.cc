@@ -227,6 +227,17 @@ io::Task<Result<ReadResult>> FileLog::read(ReadRequest request) {
   }
 }
 
+// Where to look for what follows `offset` when this segment's file has nothing more of it.
+// Compaction leaves gaps.
+Offset FileLog::next_place(const Segment& segment, Offset offset) const {
+  Offset next = segment.complete ? segment.end_offset : INT64_MAX;
+  if (tail_->first_position().segment == segment.base_offset()) next = tail_->first_offset();
+  for (const RottenRange& range : segment.rotten) {
+    if (range.first_offset > offset) next = std::min(next, range.first_offset);
+  }
+  return next == INT64_MAX ? -1 : next;
+}
+
 // One step towards the answer. Nothing: another one is needed, from the beginning.
 io::Task<Result<std::optional<ReadResult>>> FileLog::read_segment(ReadRequest& request,
                                                                   ReadStep& step) {
@@ -241,6 +252,10 @@ io::Task<Result<std::optional<ReadResult>>> FileLog::read_segment(ReadRequest& r
   if (step.at && step.at->segment == segment->base_offset())
     go_on_at(*place, step.at->position, step.bytes);
   if (place->bytes == 0) {
+    if (const Offset next = next_place(*segment, request.offset); next > request.offset) {
+      request.offset = next;
+      co_return again;
+    }
     // Nothing of the offset is in this file: what was to be there is missing.
     CO_TRY(Error error, co_await quarantine(segment, place->position, request.offset));
     co_return std::unexpected(std::move(error));
@@ -276,8 +291,8 @@ io::Task<Result<std::optional<ReadResult>>> FileLog::read_segment(ReadRequest& r
       step.bytes = std::max(step.bytes, found.needed);
       if (stopped < segment->written) co_return again;
       step.at.reset();
-      if (segment->complete && segment->end_offset > request.offset) {
-        request.offset = segment->end_offset;
+      if (const Offset next = next_place(*segment, request.offset); next > request.offset) {
+        request.offset = next;
         co_return again;
       }
     }
@@ -332,8 +347,11 @@ io::Task<Result<Offset>> FileLog::offset_at(SegmentPtr segment, std::uint64_t po
 io::Task<Result<Error>> FileLog::quarantine(SegmentPtr segment, std::uint64_t position,
                                             Offset offset) {
   const std::uint64_t generation = generation_;
+  Offset behind = segment->end_offset;  // what the tail has is not damaged
+  if (tail_->first_position().segment == segment->base_offset())
+    behind = std::min(behind, tail_->first_offset());
   RottenRange range{position, std::max(segment->written, position + 1), offset,
-                    std::max(segment->end_offset, offset + 1)};
+                    std::max(behind, offset + 1)};
   CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
   SegmentReader reader(pin.file(), services_.files->read_pool(), position, segment->written);
   CO_TRY(const SegmentReader::Step step, co_await reader.fill());

@@ -348,6 +348,7 @@ io::Task<Result<void>> FileLog::scan_segment(SegmentPtr segment, Offset rot_belo
     }
     if (step == Step::batches) continue;
     if (step == Step::end) break;
+    if (reader.try_again()) continue;
     CO_TRY(const bool goes_on, co_await scan_damage(segment, reader, rot_below, trusted));
     if (!goes_on) break;
   }
@@ -367,6 +368,12 @@ io::Task<Result<bool>> FileLog::scan_damage(SegmentPtr segment, SegmentReader& r
   const std::uint64_t position = reader.position();
   CO_TRY(const io::FileStatus status, co_await io::status(loop(), segment->path()));
   const bool is_rot = trusted || expected < rot_below;
+  if (const auto lost = reader.lost_range();
+      lost && lost->end_offset > expected && (is_rot || !journal_covers_)) {
+    note_rot(segment, {position, position + kLostRangeBytes, expected, lost->end_offset});
+    reader.pass_lost_range();
+    co_return true;
+  }
   std::optional<std::uint64_t> next;
   if (is_rot || !journal_covers_) {
     CO_TRY(next, co_await reader.skip_to_valid(expected));
@@ -380,12 +387,17 @@ io::Task<Result<bool>> FileLog::scan_damage(SegmentPtr segment, SegmentReader& r
     CO_TRY(range.end_offset, co_await base_offset_at(segment, *next));
     range.end = *next;
   }
+  note_rot(segment, range);
+  co_return next.has_value();
+}
+
+// The walk has come behind it.
+void FileLog::note_rot(const SegmentPtr& segment, const RottenRange& range) {
   segment->add_rotten(range);
   segment->size = range.end;
   segment->end_offset = range.end_offset;
   report_.rotten.push_back(rot_error(*segment, range));
   LOG_ERROR("segments", "{}", report_.rotten.back().message());
-  co_return next.has_value();
 }
 
 io::Task<Result<Offset>> FileLog::base_offset_at(SegmentPtr segment, std::uint64_t position) {

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "io/file.h"
 #include "segments/file_log.h"
 #include "segments/log_limits.h"
@@ -11,18 +12,37 @@ namespace drave::segments {
 
 using protocol::BatchView;
 
-// The place of the first batch that ends above `offset`, and its base offset.
-io::Task<Result<LogPosition>> FileLog::position_of(Offset offset, Offset& found) {
-  if (offset >= tail_->first_offset()) co_return tail_->position_of(offset, found);
+// The place of the first batch that ends above `offset`.
+io::Task<Result<FileLog::Cut>> FileLog::find_cut(Offset offset) {
+  if (offset >= tail_->first_offset()) {
+    Offset found = offset;
+    const LogPosition at = tail_->position_of(offset, found);
+    co_return Cut{at, std::min(found, offset), offset};
+  }
   const auto above = std::upper_bound(
       segments_.begin(), segments_.end(), offset,
       [](Offset wanted, const SegmentPtr& other) { return wanted < other->base_offset(); });
   SegmentPtr segment = above == segments_.begin() ? segments_.front() : *std::prev(above);
-  if (offset >= segment->end_offset) {
-    // Nothing is between this segment and the next one, which begins above.
-    found = offset;
-    co_return LogPosition{segment->base_offset(), segment->size};
+  // Nothing is between this segment and the next one, which begins above.
+  if (offset >= segment->end_offset)
+    co_return Cut{{segment->base_offset(), segment->size}, offset, offset};
+  while (true) {
+    if (const RottenRange* range = segment->find_rotten_offset(offset))
+      co_return Cut{{segment->base_offset(), range->begin}, offset, range->first_offset};
+    Cut cut{{segment->base_offset(), 0}, offset, offset};
+    CO_TRY(const SegmentReader::Step step, co_await seek(segment, cut));
+    const bool is_damage =
+        step == SegmentReader::Step::corrupt || step == SegmentReader::Step::partial;
+    if (!is_damage || segment->find_rotten(cut.at.position) != nullptr) co_return cut;
+    // What stands behind damage and below the cut stays.
+    CO_TRY(const Offset lost, co_await offset_at(segment, cut.at.position));
+    CO_TRY_VOID(co_await quarantine(segment, cut.at.position, lost));
   }
+}
+
+// Walks to the first batch that ends above the offset of `cut`, or to where reading stops.
+io::Task<Result<SegmentReader::Step>> FileLog::seek(SegmentPtr segment, Cut& cut) {
+  const Offset offset = cut.offset;
   CO_TRY_VOID(co_await load_segment_indexes(segment));
   std::uint64_t position = segment->offset_index.lookup(offset).position;
   for (const RottenRange& range : segment->rotten) {
@@ -32,19 +52,19 @@ io::Task<Result<LogPosition>> FileLog::position_of(Offset offset, Offset& found)
   SegmentReader reader(pin.file(), services_.files->read_pool(), position, segment->written);
   while (true) {
     CO_TRY(const SegmentReader::Step step, co_await reader.fill());
-    if (step != SegmentReader::Step::batches) break;
-    while (true) {
-      const std::uint64_t at = reader.position();
-      const std::optional<BatchView> batch = reader.next();
-      if (!batch) break;
-      if (batch->last_offset() < offset) continue;
-      found = batch->base_offset();
-      co_return LogPosition{segment->base_offset(), at};
+    cut.at.position = reader.position();
+    if (step != SegmentReader::Step::batches) {
+      if (step != SegmentReader::Step::end && reader.try_again()) continue;
+      co_return step;
+    }
+    while (const std::optional<BatchView> batch = reader.next()) {
+      if (batch->last_offset() >= offset) {
+        cut.offset = cut.lost_from = std::min(offset, batch->base_offset());
+        co_return step;
+      }
+      cut.at.position = reader.position();
     }
   }
-  // Damage stands there, or the file ends: the cut is where reading stops.
-  found = offset;
-  co_return LogPosition{segment->base_offset(), reader.position()};
 }
 
 // What was known of producers when the log ended at `offset`: the newest snapshot and what follows.
@@ -119,20 +139,25 @@ void FileLog::cut_marks(LogPosition at, Offset offset) {
 }
 
 // The cut in memory, at once. Returns segments that are no longer part of the log, newest last.
-std::vector<FileLog::SegmentPtr> FileLog::cut_memory(LogPosition at, Offset offset,
-                                                     ProducerStates producers) {
+std::vector<FileLog::SegmentPtr> FileLog::cut_memory(const Cut& cut, ProducerStates producers) {
+  const Offset offset = cut.offset;
   ++generation_;
   hints_.fill({});
   std::vector<SegmentPtr> removed;
-  while (segments_.back()->base_offset() > at.segment) {
+  while (segments_.back()->base_offset() > cut.at.segment) {
     removed.insert(removed.begin(), segments_.back());
     segments_.pop_back();
   }
   Segment& active = *segments_.back();
-  ASSERT_EQUAL(active.base_offset(), at.segment);
-  active.truncate_to(at.position, offset);
-  tail_->truncate_to(at, offset);
-  cut_marks(at, offset);
+  ASSERT_EQUAL(active.base_offset(), cut.at.segment);
+  active.truncate_to(cut.at.position, offset);
+  tail_->truncate_to(cut.at, offset);
+  cut_marks(cut.end(), offset);
+  if (cut.has_lost()) {
+    active.size = cut.end().position;
+    active.add_rotten({cut.at.position, active.size, cut.lost_from, offset});
+    LOG_ERROR("segments", "{}", rot_error(active, active.rotten.back()).message());
+  }
   end_ = offset;
   producers_ = std::move(producers);
   if (epochs_.truncate_from_end(offset)) epochs_changed_ = true;
@@ -178,14 +203,15 @@ io::Task<Result<void>> FileLog::remove_index_files(SegmentPtr segment) {
 // The cut in files. Where it cannot be finished, also for lack of space, the log is not what it
 // says it is: nothing is to be written to it, and the next start cuts it by the journal. Newest
 // first, so that a crash leaves a shorter log and never one with a hole.
-io::Task<Result<void>> FileLog::cut_files(LogPosition at, std::vector<SegmentPtr> removed) {
+io::Task<Result<void>> FileLog::cut_files(Cut cut, std::vector<SegmentPtr> removed) {
   CO_TRY_VOID(co_await remove_snapshots_above(end_));
   for (; !removed.empty(); removed.pop_back()) {
     CO_TRY_VOID(co_await remove_segment_files(removed.back()));
   }
-  SegmentPtr active = segment_at(at.segment);
+  SegmentPtr active = segment_at(cut.at.segment);
   CO_TRY_VOID(co_await remove_index_files(active));
   if (!active->file_exists) CO_TRY_VOID(co_await create_file(active));
+  if (cut.has_lost()) CO_TRY_VOID(co_await write_lost_range(active, cut));
   CO_TRY(FilePin pin, co_await active->open(*services_.files, false));
   CO_TRY(const io::FileStatus status, co_await io::status(loop(), active->path()));
   if (status.size > active->written) {
@@ -201,6 +227,17 @@ io::Task<Result<void>> FileLog::cut_files(LogPosition at, std::vector<SegmentPtr
   co_return co_await io::sync_directory(loop(), path_);
 }
 
+// In the place of the damage, before what stands behind is cut: a crash between leaves one or the
+// other, and the truncation in the journal.
+io::Task<Result<void>> FileLog::write_lost_range(SegmentPtr segment, Cut cut) {
+  const auto bytes = encode_lost_range({cut.lost_from, cut.offset});
+  CO_TRY(FilePin pin, co_await segment->open(*services_.files, false));
+  CO_TRY_VOID(co_await pin.file().write(cut.at.position, ByteView(bytes)));
+  CO_TRY_VOID(co_await pin.file().sync());
+  segment->written = std::max(segment->written, cut.end().position);
+  co_return Result<void>{};
+}
+
 Error FileLog::below_log_start() const {
   return {Errc::out_of_range, 0, path_ + ": truncation below the log start"};
 }
@@ -212,32 +249,29 @@ io::Task<Result<void>> FileLog::truncate_to(Offset offset) {
   if (offset < log_start_) {
     co_return std::unexpected(below_log_start());
   }
-  Offset cut = offset;
-  CO_TRY_VOID(co_await position_of(offset, cut));
+  CO_TRY(const Cut cut, co_await find_cut(offset));
   // Nothing that may be read is left, though a part of the batch was deleted already.
-  if (std::min(cut, offset) <= log_start_) co_return co_await truncate_fully_locked(log_start_);
+  if (cut.offset <= log_start_) co_return co_await truncate_fully_locked(log_start_);
   co_return co_await truncate_locked(offset);
 }
 
 io::Task<Result<void>> FileLog::truncate_locked(Offset offset) {
-  Offset cut = offset;
-  CO_TRY(const LogPosition at, co_await position_of(offset, cut));
-  cut = std::min(cut, offset);
-  CO_TRY_VOID(co_await load_segment_indexes(segment_at(at.segment)));
-  CO_TRY(ProducerStates producers, co_await producers_at(cut));
+  CO_TRY(const Cut cut, co_await find_cut(offset));
+  CO_TRY_VOID(co_await load_segment_indexes(segment_at(cut.at.segment)));
+  CO_TRY(ProducerStates producers, co_await producers_at(cut.offset));
   // Records were deleted meanwhile. (A replayed truncation may be older than the log start.)
-  if (services_.journal != nullptr && cut < log_start_) {
+  if (services_.journal != nullptr && cut.offset < log_start_) {
     co_return std::unexpected(below_log_start());
   }
   // What was fenced meanwhile, by another log perhaps, has no journal that would know of the cut.
   if (fenced_) co_return std::unexpected(fenced_error());
   // From here to the end of cut_memory() nothing suspends: appends see all of the cut or nothing.
-  const JournalSequence sequence = journal_truncate(log_start_, cut);
-  std::vector<SegmentPtr> removed = cut_memory(at, cut, std::move(producers));
-  if (sequence != 0) pending_marks_.push_back({sequence, sequence, cut, at, 0});
-  wake_waiters(false, cut);
+  const JournalSequence sequence = journal_truncate(log_start_, cut.offset);
+  std::vector<SegmentPtr> removed = cut_memory(cut, std::move(producers));
+  if (sequence != 0) pending_marks_.push_back({sequence, sequence, cut.offset, cut.end(), 0});
+  wake_waiters(false, cut.offset);
   if (sequence != 0) CO_TRY_VOID(co_await wait_journal(sequence));
-  Result<void> done = co_await cut_files(at, std::move(removed));
+  Result<void> done = co_await cut_files(cut, std::move(removed));
   if (!done) co_return std::unexpected(fault_for_good(std::move(done).error()));
   co_return co_await sync_locked();
 }
@@ -278,7 +312,7 @@ io::Task<Result<void>> FileLog::truncate_fully_locked(Offset offset) {
     done = co_await remove_segment_files(removed.back());
   }
   if (done) done = co_await unlink_doomed_names();
-  if (done) done = co_await cut_files(at, {});
+  if (done) done = co_await cut_files({at, offset, offset}, {});
   if (!done) co_return std::unexpected(fault_for_good(std::move(done).error()));
   co_return co_await sync_locked();
 }

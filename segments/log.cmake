@@ -14,6 +14,7 @@ target_sources(drave_segments PRIVATE
   ${CMAKE_SOURCE_DIR}/segments/file_log_retain.cc
   ${CMAKE_SOURCE_DIR}/segments/file_log_truncate.cc
   ${CMAKE_SOURCE_DIR}/segments/leader_epoch_cache.cc
+  ${CMAKE_SOURCE_DIR}/segments/lost_range.cc
   ${CMAKE_SOURCE_DIR}/segments/offset_checkpoint.cc
   ${CMAKE_SOURCE_DIR}/segments/offset_index.cc
   ${CMAKE_SOURCE_DIR}/segments/partition_metadata.cc

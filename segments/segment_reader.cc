@@ -1,6 +1,7 @@
 #include "segments/segment_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/canary.h"
 #include "segments/log_limits.h"
@@ -85,6 +86,13 @@ std::optional<BatchView> SegmentReader::next() {
   std::optional<BatchView> batch = whole_batch(window());
   if (batch) position_ += batch->size_bytes();
   return batch;
+}
+
+bool SegmentReader::try_again() {
+  if (std::exchange(bad_at_, position_) != position_) bad_reads_ = 0;
+  if (++bad_reads_ >= kBadReadsMax) return false;
+  buffer_size_ = 0;
+  return true;
 }
 
 io::Task<Result<bool>> SegmentReader::is_valid_at(std::uint64_t position, Offset offset_min) {

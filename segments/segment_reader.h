@@ -17,6 +17,7 @@
 #include "io/file.h"
 #include "protocol/record_batch.h"
 #include "segments/chunk_pool.h"
+#include "segments/lost_range.h"
 
 namespace drave::segments {
 
@@ -42,6 +43,14 @@ class SegmentReader {
   // The last batch that was returned, of that size, is not to be believed: it is damage.
   void go_back(std::size_t size_bytes) { position_ -= size_bytes; }
 
+  // After Step::corrupt or partial: true if fill() is to ask the disk anew, for it may be the
+  // memory that is bad, or this one reading. False when what stands there has been read often
+  // enough.
+  bool try_again();
+  // After Step::corrupt: what the damage says of itself, and going on behind that.
+  std::optional<LostRange> lost_range() const { return decode_lost_range(window()); }
+  void pass_lost_range() { position_ += kLostRangeBytes; }
+
   // After Step::corrupt or partial: the next place at which a valid batch with a base offset of at
   // least `offset_min` stands; reading goes on there. Nothing: there is none before the end.
   io::Task<Result<std::optional<std::uint64_t>>> skip_to_valid(Offset offset_min);
@@ -60,6 +69,8 @@ class SegmentReader {
   std::uint64_t buffer_at_ = 0;
   std::size_t buffer_size_ = 0;
   bool corrupt_ = false;
+  std::uint64_t bad_at_ = UINT64_MAX;
+  int bad_reads_ = 0;
 };
 
 }  // namespace drave::segments

@@ -10,6 +10,7 @@ drave_test(partition_log_tests SOURCES
   LIBRARIES drave_segments drave_io_uring)
 drave_test(partition_log_sim_tests SOURCES
   ${CMAKE_CURRENT_LIST_DIR}/file_log_sim_test.cc
+  ${CMAKE_CURRENT_LIST_DIR}/log_damage_test.cc
   ${CMAKE_CURRENT_LIST_DIR}/read_sim_test.cc
   LIBRARIES drave_segments drave_io_sim drave_io_uring)
 find_package(nlohmann_json REQUIRED)
