@@ -43,6 +43,7 @@
 #include "protocol/owned_message.h"
 #include "protocol/record_batch.h"
 #include "raftlog/core/core.h"
+#include "raftlog/fetch_wire.h"
 #include "raftlog/raft_limits.h"
 #include "raftlog/snapshot.h"
 #include "segments/log_directory.h"
@@ -239,6 +240,9 @@ class RaftLog {
   // Of replicas; waits up to max_wait_ms for something to send.
   virtual io::Task<protocol::OwnedMessage<protocol::FetchResponse>> fetch(
       const protocol::FetchRequest& request, std::int16_t version) = 0;
+  // The same of one that was read without a FetchRequest.
+  virtual io::Task<wire::Fetched> fetch_plain(const wire::FetchAsked& request) = 0;
+  virtual const wire::Group& group() const = 0;  // which it is to others
   virtual io::Task<protocol::OwnedMessage<protocol::FetchSnapshotResponse>> fetch_snapshot(
       const protocol::FetchSnapshotRequest& request, std::int16_t version) = 0;
   virtual io::Task<protocol::OwnedMessage<protocol::AddRaftVoterResponse>> add_raft_voter(

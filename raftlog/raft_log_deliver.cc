@@ -11,20 +11,31 @@ namespace drave::raft {
 
 io::Task<void> RaftLogImpl::run_deliveries() {
   while (!stopping_ && !failed_.has_value()) {
+    if (!has_delivery()) {
+      lead_if_ready();
+      if (stopping_ || failed_.has_value()) break;
+      co_await deliver_.wait();
+      continue;
+    }
     const Result<bool> delivered = co_await deliver_some();
     if (!delivered) {
       fail(delivered.error());
       break;
     }
     if (stopping_ || failed_.has_value()) break;
-    if (*delivered)
-      co_await io::yield(loop_);
-    else
+    if (!*delivered)
       co_await deliver_.wait();
+    else if (has_delivery())
+      co_await io::yield(loop_);
   }
 }
 
-// Returns whether there was anything.
+bool RaftLogImpl::has_delivery() const {
+  if (snapshot_to_deliver_.has_value()) return true;
+  return !leading_ && !loading_ && delivered_ < std::min(core_->high_watermark(), log_->end());
+}
+
+// What has_delivery() says is there. False: it must wait for a snapshot that is taken over.
 io::Task<Result<bool>> RaftLogImpl::deliver_some() {
   if (snapshot_to_deliver_.has_value()) {
     const OffsetAndEpoch id = *std::exchange(snapshot_to_deliver_, std::nullopt);
@@ -40,12 +51,7 @@ io::Task<Result<bool>> RaftLogImpl::deliver_some() {
     listener_.on_high_watermark(delivered_);
     co_return true;
   }
-  const Offset end = std::min(core_->high_watermark(), log_->end());
-  if (leading_ || loading_ || delivered_ >= end) {
-    lead_if_ready();
-    co_return false;
-  }
-  CO_TRY_VOID(co_await deliver_log(end));
+  CO_TRY_VOID(co_await deliver_log(std::min(core_->high_watermark(), log_->end())));
   co_return true;
 }
 
@@ -54,15 +60,18 @@ io::Task<Result<void>> RaftLogImpl::deliver_log(Offset end) {
   std::vector<std::uint8_t> joined;
   while (delivered_ < end && !snapshot_to_deliver_.has_value() && !stopping_) {
     const Offset from = std::max(delivered_, log_->log_start());
-    const Result<segments::ReadResult> read = co_await log_->read({from, end, kLogReadBytes, true});
+    const segments::ReadRequest range{from, end, kLogReadBytes, true};
+    Result<std::optional<segments::ReadResult>> at_once = log_->try_read(range);
+    if (at_once && !at_once->has_value()) at_once = co_await log_->read(range);
     if (snapshot_to_deliver_.has_value() || loading_) break;  // the log is another one
-    if (!read) co_return std::unexpected(read.error());
+    if (!at_once) co_return std::unexpected(at_once.error());
+    const segments::ReadResult& read = **at_once;
     const Offset before = delivered_;
-    if (read->pieces.size() == 1) {
-      CO_TRY_VOID(co_await deliver_batches(read->pieces.front().bytes(), end));
+    if (read.pieces.size() == 1) {
+      CO_TRY_VOID(co_await deliver_batches(read.pieces.front().bytes(), end));
     } else {
       joined.clear();
-      for (const segments::LogPiece& piece : read->pieces)
+      for (const segments::LogPiece& piece : read.pieces)
         joined.insert(joined.end(), piece.bytes().begin(), piece.bytes().end());
       CO_TRY_VOID(co_await deliver_batches(joined, end));
     }

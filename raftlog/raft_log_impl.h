@@ -17,7 +17,7 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "io/scope.h"
@@ -79,6 +79,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
       const protocol::EndQuorumEpochRequest& request, std::int16_t version) override;
   io::Task<protocol::OwnedMessage<protocol::FetchResponse>> fetch(
       const protocol::FetchRequest& request, std::int16_t version) override;
+  io::Task<wire::Fetched> fetch_plain(const wire::FetchAsked& request) override;
+  const wire::Group& group() const override { return group_; }
   io::Task<protocol::OwnedMessage<protocol::FetchSnapshotResponse>> fetch_snapshot(
       const protocol::FetchSnapshotRequest& request, std::int16_t version) override;
   io::Task<protocol::OwnedMessage<protocol::AddRaftVoterResponse>> add_raft_voter(
@@ -224,6 +226,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
 
   // raft_log_deliver.cc
   io::Task<void> run_deliveries();
+  bool has_delivery() const;
   io::Task<Result<bool>> deliver_some();
   io::Task<Result<void>> deliver_log(Offset end);
   io::Task<Result<void>> deliver_batches(ByteView bytes, Offset end);
@@ -252,7 +255,10 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
     return busy;
   }
   const VoterEndpoint* leader_endpoint(NodeId leader) const;
-  io::Task<ErrorCode> read_records(FetchReply reply, std::size_t bytes_max, std::string& records);
+  io::Task<wire::Fetched> find_for(wire::Asked<FetchRequest> asked, std::int32_t wanted);
+  static ErrorCode take_records(Offset from,
+                                const Result<std::optional<segments::ReadResult>>& found,
+                                wire::Fetched& fetched);
 
   // raft_log_voters.cc
   bool names_controllers_listener(const Voter& voter) const;
@@ -350,7 +356,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Instant heard_leader_{};  // a leader's last answer; or when it was last this node, or the start
   Instant leaderless_told_{};       // when it is told next
   LeaderEpoch introduced_in_ = -1;  // whose leader knows this voter of a static quorum
-  std::unordered_map<std::uint64_t, Asking*> asking_;
+  std::vector<std::pair<std::uint64_t, Asking*>> asking_;  // by token; each replica waits with one
   std::uint64_t last_token_ = 0;
   std::size_t serving_ = 0;
   std::vector<RpcClient*> asked_;  // who is to be a voter, for its versions

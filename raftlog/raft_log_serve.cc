@@ -16,15 +16,16 @@ void RaftLogImpl::ask_core(Asking& asking) {
     return;
   }
   const std::uint64_t token = ++last_token_;
-  asking_.emplace(token, &asking);
-  step(RequestReceived{token, asking.request});
+  asking_.emplace_back(token, &asking);
+  step(RequestReceived{token, std::move(asking.request)});
 }
 
 void RaftLogImpl::answer(std::uint64_t token, Reply reply) {
-  const auto found = asking_.find(token);
+  const auto found = std::ranges::find(asking_, token, &decltype(asking_)::value_type::first);
   if (found == asking_.end()) return;
   Asking& asking = *found->second;
-  asking_.erase(found);
+  *found = asking_.back();
+  asking_.pop_back();
   asking.reply = std::move(reply);
   asking.ended = true;
   if (asking.coroutine) loop_.post(asking);
@@ -116,64 +117,81 @@ bool says_only_the_watermark(const FetchReply& reply) {
 
 io::Task<OwnedMessage<protocol::FetchResponse>> RaftLogImpl::fetch(
     const protocol::FetchRequest& request, std::int16_t version) {
-  const Serving serving(*this);
   const auto asked = wire::asked(group_, request, version);
-  if (!asked) {
+  if (!asked)
     note_stranger(std::max(request.replica_id, request.replica_state.replica_id),
                   request.cluster_id, asked.error());
-    co_return wire::refusal<protocol::FetchResponse>(asked.error());
+  std::int32_t wanted = 0;
+  if (asked.has_value())
+    wanted =
+        std::min(request.max_bytes, request.topics.front().partitions.front().partition_max_bytes);
+  co_return wire::answer_of(group_, co_await find_for(asked, wanted), version);
+}
+
+io::Task<wire::Fetched> RaftLogImpl::fetch_plain(const wire::FetchAsked& request) {
+  const auto asked = wire::asked(group_, request);
+  if (!asked) note_stranger(request.request.replica.id, request.cluster_id, asked.error());
+  return find_for(asked, request.bytes_max);
+}
+
+io::Task<wire::Fetched> RaftLogImpl::find_for(wire::Asked<FetchRequest> asked,
+                                              std::int32_t wanted) {
+  const Serving serving(*this);
+  wire::Fetched fetched;
+  if (!asked) {
+    fetched.refused = asked.error();
+    co_return fetched;
   }
-  const std::int32_t wanted =
-      std::min(request.max_bytes, request.topics.front().partitions.front().partition_max_bytes);
-  FetchReply reply = reply_as<FetchReply>(co_await Asking(*this, *asked));
+  const Offset offset = asked->offset;
+  FetchReply& reply = fetched.reply;
+  reply = reply_as<FetchReply>(co_await Asking(*this, *asked));
   if (says_only_the_watermark(reply)) {
     // What was just committed is often followed by more in this very pass: it goes along, and need
     // not be fetched once more.
     co_await io::yield(loop_);
     if (core_->is_leader() && core_->epoch() == reply.epoch && !stopping_ &&
-        core_->log().end() > asked->offset) {
-      reply.from = asked->offset;
+        core_->log().end() > offset) {
+      reply.from = offset;
       reply.high_watermark = core_->high_watermark();
     }
   }
-  std::string records;
   if (reply.error == ErrorCode::none && reply.from >= 0) {
     const std::size_t bytes_max =
         std::min(static_cast<std::size_t>(std::max(wanted, 1)), kLogReadBytes);
-    reply.error = co_await read_records(reply, bytes_max, records);
+    const segments::ReadRequest range{reply.from, INT64_MAX, bytes_max, true};
+    Result<std::optional<segments::ReadResult>> read = log_->try_read(range);
+    if (read && !read->has_value()) read = co_await log_->read(range);
+    // What is there now may be another leader's.
+    const bool still_leads = core_->is_leader() && core_->epoch() == reply.epoch;
+    reply.error =
+        still_leads ? take_records(reply.from, read, fetched) : ErrorCode::not_leader_or_follower;
   }
-  auto answer = wire::answer_of(group_, reply, leader_endpoint(reply.leader), version);
-  if (!records.empty()) {
-    const std::string_view kept = answer.keep(std::move(records));
-    answer.message.responses.front().partitions.front().records = as_bytes(kept);
-  }
-  co_return answer;
+  fetched.leader = leader_endpoint(reply.leader);
+  co_return fetched;
 }
 
-io::Task<ErrorCode> RaftLogImpl::read_records(FetchReply reply, std::size_t bytes_max,
-                                              std::string& records) {
-  const segments::ReadRequest wanted{reply.from, INT64_MAX, bytes_max, true};
-  Result<std::optional<segments::ReadResult>> at_once = log_->try_read(wanted);
-  Result<segments::ReadResult> read = segments::ReadResult{};
-  if (!at_once) {
-    read = std::unexpected(at_once.error());
-  } else if (at_once->has_value()) {
-    read = std::move(**at_once);
-  } else {
-    read = co_await log_->read(wanted);
-    // What is there now may be another leader's.
-    if (!core_->is_leader() || core_->epoch() != reply.epoch)
-      co_return ErrorCode::not_leader_or_follower;
+// What is in one piece is not copied.
+ErrorCode RaftLogImpl::take_records(Offset from,
+                                    const Result<std::optional<segments::ReadResult>>& found,
+                                    wire::Fetched& fetched) {
+  if (!found) {
+    if (found.error().code == Errc::out_of_range) return ErrorCode::offset_out_of_range;
+    LOG_ERROR("raft", "the log cannot be read offset={} error={}", from, found.error().message());
+    return ErrorCode::kafka_storage_error;
   }
-  if (!read) {
-    if (read.error().code == Errc::out_of_range) co_return ErrorCode::offset_out_of_range;
-    LOG_ERROR("raft", "the log cannot be read offset={} error={}", reply.from,
-              read.error().message());
-    co_return ErrorCode::kafka_storage_error;
+  const segments::ReadResult& read = **found;
+  if (read.pieces.size() == 1) {
+    fetched.records = read.pieces.front().bytes();
+    fetched.bytes = read.pieces.front().owner();
+    return ErrorCode::none;
   }
-  records.reserve(read->size);
-  for (const segments::LogPiece& piece : read->pieces) records += as_text(piece.bytes());
-  co_return ErrorCode::none;
+  // In memory of its own also where it is short: views of it must outlive a move.
+  auto joined = std::make_shared<std::string>();
+  joined->reserve(read.size);
+  for (const segments::LogPiece& piece : read.pieces) *joined += as_text(piece.bytes());
+  fetched.records = as_bytes(*joined);
+  fetched.bytes = std::move(joined);
+  return ErrorCode::none;
 }
 
 io::Task<OwnedMessage<protocol::FetchSnapshotResponse>> RaftLogImpl::fetch_snapshot(

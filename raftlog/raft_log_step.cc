@@ -416,8 +416,8 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
 
 io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
                                     FetchRequest request) {
-  const auto message = wire::request_of(group_, request, static_cast<std::int32_t>(kLogReadBytes));
-  const auto answer = co_await client.call<protocol::FetchResponse>(message);
+  const wire::FetchQuestion question{group_, request, static_cast<std::int32_t>(kLogReadBytes)};
+  auto answer = co_await client.call<wire::FetchTold>(question);
   if (!answer) co_return request_failed(to, id, answer.error());
   std::optional<wire::LeaderAddress> leader;
   Received received;

@@ -515,6 +515,7 @@ Result<Control> control_of(const protocol::BatchView& batch) {
 
 std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls) {
   std::vector<Batch> batches;
+  if (records.empty()) return batches;
   protocol::BatchIterator walk(records);
   while (std::optional<protocol::BatchView> view = walk.next()) {
     if (view->is_legacy() || view->last_offset_delta() < 0 || !view->crc_matches()) break;

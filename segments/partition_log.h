@@ -63,6 +63,8 @@ class LogPiece {
   LogPiece(std::shared_ptr<const void> owner, ByteView bytes)
       : owner_(std::move(owner)), bytes_(bytes) {}
   ByteView bytes() const { return bytes_; }
+  // What bytes() are in.
+  const std::shared_ptr<const void>& owner() const { return owner_; }
 
  private:
   std::shared_ptr<const void>

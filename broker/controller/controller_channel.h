@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,7 +26,7 @@ namespace drave::broker {
 template <class Message>
 struct ControllerReply {
   Message message;
-  std::deque<std::string> texts;
+  std::list<std::string> texts;
   raft::RpcAnswer bytes;
 };
 

@@ -269,10 +269,14 @@ bool Core::note_epoch(LeaderEpoch epoch, NodeId leader) {
 }
 
 void Core::reply(std::uint64_t token, Reply reply) {
-  held_.push_back({promised_, {token, std::move(reply)}});
+  if (held_.empty() && is_durable())
+    effects_->replies.push_back({token, std::move(reply)});
+  else
+    held_.push_back({promised_, {token, std::move(reply)}});
 }
 
 void Core::release_replies() {
+  if (held_.empty()) return;
   std::size_t kept = 0;
   for (Held& held : held_) {
     if (held.version <= saved_)

@@ -234,11 +234,12 @@ class Core {
   void handle_snapshot_fetch(std::uint64_t token, const SnapshotRequest& request);
   bool is_replica(const ReplicaKey& key) const;
   ErrorCode check_fetcher(LeaderEpoch epoch) const;
-  std::optional<FetchReply> answer(const FetchRequest& request) const;
+  std::optional<FetchReply> mismatch(const FetchRequest& request) const;
+  std::optional<FetchReply> news(const FetchRequest& request) const;
   FetchReply nothing_new() const;
   Progress& progress_of(const ReplicaKey& key);
   const Progress* find_progress(const ReplicaKey& key) const;
-  void note_fetch(const FetchRequest& request);
+  std::optional<FetchReply> note_fetch(const FetchRequest& request);
   void answer_parked();
   void expire_parked();
   void move_high_watermark();
@@ -246,6 +247,7 @@ class Core {
   Instant quorum_contact() const;
   // A voter that did not fetch for so long may not know of this leader.
   Duration silence() const { return Duration{options_.fetch_timeout.ns / 2}; }
+  std::int64_t majority_reaches() const;
   bool disk_hangs();
   void make_known();
   void hand_over();
@@ -310,6 +312,7 @@ class Core {
   bool epoch_begun_ = false;  // the first batch was asked for
   Instant elected_;
   std::vector<Progress> progress_;
+  mutable std::vector<std::int64_t> ranked_;  // for majority_reaches(), which keeps its memory
   std::vector<Parked> parked_;
   std::optional<ControlBatch> appending_;  // asked for, Appended not seen
   std::optional<VoterChange> change_;

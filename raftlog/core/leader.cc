@@ -106,8 +106,8 @@ void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
     reply(token, std::move(refused));
     return;
   }
-  note_fetch(request);
-  std::optional<FetchReply> found = answer(request);
+  std::optional<FetchReply> found = note_fetch(request);
+  if (!found.has_value()) found = news(request);
   if (!found.has_value() && request.wait.ns > 0 && parked_.size() < kParkedFetchesMax) {
     parked_.push_back({token, request, now_ + request.wait});
     wake_at(now_ + request.wait);
@@ -116,38 +116,39 @@ void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
   reply(token, found.has_value() ? std::move(*found) : nothing_new());
 }
 
-// Nothing: there is nothing to say yet.
-std::optional<FetchReply> Core::answer(const FetchRequest& request) const {
-  FetchReply reply = nothing_new();
-  const bool is_at_zero = request.offset == 0 && snapshot_.offset <= 0 && log_.start() == 0;
-  if (!is_at_zero) {
-    const OffsetAndEpoch start = log_.start_id();
-    const bool is_below = request.offset < start.offset || request.last_epoch < start.epoch ||
-                          (request.offset == start.offset && request.last_epoch != start.epoch);
-    // From nothing a snapshot is the shorter way.
-    if (is_below || (request.offset == 0 && snapshot_.offset > 0)) {
-      reply.snapshot = snapshot_;
-      return reply;
-    }
-    const OffsetAndEpoch common = log_.end_of(request.last_epoch);
-    if (common.epoch != request.last_epoch || common.offset < request.offset) {
-      reply.diverging = common;
-      return reply;
-    }
-  }
-  if (request.offset < log_.end()) {
-    reply.from = request.offset;
+// What must be done before anything can be sent; nothing: the sender's log is this one's beginning.
+std::optional<FetchReply> Core::mismatch(const FetchRequest& request) const {
+  if (request.offset == 0 && snapshot_.offset <= 0 && log_.start() == 0) return std::nullopt;
+  const OffsetAndEpoch start = log_.start_id();
+  const bool is_below = request.offset < start.offset || request.last_epoch < start.epoch ||
+                        (request.offset == start.offset && request.last_epoch != start.epoch);
+  // From nothing a snapshot is the shorter way.
+  if (is_below || (request.offset == 0 && snapshot_.offset > 0)) {
+    FetchReply reply = nothing_new();
+    reply.snapshot = snapshot_;
     return reply;
   }
-  if (high_watermark_ > request.high_watermark) return reply;
-  return std::nullopt;
+  const OffsetAndEpoch common = log_.end_of(request.last_epoch);
+  if (common.epoch == request.last_epoch && common.offset >= request.offset) return std::nullopt;
+  FetchReply reply = nothing_new();
+  reply.diverging = common;
+  return reply;
 }
 
-void Core::note_fetch(const FetchRequest& request) {
+// To one that matches. Nothing: there is nothing to say yet.
+std::optional<FetchReply> Core::news(const FetchRequest& request) const {
+  const bool has_more = request.offset < log_.end();
+  if (!has_more && high_watermark_ <= request.high_watermark) return std::nullopt;
+  FetchReply reply = nothing_new();
+  if (has_more) reply.from = request.offset;
+  return reply;
+}
+
+// Returns what does not match.
+std::optional<FetchReply> Core::note_fetch(const FetchRequest& request) {
   Progress& progress = progress_of(request.replica);
-  const std::optional<FetchReply> found = answer(request);
-  const bool matches = !found.has_value() || (!found->diverging && !found->snapshot);
-  if (matches) {
+  std::optional<FetchReply> refused = mismatch(request);
+  if (!refused.has_value()) {
     if (request.offset >= log_.end())
       progress.caught_up = now_;
     else if (request.offset >= progress.leader_end && progress.fetched != Instant{})
@@ -156,7 +157,8 @@ void Core::note_fetch(const FetchRequest& request) {
     progress.end = request.offset;
   }
   progress.fetched = now_;
-  if (matches) move_high_watermark();
+  if (!refused.has_value()) move_high_watermark();
+  return refused;
 }
 
 Core::Progress& Core::progress_of(const ReplicaKey& key) {
@@ -208,7 +210,8 @@ void Core::expire_parked() {
 
 void Core::answer_parked() {
   std::erase_if(parked_, [this](const Parked& parked) {
-    std::optional<FetchReply> found = answer(parked.request);
+    std::optional<FetchReply> found = mismatch(parked.request);
+    if (!found.has_value()) found = news(parked.request);
     if (found.has_value()) reply(parked.token, std::move(*found));
     return found.has_value();
   });
@@ -241,10 +244,9 @@ Offset Core::replicated(const ReplicaKey& key) const {
 
 void Core::move_high_watermark() {
   if (!is_leader() || epoch_start_ < 0) return;
-  std::vector<Offset> ends;
-  for (const ReplicaKey& voter : voters()) ends.push_back(replicated(voter));
-  std::sort(ends.begin(), ends.end(), std::greater<>());
-  const Offset majority_has = ends[majority() - 1];
+  ranked_.clear();
+  for (const ReplicaKey& voter : voters()) ranked_.push_back(replicated(voter));
+  const Offset majority_has = majority_reaches();
   // Entries of older epochs are committed by one of this epoch above them, never by counting.
   if (majority_has <= epoch_start_ && !DRAVE_CANARY("older-epoch-committed")) return;
   raise_high_watermark(std::min(majority_has, log_.end()));
@@ -265,14 +267,19 @@ void Core::raise_high_watermark(Offset to) {
 
 // When a majority of the voters was last heard of.
 Instant Core::quorum_contact() const {
-  std::vector<Instant> contacts;
+  ranked_.clear();
   for (const ReplicaKey& voter : voters()) {
     const Progress* progress = find_progress(voter);
     const Instant fetched = progress == nullptr ? elected_ : std::max(elected_, progress->fetched);
-    contacts.push_back(voter.matches(options_.self) ? now_ : fetched);
+    ranked_.push_back((voter.matches(options_.self) ? now_ : fetched).ns);
   }
-  std::sort(contacts.begin(), contacts.end(), std::greater<>());
-  return contacts[majority() - 1];
+  return Instant{majority_reaches()};
+}
+
+// The greatest value that a majority of ranked_, one of each voter, is not below.
+std::int64_t Core::majority_reaches() const {
+  std::sort(ranked_.begin(), ranked_.end(), std::greater<>());
+  return ranked_[majority() - 1];
 }
 
 // Voters that do not fetch may not know of this leader.

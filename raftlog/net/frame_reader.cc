@@ -19,6 +19,17 @@ io::Task<Result<void>> FrameReader::receive() {
   co_return Result<void>{};
 }
 
+std::optional<std::vector<std::uint8_t>> FrameReader::take_arrived() {
+  if (waiting().size() < sizeof(std::int32_t)) return std::nullopt;
+  const auto announced = load_big<std::int32_t>(waiting().data());
+  const std::size_t arrived = waiting().size() - sizeof(announced);
+  if (announced < 0 || static_cast<std::size_t>(announced) > std::min(arrived, frame_bytes_max_))
+    return std::nullopt;
+  const ByteView frame = waiting().subspan(sizeof(announced), static_cast<std::size_t>(announced));
+  first_ += sizeof(announced) + frame.size();
+  return std::vector<std::uint8_t>(frame.begin(), frame.end());
+}
+
 io::Task<Result<std::vector<std::uint8_t>>> FrameReader::next() {
   while (waiting().size() < sizeof(std::int32_t)) CO_TRY_VOID(co_await receive());
   const auto announced = load_big<std::int32_t>(waiting().data());

@@ -6,6 +6,7 @@
 // never with what was announced.
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -24,6 +25,8 @@ class FrameReader {
   // finished, between frames or within one), corrupt (a length that is negative or exceeds the
   // maximum), what the socket says. After an error there is no next frame.
   io::Task<Result<std::vector<std::uint8_t>>> next();
+  // The same if all of it has arrived, without a task: frames come in bunches. Nothing: ask next().
+  std::optional<std::vector<std::uint8_t>> take_arrived();
 
  private:
   ByteView waiting() const { return ByteView(arrived_).subspan(first_); }

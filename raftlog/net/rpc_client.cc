@@ -1,6 +1,7 @@
 #include "raftlog/net/rpc_client.h"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <span>
 
@@ -41,7 +42,11 @@ struct RpcClient::Link {
       : scope(client.loop_),
         outgoing(client.loop_),
         frames(socket, client.options_.frame_bytes_max),
-        deadline(client, *this) {}
+        deadline(client, *this),
+        places(std::bit_ceil(2 * client.options_.in_flight_max)) {}
+  Pending*& place_of(std::int32_t correlation_id) {
+    return places[static_cast<std::uint32_t>(correlation_id) & (places.size() - 1)];
+  }
 
   // What the peer speaks of an API; max -1: nothing.
   struct Versions {
@@ -61,6 +66,8 @@ struct RpcClient::Link {
   std::vector<Versions> versions;              // by api key
   IntrusiveList<Pending, PendingTag> pending;  // in the order of their requests
   std::size_t pending_count = 0;
+  // The same by correlation id; ids whose place is taken are passed over.
+  std::vector<Pending*> places;
 };
 
 RpcClient::RpcClient(io::Loop& loop, io::SocketAddress address, RpcClientOptions options)
@@ -112,7 +119,16 @@ io::Task<Result<RpcAnswer>> RpcClient::call_raw(protocol::ApiKey key, std::int16
   std::size_t body_position = 0;
   CO_TRY(auto frame, begin_frame(key, version, body.size(), body_position));
   std::ranges::copy(body, frame.begin() + static_cast<std::ptrdiff_t>(body_position));
-  co_return co_await transact(key, version, std::move(frame), deadline);
+  CO_TRY(Link* const link, co_await made_usable(deadline));
+  CO_TRY(const std::int16_t common, common_version(*link, key, version));
+  if (common != version)
+    co_return failure(Errc::unsupported, address_.host + " does not speak this version");
+  Pending pending(loop_);
+  begin_call(*link, pending, key, version, std::move(frame));
+  while (!pending.result.has_value()) {
+    if (!co_await pending.ended.wait_until(deadline)) give_up(pending);
+  }
+  co_return std::move(*pending.result);
 }
 
 io::Task<Result<std::int16_t>> RpcClient::version_of(protocol::ApiKey key, std::int16_t version_max,
@@ -170,32 +186,40 @@ io::Task<Result<RpcClient::Link*>> RpcClient::connected(Instant deadline) {
   }
 }
 
-io::Task<Result<RpcAnswer>> RpcClient::transact(protocol::ApiKey key, std::int16_t version,
-                                                std::vector<std::uint8_t> frame, Instant deadline) {
-  Link* link = nullptr;
+RpcClient::Link* RpcClient::usable() const {
+  const bool is_usable = !closing_ && link_ != nullptr && link_->is_up &&
+                         link_->pending_count < options_.in_flight_max;
+  return is_usable ? link_ : nullptr;
+}
+
+io::Task<Result<RpcClient::Link*>> RpcClient::made_usable(Instant deadline) {
   while (true) {
-    CO_TRY(link, co_await connected(deadline));
-    if (link->pending_count < options_.in_flight_max) break;
+    CO_TRY(Link* const link, co_await connected(deadline));
+    if (link->pending_count < options_.in_flight_max) co_return link;
     if (!co_await changed_.wait_until(deadline))
       co_return failure(Errc::timed_out, address_.host + ": too many calls are in flight");
   }
-  CO_TRY(const std::int16_t common, common_version(*link, key, version));
-  if (common != version)
-    co_return failure(Errc::unsupported, address_.host + " does not speak this version");
-  Pending pending(loop_, *link);
-  pending.correlation_id = correlation_id_++;
+}
+
+void RpcClient::begin_call(Link& link, Pending& pending, protocol::ApiKey key, std::int16_t version,
+                           std::vector<std::uint8_t> frame) {
+  pending.link = &link;
+  do {
+    pending.correlation_id = static_cast<std::int32_t>(correlation_id_++);
+  } while (link.place_of(pending.correlation_id) != nullptr);
+  link.place_of(pending.correlation_id) = &pending;
   pending.key = key;
   pending.version = version;
   store_big(frame.data() + kCorrelationIdPosition, pending.correlation_id);
-  link->pending.push_back(pending);
-  ++link->pending_count;
-  link->outbox.push_back(std::move(frame));
-  link->outgoing.wake_all();
-  while (!pending.result.has_value()) {
-    if (!co_await pending.ended.wait_until(deadline) && !pending.result.has_value())
-      end_link(pending.link, {Errc::timed_out, 0, address_.host + " does not answer"});
-  }
-  co_return std::move(*pending.result);
+  link.pending.push_back(pending);
+  ++link.pending_count;
+  link.outbox.push_back(std::move(frame));
+  link.outgoing.wake_all();
+}
+
+void RpcClient::give_up(Pending& pending) {
+  if (!pending.result.has_value())
+    end_link(*pending.link, {Errc::timed_out, 0, address_.host + " does not answer"});
 }
 
 // --- Connections
@@ -261,7 +285,7 @@ io::Task<Result<std::vector<std::uint8_t>>> RpcClient::ask_versions_in(Link& lin
   CO_TRY(auto frame, begin_frame(key, version, encoded_size(request, version), request_position));
   protocol::Writer out(MutableByteView(frame).subspan(request_position));
   CO_TRY_VOID(encode(out, request, version));
-  const std::int32_t correlation_id = correlation_id_++;
+  const auto correlation_id = static_cast<std::int32_t>(correlation_id_++);
   store_big(frame.data() + kCorrelationIdPosition, correlation_id);
   CO_TRY_VOID(co_await link.socket.send_all({{frame.data(), frame.size()}}));
   CO_TRY(auto answer, co_await link.frames.next());
@@ -324,11 +348,16 @@ io::Task<void> RpcClient::write_loop(Link& link) {
 
 io::Task<void> RpcClient::read_loop(Link& link) {
   while (!link.has_ended) {
-    Result<std::vector<std::uint8_t>> frame = co_await link.frames.next();
-    if (link.has_ended) co_return;
-    if (!frame) co_return end_link(link, std::move(frame).error());
-    if (Result<void> delivered = deliver(link, std::move(*frame)); !delivered)
-      co_return end_link(link, std::move(delivered).error());
+    Result<void> delivered;
+    if (std::optional<std::vector<std::uint8_t>> arrived = link.frames.take_arrived()) {
+      delivered = deliver(link, std::move(*arrived));
+    } else {
+      Result<std::vector<std::uint8_t>> frame = co_await link.frames.next();
+      if (link.has_ended) co_return;
+      if (!frame) co_return end_link(link, std::move(frame).error());
+      delivered = deliver(link, std::move(*frame));
+    }
+    if (!delivered) co_return end_link(link, std::move(delivered).error());
   }
 }
 
@@ -336,20 +365,19 @@ Result<void> RpcClient::deliver(Link& link, std::vector<std::uint8_t> frame) {
   if (frame.size() < sizeof(std::int32_t))
     return failure(Errc::corrupt, address_.host + " sent a frame without a header");
   const auto correlation_id = load_big<std::int32_t>(frame.data());
-  Pending* found = nullptr;
-  link.pending.for_each([&](Pending& one) {
-    if (one.correlation_id == correlation_id) found = &one;
-  });
-  if (found == nullptr)
+  Pending*& place = link.place_of(correlation_id);
+  if (place == nullptr || place->correlation_id != correlation_id)
     return failure(Errc::corrupt, address_.host + " answers what was not asked");
+  Pending* const found = place;
   protocol::Reader in(frame);
   protocol::ResponseHeader header;
   TRY_VOID(
       decode_response_header(in, header, static_cast<std::int16_t>(found->key), found->version));
   const std::size_t body_position = in.position();
+  place = nullptr;
   found->unlink();
   --link.pending_count;
-  found->result = RpcAnswer{std::move(frame), body_position, found->version};
+  found->result.emplace(RpcAnswer{std::move(frame), body_position, found->version});
   found->ended.wake_all();
   return {};
 }
@@ -368,6 +396,7 @@ void RpcClient::end_link(Link& link, Error why) {
     lost.ended.wake_all();
   }
   link.pending_count = 0;
+  std::ranges::fill(link.places, nullptr);
   if (link.connecting != nullptr) loop_.cancel(*link.connecting);
   if (link.socket.is_open()) link.scope.spawn(shut_down(link.socket));
   link.outgoing.wake_all();

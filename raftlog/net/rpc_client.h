@@ -100,10 +100,10 @@ class RpcClient {
 
  private:
   struct Link;
-  // A call whose request was handed to a connection; in the frame of transact().
+  // A call whose request was handed to a connection; in the frame of the call.
   struct Pending : ListLink<struct PendingTag> {
-    Pending(io::Loop& loop, Link& of) : link(of), ended(loop) {}
-    Link& link;  // valid while on its list
+    explicit Pending(io::Loop& loop) : ended(loop) {}
+    Link* link = nullptr;  // valid while on its list
     std::int32_t correlation_id = 0;
     protocol::ApiKey key = {};
     std::int16_t version = 0;
@@ -122,15 +122,21 @@ class RpcClient {
   };
 
   Instant deadline_of(Duration timeout) const;
+  // The connection, if a call may be begun on it now.
+  Link* usable() const;
+  // Waits until there is one.
   io::Task<Result<Link*>> connected(Instant deadline);
+  io::Task<Result<Link*>> made_usable(Instant deadline);
   Result<std::int16_t> common_version(const Link& link, protocol::ApiKey key,
                                       std::int16_t version_max) const;
   // Room for a frame of `body_size`, its header written; the body begins at `body_position`.
   Result<std::vector<std::uint8_t>> begin_frame(protocol::ApiKey key, std::int16_t version,
                                                 std::size_t body_size,
                                                 std::size_t& body_position) const;
-  io::Task<Result<RpcAnswer>> transact(protocol::ApiKey key, std::int16_t version,
-                                       std::vector<std::uint8_t> frame, Instant deadline);
+  // Hands the request to the connection; `pending` has a result when that is answered or has ended.
+  void begin_call(Link& link, Pending& pending, protocol::ApiKey key, std::int16_t version,
+                  std::vector<std::uint8_t> frame);
+  void give_up(Pending& pending);
 
   void begin_link();
   io::Task<void> run_link(std::unique_ptr<Link> owned);
@@ -151,7 +157,7 @@ class RpcClient {
   Link* link_ = nullptr;   // that calls use; ended ones run to their end by themselves
   Error last_error_;       // of the last connection that ended
   std::uint64_t connect_count_ = 0;
-  std::int32_t correlation_id_ = 0;
+  std::uint32_t correlation_id_ = 0;
   std::size_t calls_ = 0;
   bool closing_ = false;
 };
@@ -163,16 +169,24 @@ io::Task<Result<RpcReply<Answer>>> RpcClient::call(const Request& request, Durat
   constexpr auto key = protocol::ApiKey{Request::kApiKey};
   const CallMark mark(*this);
   const Instant deadline = deadline_of(timeout);
-  CO_TRY(Link* const link, co_await connected(deadline));
+  Link* link = usable();
+  if (link == nullptr) {
+    CO_TRY(link, co_await made_usable(deadline));
+  }
   CO_TRY(const std::int16_t version, common_version(*link, key, version_max));
   std::size_t body_position = 0;
   CO_TRY(auto frame, begin_frame(key, version, encoded_size(request, version), body_position));
   protocol::Writer out(MutableByteView(frame).subspan(body_position));
   CO_TRY_VOID(encode(out, request, version));
-  RpcReply<Answer> reply;
-  CO_TRY(reply.bytes, co_await transact(key, version, std::move(frame), deadline));
-  protocol::Reader in(reply.bytes.body());
-  if (const Result<void> read = decode(in, reply.message, version); !read)
+  Pending pending(loop_);
+  begin_call(*link, pending, key, version, std::move(frame));
+  while (!pending.result.has_value()) {
+    if (!co_await pending.ended.wait_until(deadline)) give_up(pending);
+  }
+  Result<RpcReply<Answer>> reply;
+  CO_TRY(reply->bytes, std::move(*pending.result));
+  protocol::Reader in(reply->bytes.body());
+  if (const Result<void> read = decode(in, reply->message, version); !read)
     co_return failure(Errc::corrupt, read.error().context);
   co_return reply;
 }

@@ -115,11 +115,15 @@ io::Task<void> RpcServer::read_loop(Connection& connection) {
     while (!connection.may_read(options_.in_flight_max) && !connection.is_broken)
       co_await connection.progress.wait();
     if (connection.is_broken) co_return;
-    Result<std::vector<std::uint8_t>> frame = co_await connection.frames.next();
-    if (!frame && frame.error().code == Errc::closed) co_return;  // what was asked is answered
-    if (!frame) co_return end_connection(connection);
-    // It ended meanwhile: whoever writes answers may have gone already.
-    if (connection.is_broken) co_return;
+    std::optional<std::vector<std::uint8_t>> frame = connection.frames.take_arrived();
+    if (!frame.has_value()) {
+      Result<std::vector<std::uint8_t>> next = co_await connection.frames.next();
+      if (!next && next.error().code == Errc::closed) co_return;  // what was asked is answered
+      if (!next) co_return end_connection(connection);
+      // It ended meanwhile: whoever writes answers may have gone already.
+      if (connection.is_broken) co_return;
+      frame = std::move(*next);
+    }
     Result<std::unique_ptr<RpcExchange>> exchange = open_frame(std::move(*frame));
     if (!exchange) {
       LOG_WARN("raft", "connection=refused reason={}", exchange.error().message());

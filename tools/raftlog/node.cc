@@ -153,7 +153,26 @@ io::Task<void> Node::serve(RpcExchange& exchange) {
     case protocol::ApiKey::fetch_snapshot: return pass_on(exchange, &RaftLog::fetch_snapshot);
     default: ASSERT(exchange.key == protocol::ApiKey::fetch);
   }
-  return pass_on(exchange, &RaftLog::fetch);
+  return serve_fetch(exchange);
+}
+
+io::Task<void> Node::serve_fetch(RpcExchange& exchange) {
+  const std::optional<wire::FetchAsked> asked =
+      wire::read_plain_fetch(exchange.body(), exchange.version);
+  if (!asked.has_value()) {
+    co_await pass_on<protocol::FetchRequest, protocol::FetchResponse>(exchange, &RaftLog::fetch);
+    co_return;
+  }
+  const int number = asked->about.partition;
+  if (number < 0 || static_cast<std::size_t>(number) >= logs_.size()) co_return;
+  RaftLog& log = *logs_[static_cast<std::size_t>(number)];
+  wire::Fetched fetched = co_await log.fetch_plain(*asked);
+  const Result<void> answered =
+      wire::is_plain(fetched, exchange.version)
+          ? exchange.answer(wire::FetchAnswer{log.group(), fetched})
+          : exchange.answer(
+                wire::answer_of(log.group(), std::move(fetched), exchange.version).message);
+  if (!answered) LOG_ERROR("raft", "an answer cannot be said: {}", answered.error().message());
 }
 
 }  // namespace drave::raft

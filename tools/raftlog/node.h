@@ -53,6 +53,7 @@ class Node final : public RpcHandler {
   static io::Task<void> stop_log(RaftLog& log, Result<void>& first);
   const VoterEndpoint& endpoint() const;
 
+  io::Task<void> serve_fetch(RpcExchange& exchange);
   // Reads the request, asks the group that it names, answers.
   template <class Request, class Answer>
   io::Task<void> pass_on(RpcExchange& exchange,
