@@ -35,7 +35,7 @@ void work(Cluster& cluster, int rounds) {
 void try_cuts(unsigned cuts, int leader) {
   SCOPED_TRACE(testing::Message() << "cuts=" << cuts << " leader=" << leader);
   Tally tally;
-  Cluster cluster(cuts * 3 + static_cast<unsigned>(leader) + 1, 3, 3, tally);
+  Cluster cluster(cuts * 3 + static_cast<unsigned>(leader) + 1, {3, 3}, tally);
   cluster.network().options().late_one_in = 0;
   for (int i = 0; i < 3; ++i) cluster.boot(i);
   cluster.command(leader, CampaignNow{});

@@ -155,16 +155,18 @@ Transcript::Replica& Transcript::at(const std::string& word) {
   return *nodes_.at(std::stoi(word));
 }
 
-// quorum N [observers=M]: nodes 1 to N vote, M more do not. None runs yet.
+// quorum N [observers=M] [static]: nodes 1 to N vote, M more do not. None runs yet.
 void Transcript::make(const Words& words) {
   const int voters = std::stoi(words.at(1));
   const std::string more = option(words, "observers");
   const int nodes = voters + (more.empty() ? 0 : std::stoi(more));
+  is_static_ = std::find(words.begin(), words.end(), "static") != words.end();
   auto key = [](int id) { return ReplicaKey{id, {0, static_cast<std::uint64_t>(id)}}; };
-  for (int id = 1; id <= voters; ++id) voters_.push_back(key(id));
+  for (int id = 1; id <= voters; ++id) voters_.push_back(is_static_ ? ReplicaKey{id, {}} : key(id));
   checker_.start_with(voters_);
   for (int id = 1; id <= nodes; ++id) {
-    nodes_[id] = std::make_unique<Replica>(key(id), id <= voters ? voters_ : VoterSet{}, checker_);
+    const bool knows = is_static_ || id <= voters;
+    nodes_[id] = std::make_unique<Replica>(key(id), knows ? voters_ : VoterSet{}, checker_);
     nodes_[id]->snapshot_chunks = 2;
   }
 }
@@ -218,6 +220,8 @@ bool Transcript::change(const std::string& verb, const Words& words) {
     node.change_voter(now_, {Kind::add, at(words.at(2)).key()});
   else if (verb == "remove")
     node.change_voter(now_, {Kind::remove, at(words.at(2)).key()});
+  else if (verb == "upgrade")
+    node.change_voter(now_, upgrade_of(node));
   else if (verb == "remove-first")
     node.change_voter(
         now_, {Kind::remove, voters_.at(static_cast<std::size_t>(std::stoi(words.at(2)) - 1))});
@@ -240,6 +244,15 @@ bool Transcript::change(const std::string& verb, const Words& words) {
     return false;
   }
   return true;
+}
+
+// As if all voters had told the leader which disks they have.
+ChangeVoterRequest Transcript::upgrade_of(const Replica& leader) const {
+  ChangeVoterRequest request;
+  request.kind = ChangeVoterRequest::Kind::upgrade;
+  for (const ReplicaKey& voter : leader.core().voters())
+    request.voters.push_back(nodes_.at(voter.id)->key());
+  return request;
 }
 
 // wait MS: time passes everywhere; timers fire in their order, everything settles in between.
@@ -352,6 +365,7 @@ std::string Transcript::show(const Words& words) {
     if (core.log().start() > 0) out += " start=" + std::to_string(core.log().start());
     if (!core.log().is_flushed()) out += " flushed=" + std::to_string(core.log().flushed());
     out += " watermark=" + std::to_string(core.high_watermark());
+    if (is_static_) out += " kraft.version=" + std::to_string(node->log().kraft_version());
     if (core.voters() != voters_) {
       out += " voters=";
       for (const ReplicaKey& voter : core.voters())

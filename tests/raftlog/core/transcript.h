@@ -42,12 +42,14 @@ class Transcript {
   bool run_disks();
   std::string pass(const Message& message);
   void collect();
+  ChangeVoterRequest upgrade_of(const Replica& leader) const;
   Replica& at(const std::string& word);
   static std::string text_of(const Message& message);
 
   simulation::Tally tally_;
   simulation::quorum::Checker checker_;
-  VoterSet voters_;
+  VoterSet voters_;  // the first ones
+  bool is_static_ = false;
   std::map<NodeId, std::unique_ptr<Replica>> nodes_;
   std::deque<Message> wire_;
   std::set<std::pair<NodeId, NodeId>> cut_;

@@ -28,6 +28,15 @@ Checker::Memory& Checker::memory_of(const Replica& replica) {
   return memory;
 }
 
+const Checker::Memory* Checker::find(const raft::ReplicaKey& voter) const {
+  const auto found = memories_.find(key_of(voter));
+  if (found != memories_.end()) return &found->second;
+  if (!voter.directory_id.is_zero()) return nullptr;
+  for (const auto& [key, memory] : memories_)
+    if (!memory.wiped && memory.replica->id() == voter.id) return &memory;
+  return nullptr;
+}
+
 void Checker::violate(std::string_view invariant, std::string detail) {
   if (!violation_) violation_ = Violation{std::string(invariant), std::move(detail)};
 }
@@ -105,8 +114,9 @@ void Checker::on_reply(Replica& replica, const raft::Request& request, const raf
   }
   note_vote(replica.key(), vote->epoch, vote->candidate);
   const raft::ElectionState& durable = replica.disk().election();
-  const bool is_durable = durable.epoch > vote->epoch ||
-                          (durable.epoch == vote->epoch && durable.voted == vote->candidate);
+  const bool is_durable =
+      durable.epoch > vote->epoch || (durable.epoch == vote->epoch && durable.voted.has_value() &&
+                                      durable.voted->matches(vote->candidate));
   if (!is_durable) violate("vote-not-durable", fmt::format("voter {}", replica.id()));
 }
 
@@ -166,6 +176,7 @@ void Checker::check_new_leader(const Replica& replica) {
 void Checker::check_truncation(const Replica& replica, Offset to) {
   ++tally_["truncations"];
   const Log& log = replica.log();
+  if (log.kraft_version() > 0 && is_static(log.voters_below(to))) ++tally_["upgrades_undone"];
   if (replica.core().is_leader())
     violate("leader-truncated", fmt::format("node {} to {}", replica.id(), to));
   const Offset kept = committed_part(log, committed_by(replica.core().epoch()));
@@ -234,10 +245,9 @@ void Checker::extend_committed(const Replica& replica, Offset to) {
                         replica.core().epoch(), log.epoch_below(to), to - 1));
   std::size_t durable = 0;
   for (const raft::ReplicaKey& voter : replica.core().voters()) {
-    const auto found = memories_.find(key_of(voter));
-    if (found == memories_.end()) continue;
-    const Memory& memory = found->second;
-    const Log& disk = memory.wiped ? *memory.wiped : memory.replica->disk().log();
+    const Memory* memory = find(voter);
+    if (memory == nullptr) continue;
+    const Log& disk = memory->wiped ? *memory->wiped : memory->replica->disk().log();
     // What its snapshot covers it has, too.
     if (disk.has(to, log.chain_below(to)) || disk.start >= to) ++durable;
   }
@@ -250,22 +260,28 @@ void Checker::extend_committed(const Replica& replica, Offset to) {
     chains_.push_back(log.at(offset).chain);
     ++tally_["commits"];
     if (!log.at(offset).voters.has_value()) continue;
+    tally_["upgrades"] += is_static(committed_voters_);
     committed_voters_ = *log.at(offset).voters;
     ++tally_["voter_changes"];
   }
 }
 
-// R9: one change at a time, of one voter, behind a committed entry of the own epoch.
+// R9: one change at a time, of one voter, behind a committed entry of the own epoch. Voters that
+// are ids get their directories first, all of them at once.
 void Checker::check_control(const Replica& replica, const raft::ControlBatch& batch) {
   if (!batch.voters.has_value()) return;
   const raft::Core& core = replica.core();
   newest_voters_ = *batch.voters;
   std::size_t common = 0;
   for (const raft::ReplicaKey& voter : core.voters()) {
-    common +=
-        static_cast<std::size_t>(std::count(batch.voters->begin(), batch.voters->end(), voter));
+    common += static_cast<std::size_t>(
+        std::count_if(batch.voters->begin(), batch.voters->end(),
+                      [&voter](const raft::ReplicaKey& each) { return each.matches(voter); }));
   }
-  const bool one_at_most = common + 1 >= std::max(batch.voters->size(), core.voters().size());
+  const std::size_t most = std::max(batch.voters->size(), core.voters().size());
+  const bool upgrades = is_static(core.voters());
+  const bool one_at_most = (upgrades ? common : common + 1) >= most && upgrades == batch.upgrades &&
+                           !is_static(*batch.voters);
   const bool is_settled =
       core.high_watermark() > core.log().voters_offset() && core.has_committed();
   if (!one_at_most || !is_settled)

@@ -66,6 +66,8 @@ class Checker final : public Watcher {
   void check_truncation(const Replica& replica, Offset to);
   void check_start(const Replica& replica);
   Memory& memory_of(const Replica& replica);
+  // Of the disk that a voter set names; where it knows ids only, of the one that this id has now.
+  const Memory* find(const raft::ReplicaKey& voter) const;
   static Key key_of(const raft::ReplicaKey& key);
 
   Tally& tally_;

@@ -24,14 +24,16 @@ std::string text_of(const raft::ReplicaKey& key) {
 
 }  // namespace
 
-Cluster::Cluster(std::uint64_t seed, int nodes, int voters, Tally& tally)
+Cluster::Cluster(std::uint64_t seed, const Shape& shape, Tally& tally)
     : random_(seed), tally_(tally), checker_(tally), network_(random_) {
   raft::VoterSet formatted;
-  for (int i = 0; i < voters; ++i) formatted.push_back(key_of(i));
+  for (int i = 0; i < shape.voters; ++i)
+    formatted.push_back(shape.is_static ? raft::ReplicaKey{i, {}} : key_of(i));
   checker_.start_with(formatted);
-  for (int i = 0; i < nodes; ++i) {
-    nodes_.push_back(std::make_unique<Node>(
-        Replica(key_of(i), i < voters ? formatted : raft::VoterSet{}, checker_)));
+  for (int i = 0; i < shape.nodes; ++i) {
+    const bool knows = shape.is_static || i < shape.voters;
+    nodes_.push_back(
+        std::make_unique<Node>(Replica(key_of(i), knows ? formatted : raft::VoterSet{}, checker_)));
   }
 }
 
@@ -325,6 +327,20 @@ bool Cluster::change_voter(raft::ChangeVoterRequest::Kind kind, const raft::Repl
            : kind == Kinds::remove ? "sent_remove_voter"
                                    : "sent_update_voter"];
   replica(at_node).change_voter(local(at_node), {kind, voter, -1, true, seconds(10)});
+  settle(at_node);
+  return true;
+}
+
+bool Cluster::upgrade() {
+  const int at_node = leader();
+  if (at_node < 0 || is_paused(at_node)) return false;
+  ++tally_["sent_upgrade"];
+  raft::ChangeVoterRequest request;
+  request.kind = raft::ChangeVoterRequest::Kind::upgrade;
+  request.timeout = seconds(10);
+  for (const raft::ReplicaKey& voter : replica(at_node).core().voters())
+    request.voters.push_back(replica(voter.id).key());
+  replica(at_node).change_voter(local(at_node), std::move(request));
   settle(at_node);
   return true;
 }

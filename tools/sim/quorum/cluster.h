@@ -23,10 +23,18 @@ struct DiskOptions {
   std::uint64_t slow_ms = 100;
 };
 
+// So many nodes, of which the first are the quorum; the others can join.
+struct Shape {
+  int nodes = 3;
+  int voters = 3;
+  // kraft.version 0: the voters are named in every node's configuration, and cannot be changed
+  // before they are upgraded.
+  bool is_static = false;
+};
+
 class Cluster {
  public:
-  // `nodes` of which the first `voters` are the quorum; the others can join.
-  Cluster(std::uint64_t seed, int nodes, int voters, Tally& tally);
+  Cluster(std::uint64_t seed, const Shape& shape, Tally& tally);
 
   // --- Time
   Instant now() const { return now_; }
@@ -80,6 +88,8 @@ class Cluster {
   bool propose();
   bool propose_at(int node);
   bool change_voter(raft::ChangeVoterRequest::Kind kind, const raft::ReplicaKey& voter);
+  // To kraft.version 1. The leader is told the voters' directories, as they tell it themselves.
+  bool upgrade();
   // Returns whether the node took another role or said something at once.
   bool command(int node, const raft::Event& event);
   bool snapshot(int node, bool keep_one);  // returns whether there was something for one

@@ -27,6 +27,11 @@ struct Entry {
   std::optional<raft::VoterSet> voters;
 };
 
+// Whether these are the voters of kraft.version 0: ids only, from every node's configuration.
+inline bool is_static(const raft::VoterSet& voters) {
+  return !voters.empty() && voters.front().directory_id.is_zero();
+}
+
 std::uint64_t next_chain(std::uint64_t chain, LeaderEpoch epoch, std::uint64_t value);
 
 struct Snapshot {
@@ -42,7 +47,7 @@ struct Log {
   std::uint64_t start_chain = 0;
   std::deque<Entry> entries;        // from `start` on
   std::vector<Snapshot> snapshots;  // by offset
-  raft::VoterSet formatted;         // voters as formatted, before any record
+  raft::VoterSet formatted;         // voters as formatted or configured, before any record
 
   Offset end() const { return start + static_cast<Offset>(entries.size()); }
   const Entry& at(Offset offset) const { return entries[static_cast<std::size_t>(offset - start)]; }
@@ -60,6 +65,7 @@ struct Log {
   bool names_voters() const;
   // The voters as of all records below `offset`.
   raft::VoterSet voters_below(Offset offset) const;
+  std::int16_t kraft_version() const { return is_static(voters_below(end())) ? 0 : 1; }
   void truncate(Offset to);
   void install(const Snapshot& snapshot);
   void move_start(Offset to);  // to the end of a snapshot; nothing if it is there already

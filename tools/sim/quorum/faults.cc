@@ -19,7 +19,7 @@ constexpr std::string_view kNames[] = {
     "fault_snapshot",     "fault_add_voter",
     "fault_remove_voter", "fault_transfer",
     "fault_resign",       "fault_campaign",
-    "fault_relapse",
+    "fault_relapse",      "fault_upgrade",
 };
 
 }  // namespace
@@ -30,6 +30,7 @@ Faults::Faults(Cluster& cluster) : cluster_(cluster), random_(cluster.random()) 
   for (std::uint64_t& weight : weights_) weight = random_.one_in(4) ? 0 : 1 + random_.below(8);
   // Which takes five voters, of whom few seeds have so many for long.
   if (cluster_.checker().newest_voters().size() >= 5) weights_[relapse] += 2;
+  if (!is_static(cluster_.checker().committed_voters())) weights_[upgrade] = 0;
   pace_ms_ = 20 + random_.below(400);
   at_once_ = 1 + static_cast<int>(random_.below(static_cast<std::uint64_t>(cluster_.size())));
   NetworkOptions& network = cluster_.network().options();
@@ -120,6 +121,7 @@ bool Faults::act(Kind kind) {
     case resign: return cluster_.command(node, raft::Resign{});
     case campaign: return cluster_.command(node, raft::CampaignNow{});
     case relapse: return begin_relapse();
+    case upgrade: return upgrade_voters();
     case kinds: break;
   }
   return false;
@@ -230,7 +232,7 @@ void Faults::poll() {
 
 int Faults::replica_of(const raft::ReplicaKey& key) {
   for (int i = 0; i < cluster_.size(); ++i) {
-    if (cluster_.replica(i).key() == key) return i;
+    if (cluster_.replica(i).key().matches(key)) return i;
   }
   return -1;
 }
@@ -242,12 +244,14 @@ bool Faults::is_voter(int node) {
 }
 
 // One disk at a time, and the next only when the quorum has no member left whose disk is gone:
-// otherwise a majority may be lost, and with it what was committed.
+// otherwise a majority may be lost, and with it what was committed. And none while anybody takes
+// ids for voters, who would believe the new disk to be the old one.
 bool Faults::may_wipe(int node) {
   if (!cluster_.is_up(node)) return false;
   const std::vector<raft::VoterSet> sets = voter_sets();
-  return all_have_disks() && std::all_of(sets.begin(), sets.end(),
-                                         [](const raft::VoterSet& set) { return set.size() >= 3; });
+  return all_have_disks() && std::all_of(sets.begin(), sets.end(), [](const raft::VoterSet& set) {
+           return set.size() >= 3 && !is_static(set);
+         });
 }
 
 bool Faults::all_have_disks() {
@@ -287,6 +291,14 @@ bool Faults::change_membership(bool add) {
   if (random_.one_in(8))
     cluster_.change_voter(Change::update, voters[random_.below(voters.size())]);
   return asked;
+}
+
+// Half of the leaders that are asked for it have just lost sight of the others.
+bool Faults::upgrade_voters() {
+  const int leader = cluster_.leader();
+  if (leader < 0 || !is_static(cluster_.checker().committed_voters())) return false;
+  if (random_.one_in(2)) cut_off({leader}, cluster_.now() + span(1000, 8000));
+  return cluster_.upgrade();
 }
 
 // Somebody looks after the quorum: members whose disk is gone leave, others come in.

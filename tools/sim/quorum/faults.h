@@ -44,6 +44,7 @@ class Faults {
     resign,
     campaign,
     relapse,
+    upgrade,
     kinds,
   };
 
@@ -56,6 +57,7 @@ class Faults {
   bool cut_links(bool both);
   bool split();
   bool change_membership(bool add);
+  bool upgrade_voters();
   void readmit();
   bool begin_relapse();
   void cut_off(const std::vector<int>& group, Instant until);

@@ -8,6 +8,7 @@ namespace drave::simulation {
 
 using quorum::Cluster;
 using quorum::Faults;
+using quorum::is_static;
 
 namespace {
 
@@ -17,6 +18,8 @@ constexpr Duration kPatience = seconds(90);
 // Of that for a leader: ten election timeouts, half of them drawn long.
 constexpr Duration kLeaderPatience = seconds(15);
 constexpr Offset kProgress = 20;
+// Quorums whose voters are configured; most of them are upgraded in the midst of it.
+constexpr std::uint64_t kStaticOneIn = 4;
 
 class Run {
  public:
@@ -24,11 +27,14 @@ class Run {
       : shape_(seed * 2 + 1),
         voters_(3 + static_cast<int>(shape_.below(3))),
         nodes_(voters_ + 1 + static_cast<int>(shape_.below(2))),
-        cluster_(seed, nodes_, voters_, tally_),
+        is_static_(shape_.one_in(kStaticOneIn)),
+        is_upgraded_(is_static_ && shape_.one_in(2)),
+        cluster_(seed, {nodes_, voters_, is_static_}, tally_),
         faults_(cluster_),
         propose_us_(1000 + shape_.between(0, 60'000)) {}
 
   RunReport run() {
+    tally_["static_quorums"] += is_static_;
     for (int i = 0; i < nodes_; ++i) cluster_.boot(i);
     live();
     if (!cluster_.violation()) recover();
@@ -62,7 +68,8 @@ class Run {
     }
   }
 
-  // The healed ones elect a leader that commits, and all of them learn of it.
+  // The healed ones elect a leader that commits, and all of them learn of it; and what was static
+  // can be upgraded.
   void recover() {
     const std::vector<int> healed = faults_.heal_a_majority();
     const Offset wanted = cluster_.checker().committed() + kProgress;
@@ -84,6 +91,10 @@ class Run {
         violation_ = Violation{"no-progress", "no leader among the healed:"};
         break;
       }
+      if (is_upgraded_ && is_static(cluster_.checker().committed_voters())) {
+        cluster_.upgrade();
+        continue;
+      }
       if (std::all_of(healed.begin(), healed.end(), has_all)) return;
     }
     if (!violation_) violation_ = Violation{"no-progress", "healed:"};
@@ -94,6 +105,8 @@ class Run {
   Random shape_;
   int voters_;
   int nodes_;
+  bool is_static_;
+  bool is_upgraded_;  // at the latest when it is healed
   Cluster cluster_;
   Faults faults_;
   std::int64_t propose_us_;

@@ -1,6 +1,9 @@
 #pragma once
 // Scenario `quorum`: the consensus core alone, three to seven of them with virtual disks, clocks
-// and links; then a majority is healed for good and must get on.
+// and links; then a majority is healed for good and must get on. One quorum of four is static at
+// first, its voters are ids in every node's configuration; most of these are upgraded to
+// kraft.version 1 in the midst of it, some more than once, since the first leader lost it, others
+// when they are healed.
 //
 // Invariants: those of quorum/checker.h, and no-progress.
 
@@ -19,6 +22,9 @@ inline constexpr Floor kQuorumFloors[] = {
     {"changes_done", 160},
     {"changes_refused", 900},
     {"voter_changes", 250},
+    {"static_quorums", 7},
+    {"upgrades", 4},
+    {"upgrades_undone", 2},
     {"snapshots_loaded", 150},
     {"snapshot_chunks_sent", 500},
     {"crashes", 6000},
@@ -37,7 +43,7 @@ inline constexpr Floor kQuorumFloors[] = {
     {"late_messages", 950},
     {"doubled_messages", 8000},
     {"deferred_events", 9000},
-    {"relapses", 8},
+    {"relapses", 6},
     {"role_unattached", 6000},
     {"role_voted", 8000},
     {"role_prospective", 11'000},
@@ -53,7 +59,7 @@ inline constexpr Floor kQuorumFloors[] = {
     {"sent_fetch_snapshot", 500},
     {"sent_add_voter", 650},
     {"sent_remove_voter", 270},
-    {"sent_update_voter", 85},
+    {"sent_update_voter", 70},
     {"fault_crash", 4000},
     {"fault_crash_while_writing", 100},
     {"fault_cut", 3700},
@@ -68,11 +74,12 @@ inline constexpr Floor kQuorumFloors[] = {
     {"fault_drift", 4000},
     {"fault_clock_jump", 4000},
     {"fault_snapshot", 390},
-    {"fault_add_voter", 90},
+    {"fault_add_voter", 75},
     {"fault_remove_voter", 95},
     {"fault_transfer", 15},
     {"fault_resign", 130},
     {"fault_campaign", 1800},
+    {"fault_upgrade", 12},
 };
 
 inline constexpr Scenario kQuorumScenario{

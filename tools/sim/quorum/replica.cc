@@ -26,7 +26,7 @@ void Replica::boot(Instant now, raft::CoreOptions options) {
   recovered.election = disk_.election();
   recovered.log = log_.view();
   if (!log_.snapshots.empty()) recovered.snapshot = log_.snapshots.back().id;
-  recovered.kraft_version = 1;
+  recovered.kraft_version = told_kraft_version_ = log_.kraft_version();
   core_ = std::make_unique<raft::Core>(std::move(options));
   now_ = now;
   core_->start(now, std::move(recovered), effects_);
@@ -45,7 +45,8 @@ Disk::Fate Replica::crash(Random& random) {
 void Replica::wipe(Uuid directory_id) {
   ASSERT(!is_running());
   key_.directory_id = directory_id;
-  disk_.format({});
+  const raft::VoterSet& formatted = disk_.log().formatted;
+  disk_.format(is_static(formatted) ? formatted : raft::VoterSet{});
 }
 
 void Replica::preload(LeaderEpoch epoch, const std::vector<LeaderEpoch>& records) {
@@ -106,7 +107,7 @@ void Replica::perform(const Message* received) {
   while (true) {
     watcher_.on_step(*this, effects_);
     if (!effects_.fatal.empty()) fatal_ = effects_.fatal;
-    if (effects_.save) disk_.save({effects_.save->version, effects_.save->state});
+    if (effects_.save) save(*effects_.save);
     if (effects_.truncate) {
       log_.truncate(effects_.truncate->to);
       disk_.write(Disk::Truncate{effects_.truncate->to});
@@ -134,11 +135,27 @@ void Replica::perform(const Message* received) {
       message.request = std::move(request.request);
       outbox_.push_back(std::move(message));
     }
+    note_kraft_version();
     if (follow_ups_.empty() || has_failed()) return;
     const raft::Event next = follow_ups_.front();
     follow_ups_.pop_front();
     core_->step(now_, next, effects_);
   }
+}
+
+// At kraft.version 0 the file has no room for a directory.
+void Replica::save(const raft::SaveState& save) {
+  Disk::Save written{save.version, save.state};
+  if (written.state.voted.has_value() && told_kraft_version_ == 0)
+    written.state.voted->directory_id = {};
+  disk_.save(std::move(written));
+}
+
+void Replica::note_kraft_version() {
+  if (!is_static(log_.formatted)) return;  // it never changes
+  const std::int16_t level = is_static(core_->voters()) ? 0 : 1;
+  if (std::exchange(told_kraft_version_, level) != level)
+    follow_ups_.push_back(raft::KRaftVersionChanged{level});
 }
 
 void Replica::append(Entry entry) {
@@ -152,7 +169,8 @@ void Replica::append_control(const raft::ControlBatch& batch) {
   Entry entry{batch.epoch, 1'000'000'007ULL * static_cast<std::uint64_t>(id() + 1), 0,
               batch.voters};
   // As the driver does it: who joins later was not formatted with the voters.
-  if (batch.begins_epoch && !log_.names_voters()) entry.voters = core_->voters();
+  if (batch.begins_epoch && !log_.names_voters() && log_.kraft_version() > 0)
+    entry.voters = core_->voters();
   for (const raft::ReplicaKey& voter : entry.voters.value_or(raft::VoterSet{}))
     entry.value = entry.value * 31 + static_cast<std::uint64_t>(voter.id) + voter.directory_id.low;
   append(std::move(entry));

@@ -48,7 +48,8 @@ class Replica {
   void boot(Instant now, raft::CoreOptions options);
   // The process is gone, and with it what its disk had not finished.
   Disk::Fate crash(Random& random);
-  // The disk is replaced by an empty one of another identity, formatted to join; not running.
+  // The disk is replaced by an empty one of another identity, formatted to join; not running. Where
+  // the configuration names the voters it still does.
   void wipe(Uuid directory_id);
   // What the disk holds before the first boot: records of these epochs, the same on every node that
   // has the same ones.
@@ -96,8 +97,10 @@ class Replica {
   };
 
   void perform(const Message* received);
+  void save(const raft::SaveState& save);
   void append(Entry entry);
   void append_control(const raft::ControlBatch& batch);
+  void note_kraft_version();
   void send_replies();
   void fill(Message& message, const raft::Request& request);
   void finished(const Disk::Write& write);
@@ -117,6 +120,7 @@ class Replica {
   std::vector<Message> outbox_;
   std::vector<raft::ChangeVoterReply> outcomes_;
   std::optional<Snapshot> arriving_;
+  std::int16_t told_kraft_version_ = 1;  // to the core
   std::string fatal_;
 };
 
