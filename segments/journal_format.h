@@ -86,7 +86,8 @@ Result<void> check_group_body(const GroupHeader& header, ByteView group);
 
 // --- Names: `<journal>-<id, 16 hex digits>.<generation, 20 digits>.journal`; `.journal-rotten` in
 // place of `.journal` after rot was found in it; `<journal>.<number>.preparing` while a file is
-// being zeroed. The id in the name keeps bytes that a client chose from ever passing for a group.
+// being zeroed or, as number 0, copied by a start. The id in the name keeps bytes that a client
+// chose from ever passing for a group.
 inline constexpr std::string_view kJournalSuffix = ".journal";
 inline constexpr std::string_view kRottenSuffix = ".journal-rotten";
 inline constexpr std::string_view kPreparingSuffix = ".preparing";

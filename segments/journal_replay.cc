@@ -7,11 +7,14 @@
 
 #include "base/canary.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "io/file.h"
 #include "segments/journal_reader.h"
 
 namespace drave::segments {
 namespace {
+
+constexpr std::uint64_t kCopyBytes = 256 * kKiB;
 
 // Takes note of what one journal's entries mean for their partitions.
 void note_entry(ScannedJournals& scanned, const JournalEntry& entry, JournalSequence sequence) {
@@ -158,6 +161,52 @@ class Scanner {
   Chain chain_;
 };
 
+bool are_of_one_journal(const ScannedFile& a, const ScannedFile& b) {
+  return a.name.journal == b.name.journal && a.name.id == b.name.id;
+}
+
+// Whether the group that was written last to a journal's file may stand in the page cache alone:
+// after a sync that failed the cache shows it, and no later sync writes it.
+io::Task<Result<bool>> is_cached(io::Loop& loop, const ScannedFile& file) {
+  auto opened = co_await io::File::open(loop, file.path, {.direct = true});
+  if (!opened && opened.error().system == EINVAL) co_return true;
+  if (!opened) co_return std::unexpected(std::move(opened).error());
+  CO_TRY_VOID(co_await opened->close());
+  co_return false;
+}
+
+io::Task<Result<void>> copy(io::Loop& loop, const ScannedFile& file, std::string to) {
+  CO_TRY(auto reader, co_await JournalReader::open(loop, file.path, file.name));
+  const std::uint64_t end = file.extents.back().position + file.extents.back().length;
+  CO_TRY(io::File copied,
+         co_await io::File::open(loop, std::move(to),
+                                 {.write = true, .create = true, .truncate = true}));
+  for (std::uint64_t at = 0; at < end;) {
+    CO_TRY(const ByteView bytes,
+           co_await reader->bytes(at, std::min<std::uint64_t>(kCopyBytes, end - at)));
+    CO_TRY_VOID(co_await copied.write(at, bytes));
+    at += bytes.size();
+  }
+  CO_TRY_VOID(co_await copied.sync());
+  CO_TRY_VOID(co_await copied.close());
+  co_return co_await reader->close();
+}
+
+// What was read of the file is on the disk on return, by a copy that takes its place: writing in
+// its own place would put at risk what is there.
+io::Task<Result<void>> write_anew(io::Loop& loop, const std::string& directory,
+                                  const ScannedFile& file, std::string path) {
+  auto copied = co_await copy(loop, file, path);
+  if (!copied) {
+    [[maybe_unused]] auto ignored = co_await io::unlink(loop, path);
+    if (copied.error().code != Errc::no_space) co_return copied;
+    LOG_WARN("journal", "{}: no space to write it anew", file.path);
+    co_return Result<void>{};
+  }
+  CO_TRY_VOID(co_await io::rename(loop, path, file.path));
+  co_return co_await io::sync_directory(loop, directory);
+}
+
 // Hands the entries of one file to the target.
 io::Task<Result<void>> replay_extent(JournalReader& reader, const JournalExtent& extent,
                                      const ScannedJournals& scanned, ReplayTarget& target) {
@@ -223,6 +272,18 @@ io::Task<Result<ScannedJournals>> scan_journals(io::Loop& loop, std::string dire
   Scanner scanner(loop, scanned);
   for (std::size_t i = 0; i < scanned.files.size(); ++i)
     CO_TRY_VOID(co_await scanner.scan(scanned.files[i]));
+  const ScannedFile* newest = nullptr;
+  for (std::size_t i = scanned.files.size(); i-- > 0;) {
+    const ScannedFile& file = scanned.files[i];
+    if (file.extents.empty() || (newest != nullptr && are_of_one_journal(*newest, file))) continue;
+    newest = &file;
+    CO_TRY(const bool cached, co_await is_cached(loop, file));
+    if (!cached) continue;
+    const std::string copy_path =
+        io::join_path(directory, preparing_file_name(file.name.journal, 0));
+    std::erase(scanned.leftovers, copy_path);
+    CO_TRY_VOID(co_await write_anew(loop, directory, file, copy_path));
+  }
   co_return scanned;
 }
 

@@ -3,7 +3,7 @@
 // number, tell a torn tail from rot, bring their entries back in order, remove them.
 //
 // Three steps, each repeatable after a crash in any of them:
-//   scan_journals    reads and checks everything, changes nothing
+//   scan_journals    reads and checks everything; what it tells of is on the disk
 //   replay_journals  hands every entry that still means something to a target, journal by journal
 //   remove_journals  once the target has everything durable: unlinks the files, oldest first
 //

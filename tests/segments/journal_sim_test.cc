@@ -71,6 +71,40 @@ TEST(JournalSim, a_group_that_a_start_has_found_is_there_after_a_power_cut) {
   EXPECT_GT(found_whole, 50);
 }
 
+// Where a file system has no O_DIRECT, what a failed sync was to write is in the page cache, and no
+// later sync writes it.
+TEST(JournalSim, a_group_whose_sync_failed_is_there_when_a_start_has_found_it) {
+  int failed = 0;
+  int found_more = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    io::sim::World world(seed);
+    io::sim::Node& node = world.add_node();
+    node.disk().make_directory(kDirectory);
+    node.disk().sync_all();
+    node.disk().options().direct_supported = false;
+    node.start([](Process& process) { return append_until_death(process); });
+    world.run_for(microseconds(world.random().between(15'000, 25'000)));
+    node.disk().options().sync_error_one_in = 1;
+    const std::uint64_t before_failure = world.counters().failed_syncs;
+    world.run_until([&] { return world.counters().failed_syncs > before_failure; },
+                    milliseconds(50));
+    if (world.counters().failed_syncs > before_failure) ++failed;
+    node.kill();
+    node.disk().options().sync_error_one_in = 0;
+    int before = -1;
+    int after = -1;
+    node.start([&](Process& process) { return count_groups(process, before); });
+    world.run_until([&] { return before >= 0; }, seconds(1));
+    node.power_cut();
+    node.start([&](Process& process) { return count_groups(process, after); });
+    world.run_until([&] { return after >= 0; }, seconds(1));
+    ASSERT_EQ(after, before) << "seed " << seed;
+    if (before > 0) ++found_more;
+  }
+  EXPECT_GT(failed, 30);
+  EXPECT_GT(found_more, 20);
+}
+
 constexpr JournalOptions kSmallFiles{.file_bytes = 64 * kKiB,
                                      .first_file_bytes = 64 * kKiB,
                                      .bytes_max = 256 * kKiB,
