@@ -87,8 +87,10 @@ struct RaftOptions {
   std::int64_t retention_ms = 7LL * 24 * 3600 * 1000;
 };
 
-// Who applies what is committed. Called on the log's loop, never from within a call into the
-// RaftLog but open(). An error from it ends the log (on_failed).
+// Who applies what is committed. Called on the log's loop; also from within whatever makes
+// consensus take a step: append(), step_down(), transfer(), stop(), others' requests. Not from
+// within propose(), nor what is const. It calls none of them itself, but for propose(). An error
+// from it ends the log (on_failed).
 class RaftListener {
  public:
   // Everything applied so far is replaced by a snapshot's batches (checked): at start, and when the
@@ -194,8 +196,11 @@ class RaftLog {
 
   // --- Leading
   // Appends one batch of metadata records with these values at end(), in the own epoch; returns its
-  // end offset, appended and not yet committed. Suspends only while the journal is full; the caller
-  // lets one append run at a time. Errors: fenced, closed (does not lead), too_large.
+  // end offset, appended and not yet committed: this node still leads then. Suspends only while the
+  // journal is full; the caller lets one append run at a time. Errors: fenced, too_large, closed:
+  // does not lead, perhaps no more (on_resigned() has been called, and what was appended may come
+  // by on_batch() all the same), or takes nothing in while it hands over, which may fail: it leads
+  // on then.
   virtual io::Task<Result<Offset>> append(std::vector<ByteView> values) = 0;
   // Returns when [.., end) is committed. Errors: fenced, closed (stopped or resigned before).
   virtual io::Task<Result<void>> committed(Offset end) = 0;

@@ -165,12 +165,15 @@ bool RaftLogImpl::must_write_voters() const {
 
 // --- Decisions, one at a time
 
+// The step may find that this node's time to lead is over. Whoever waits for the batch then would
+// wait for ever, or until the node leads again and somebody else's batch is there.
 Result<Offset> RaftLogImpl::append_batch(MutableByteView batch) {
   TRY(const segments::AppendResult appended,
       log_->append_as_leader(batch, core_->epoch(), loop_.wall_now()));
   no_room_since_.reset();
   bytes_since_snapshot_ += static_cast<std::int64_t>(batch.size());
   step(Appended{appended.end_offset, false});
+  if (!leading_) return std::unexpected(gone());
   return appended.end_offset;
 }
 

@@ -1,5 +1,7 @@
 // What proposals are told whose log does not lead, and what they may do then.
 
+#include <deque>
+
 #include "gtest/gtest.h"
 #include "tools/sim/raft/raft_peer.h"
 
@@ -57,6 +59,83 @@ TEST(RaftProposals, that_are_made_again_when_they_are_refused_leave_the_loop_to_
       [&] { return first.left == 0 && second.left == 0 && !other.is_linked(); }, seconds(10)));
   EXPECT_LE(first.without_other, 1);
   EXPECT_LE(second.without_other, 1);
+}
+
+// --- A leader that is cut off
+
+raft::RaftOptions quick() {
+  raft::RaftOptions options;
+  options.timers.fetch_timeout = milliseconds(200);
+  return options;
+}
+
+// Elects a leader and takes the others from it.
+RaftPeer* cut_off_leader(RaftCluster& cluster) {
+  cluster.start_all();
+  if (!cluster.commit("first", seconds(10))) return nullptr;
+  RaftPeer* leader = cluster.leader();
+  for (std::size_t i = 0; leader != nullptr && i < cluster.size(); ++i) {
+    RaftPeer& other = cluster.peer(i);
+    if (&other == leader) continue;
+    cluster.world().network().block(leader->node(), other.node());
+    cluster.world().network().block(other.node(), leader->node());
+  }
+  return leader;
+}
+
+// Does `act` every 50 us until `leader` leads no more: also in the moment in which its time is
+// over and its timer, which counts milliseconds, has not said so.
+template <class Act>
+void act_until_resigned(RaftCluster& cluster, RaftPeer& leader, Act act) {
+  for (int i = 0; i < 20'000 && leader.is_leader(); ++i) {
+    act();
+    cluster.world().run_for(microseconds(50));
+  }
+  EXPECT_FALSE(leader.is_leader());
+}
+
+struct Counted : raft::Proposal {
+  explicit Counted(int& its_ended) : ended(its_ended) {
+    value = as_bytes(std::string_view("value"));
+    done = [](Proposal& proposal, const Error* error) {
+      EXPECT_NE(error, nullptr) << "nobody else has it";
+      ++static_cast<Counted&>(proposal).ended;
+    };
+  }
+  int& ended;
+};
+
+TEST(RaftProposals, of_a_leader_that_is_cut_off_are_all_refused) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    RaftCluster cluster(seed, 3, 0, quick());
+    RaftPeer* leader = cut_off_leader(cluster);
+    ASSERT_NE(leader, nullptr);
+    int ended = 0;
+    std::deque<Counted> proposals;
+    act_until_resigned(cluster, *leader,
+                       [&] { leader->log().propose(proposals.emplace_back(ended)); });
+    cluster.world().run_for(milliseconds(1));
+    EXPECT_EQ(ended, proposals.size());
+  }
+}
+
+io::Task<void> append_one(RaftPeer& peer, bool& was_deposed) {
+  const std::string_view text = "value";
+  std::vector<ByteView> values{as_bytes(text)};
+  const auto appended = co_await peer.log().append(std::move(values));
+  if (appended && !peer.is_leader()) was_deposed = true;
+}
+
+TEST(RaftAppends, that_succeed_are_those_of_a_leader) {
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    RaftCluster cluster(seed, 3, 0, quick());
+    RaftPeer* leader = cut_off_leader(cluster);
+    ASSERT_NE(leader, nullptr);
+    bool was_deposed = false;
+    act_until_resigned(cluster, *leader,
+                       [&] { leader->scope().spawn(append_one(*leader, was_deposed)); });
+    EXPECT_FALSE(was_deposed);
+  }
 }
 
 }  // namespace
