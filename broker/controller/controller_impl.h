@@ -108,9 +108,12 @@ class Controller final : public QuorumController, public raft::RaftListener {
 
   // --- Becoming active
   io::Task<void> take_over(LeaderEpoch epoch);
-  io::Task<Result<void>> prepare();
-  // Of the changes that an earlier controller began. The caller holds sweeping_ and deciding_.
-  io::Task<void> finish_left_over();
+  // What has to be in the log before anything is decided; what is there already is not repeated.
+  // `aborts`: a transaction is open; false as soon as that is ended. Errc::closed: this node does
+  // not lead, or hands over, which may fail. The caller holds sweeping_ and deciding_.
+  io::Task<Result<void>> prepare(bool& aborts);
+  // Of the changes that an earlier controller began. Errors: closed, as above.
+  io::Task<Result<void>> finish_left_over();
   io::Task<Result<metadata::RecordList>> read_bootstrap();
   io::Task<void> tend(LeaderEpoch epoch);
   io::Task<void> fence_silent(LeaderEpoch epoch);

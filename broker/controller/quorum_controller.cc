@@ -29,6 +29,7 @@ constexpr Duration kSnapshotCheckInterval = seconds(60);
 // others decide; but not for this node's files.
 constexpr Duration kPieceWaitMax = milliseconds(10);
 constexpr std::int64_t kBatchBytesLeast = 1024;
+constexpr Duration kPrepareAgain = milliseconds(20);
 // Of a batch, applied before others run: some two milliseconds.
 constexpr std::size_t kRecordsPerPass = 2000;
 
@@ -208,9 +209,14 @@ void Controller::on_failed(const Error& error) {
 io::Task<void> Controller::take_over(LeaderEpoch epoch) {
   co_await sweeping_.acquire();
   co_await deciding_.acquire();
+  bool aborts = loader_.in_transaction();
   Result<void> ready;
-  if (leads(epoch)) ready = co_await prepare();
-  if (leads(epoch) && ready) co_await finish_left_over();
+  while (leads(epoch)) {
+    ready = co_await prepare(aborts);
+    if (ready || ready.error().code != Errc::closed) break;
+    // The log takes nothing in as long as this node hands over, and that may come to nothing.
+    co_await changed_.wait_until(loop_.now() + kPrepareAgain);
+  }
   if (leads(epoch) && ready) {
     tracker_.activate(*ahead_, config_.node_id, options_.incarnation_id, loop_.now());
     no_ops_.appended(loop_.now());
@@ -226,13 +232,14 @@ io::Task<void> Controller::take_over(LeaderEpoch epoch) {
   sweeping_.release();
 }
 
-io::Task<Result<void>> Controller::prepare() {
-  if (loader_.in_transaction()) {
+io::Task<Result<void>> Controller::prepare(bool& aborts) {
+  if (aborts) {
     RecordList records;
     protocol::AbortTransactionRecord abort;
     abort.reason = "The controller that began it is gone";
     records.add(abort);
     CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::all, "abort"));
+    aborts = false;
   }
   if (ahead_->feature(metadata::kMetadataVersion) == 0) {
     CO_TRY(RecordList records, co_await read_bootstrap());
@@ -245,17 +252,19 @@ io::Task<Result<void>> Controller::prepare() {
         fmt::format("the cluster's metadata.version is {}; this version can hold {} to {}", level,
                     metadata::metadata_level::kMin, metadata::metadata_level::kNewest));
   }
-  co_return Result<void>{};
+  co_return co_await finish_left_over();
 }
 
-io::Task<void> Controller::finish_left_over() {
+io::Task<Result<void>> Controller::finish_left_over() {
   for (metadata::PartitionSweep& each : metadata::left_over(*ahead_)) {
-    const Result<void> done = co_await sweep(std::move(each), "take-over");
+    Result<void> done = co_await sweep(std::move(each), "take-over");
     if (done) continue;
+    if (done.error().code == Errc::closed) co_return done;
     LOG_WARN("controller", "partitions and brokers may not go together error={}",
              done.error().message());
     break;
   }
+  co_return Result<void>{};
 }
 
 io::Task<Result<RecordList>> Controller::read_bootstrap() {

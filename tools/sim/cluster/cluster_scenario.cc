@@ -27,8 +27,12 @@ constexpr std::uint64_t kPassesPerOperation = 4;
 constexpr std::uint64_t kPassesFree = 10'000;
 
 // Half of the worlds have disks and networks that fail by themselves.
+bool is_harsh(std::uint64_t seed) {
+  return seed % 2 != 0;
+}
+
 io::sim::WorldOptions world_options(std::uint64_t seed) {
-  if (seed % 2 == 0) return {};
+  if (!is_harsh(seed)) return {};
   io::sim::WorldOptions options = io::sim::WorldOptions::harsh(seed);
   if (seed % 3 == 0) {
     options.node.disk.write_error_one_in = 2000;
@@ -40,7 +44,8 @@ io::sim::WorldOptions world_options(std::uint64_t seed) {
 
 class Run {
  public:
-  explicit Run(std::uint64_t seed) : world_(seed, world_options(seed)), random_(world_.random()) {
+  explicit Run(std::uint64_t seed)
+      : is_harsh_(is_harsh(seed)), world_(seed, world_options(seed)), random_(world_.random()) {
     draw_members();
     watch_.emplace(members_.size(), promises_, Random(random_.next()));
     std::vector<io::SocketAddress> brokers;
@@ -91,12 +96,18 @@ class Run {
     bool is_done = false;
     world_.run_until(
         [&] {
-          for (std::size_t i = 0; i < members_.size(); ++i) watch_->look(i, *members_[i]);
+          for (std::size_t i = 0; i < members_.size(); ++i) look(i);
           is_done = done();
           return is_done || !is_well();
         },
         most);
     return is_done;
+  }
+  void look(std::size_t index) {
+    Member& member = *members_[index];
+    watch_->look(index, member);
+    if (!is_harsh_ && member.has_failed())
+      promises_.violate("node-failed", fmt::format("node {}: {}", member.id(), member.problem()));
   }
   void run_for(Duration span) {
     run_until([] { return false; }, span);
@@ -238,6 +249,8 @@ class Run {
       case 15:
         if (random_.one_in(2)) harm_all();
         break;
+      case 16:
+      case 17: ask_to_hand_over(random_.one_in(2)); break;
       default: break;
     }
   }
@@ -249,6 +262,26 @@ class Run {
       world_.network().block(node, member->machine());
       if (random_.below(4) != 0) world_.network().block(member->machine(), node);
     }
+  }
+
+  // Whoever leads is asked to hand over, perhaps while it has still to become active; to a voter
+  // that may be down, so that nothing comes of it.
+  void ask_to_hand_over(bool is_new) {
+    Member* leader = nullptr;
+    run_until(
+        [&] {
+          for (const auto& member : members_) {
+            if (member->is_stopping() || member->controller() == nullptr) continue;
+            broker::QuorumController& controller = *member->controller();
+            if (controller.raft().is_leader() && !(is_new && controller.is_active()))
+              leader = member.get();
+          }
+          return leader != nullptr;
+        },
+        seconds(2));
+    if (leader == nullptr || !is_well()) return;
+    ++tally()[is_new ? "hand_overs_of_new" : "hand_overs"];
+    leader->hand_over_to(any().id());
   }
 
   void harm_all() {
@@ -372,6 +405,7 @@ class Run {
       promises_.violate("stop-hangs", "all were told to stop");
   }
 
+  const bool is_harsh_;
   World world_;
   Random& random_;
   Promises promises_;

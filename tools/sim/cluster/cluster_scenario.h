@@ -3,7 +3,8 @@
 // create, change and delete through any of them: three that are both broker and controller, or
 // five, or with a broker that only observes, or with the roles apart; power cuts and kills of one
 // or of all, pauses, links that break in one or both directions, disks that fail, stall and fill
-// up, clean stops, all drawn from the seed. Then all are healed: every node has the same image,
+// up, clean stops, requests to hand over, also to whom is down and while a leader has still to
+// become active, all drawn from the seed. Then all are healed: every node has the same image,
 // every broker is in service, and a topic can be created through each of them; and again, after all
 // have lost their power together.
 //
@@ -12,7 +13,7 @@
 //
 // Invariants: of the images those of watch.h; acknowledged-lost, deleted-returned, created-twice,
 // applied-twice, unasked, half-visible, producer-id-twice of promises.h; no-progress, no-agreement,
-// stop-hangs; busy-loop.
+// stop-hangs; node-failed (a node ends by itself, on disks that do not fail); busy-loop.
 
 #include "tools/sim/scenario.h"
 
@@ -43,6 +44,8 @@ inline constexpr Floor kClusterFloors[] = {
     {"blocked_links", 120},
     {"isolated", 50},
     {"clean_stops", 40},
+    {"hand_overs", 40},
+    {"hand_overs_of_new", 2},
     {"slow_disks", 40},
     {"cuts", 150},
     {"lost_sectors", 800},

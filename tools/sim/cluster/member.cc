@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "io/scope.h"
 #include "io/sync.h"
+#include "protocol/messages/end_quorum_epoch.h"
+#include "raftlog/raft_log.h"
 
 namespace drave::simulation {
 
@@ -75,6 +78,7 @@ void Member::start() {
   is_ready_ = is_stopping_ = false;
   node_ = nullptr;  // a corpse may be left behind that does not come to its end
   problem_.clear();
+  has_failed_ = false;
   ++life_;
   machine_.start([this](io::sim::Process& process) { return run(process); }, shards_);
 }
@@ -82,6 +86,26 @@ void Member::start() {
 broker::QuorumController* Member::controller() {
   if (node_ == nullptr || (!is_ready_ && node_->lifecycle() == nullptr)) return nullptr;
   return node_->controller().has_stopped() ? nullptr : &node_->controller();
+}
+
+namespace {
+
+io::Task<void> ask_to_hand_over(raft::RaftLog& log, protocol::EndQuorumEpochRequest request) {
+  [[maybe_unused]] const auto answer = co_await log.end_quorum_epoch(request, 0);
+}
+
+}  // namespace
+
+void Member::hand_over_to(NodeId successor) {
+  raft::RaftLog& log = controller()->raft();
+  protocol::EndQuorumEpochRequest request;
+  auto& topic = request.topics.emplace_back();
+  topic.topic_name = raft::kMetadataTopic;
+  auto& partition = topic.partitions.emplace_back();
+  partition.leader_id = id();
+  partition.leader_epoch = log.epoch();
+  partition.preferred_successors.push_back(successor);
+  scope_->spawn(ask_to_hand_over(log, std::move(request)));
 }
 
 io::Task<void> Member::run(io::sim::Process& process) {
@@ -95,7 +119,10 @@ io::Task<void> Member::run(io::sim::Process& process) {
     stop.open();
   });
   node.on_failed([this, &process, &stop](const std::string& why) {
-    if (!process.is_dead()) problem_ = why;
+    if (!process.is_dead()) {
+      problem_ = why;
+      has_failed_ = true;
+    }
     stop.open();
   });
   const auto formatted = co_await raft::format(process.loop(0), format_);
@@ -107,6 +134,8 @@ io::Task<void> Member::run(io::sim::Process& process) {
 
 io::Task<void> Member::serve(io::sim::Process& process, broker::Node& node, io::Gate& stop) {
   node_ = &node;
+  io::Scope asked(process.loop(0));
+  scope_ = &asked;
   const Result<void> started = co_await node.start();
   if (started) {
     if (!process.is_dead()) is_ready_ = true;
@@ -117,6 +146,7 @@ io::Task<void> Member::serve(io::sim::Process& process, broker::Node& node, io::
   }
   is_stopping_ = true;
   co_await node.stop();
+  co_await asked.join();
   is_ready_ = false;
   node_ = nullptr;
 }

@@ -40,10 +40,15 @@ class Member {
   std::uint64_t life() const { return life_; }
   // Why it last ended by itself or did not start; empty: it was not so.
   const std::string& problem() const { return problem_; }
+  // Whether that was a failure that it met while it ran.
+  bool has_failed() const { return has_failed_; }
   // It ends: its log may be closed at any moment.
   bool is_stopping() const { return is_stopping_; }
   // Null while it has none that may be asked.
   broker::QuorumController* controller();
+  // Asks it, which leads, to hand over to `successor`, as the tool for that does. controller() is
+  // not null.
+  void hand_over_to(NodeId successor);
 
  private:
   io::Task<void> run(io::sim::Process& process);
@@ -57,7 +62,9 @@ class Member {
   bool is_ready_ = false;
   bool is_stopping_ = false;
   broker::Node* node_ = nullptr;
+  io::Scope* scope_ = nullptr;  // of what is asked of node_
   std::string problem_;
+  bool has_failed_ = false;
 };
 
 }  // namespace drave::simulation
