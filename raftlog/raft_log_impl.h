@@ -211,6 +211,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
 
   // raft_log_lead.cc
   void append_control();
+  void note_appended(Offset end);
+  void note_committed();
   io::Task<void> await_room();
   io::Task<void> append_control_when_there_is_room();
   Result<std::vector<std::uint8_t>> build_control(const ControlBatch& control,
@@ -328,7 +330,13 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::optional<ControlBatch> control_;   // to be appended
   bool control_waits_ = false;            // for room in the journal
   std::optional<Instant> no_room_since_;  // something waits since then
-  std::optional<Voter> changing_;         // who an AddRaftVoter or UpdateRaftVoter is about
+  struct Timed {
+    Offset end = 0;
+    Instant since;
+  };
+  std::optional<Timed> timed_;  // one batch that is on its way: how long it takes
+  Instant slow_commit_told_until_{};
+  std::optional<Voter> changing_;  // who an AddRaftVoter or UpdateRaftVoter is about
   // Of a static quorum: what its voters have told this leader of themselves, until an upgrade
   // writes it down.
   std::vector<Voter> static_voters_;

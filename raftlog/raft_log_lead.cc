@@ -18,6 +18,8 @@ namespace {
 
 // Kafka has a version of it that names directories, but writes and reads this one.
 constexpr std::int16_t kLeaderChangeVersion = 0;
+// That commits are slow is said once in so long.
+constexpr Duration kSlowCommitTold = seconds(30);
 
 template <class Message>
 Result<void> add_control(protocol::BatchBuilder& batch, protocol::ControlType type, TimestampMs now,
@@ -56,7 +58,28 @@ void RaftLogImpl::append_control() {
   if (!control_->begins_epoch) keep_own_control(content.offset, appended->end_offset, *bytes);
   if (control_->begins_epoch) epoch_begun_end_ = appended->end_offset;
   control_.reset();
+  note_appended(appended->end_offset);
   step(Appended{appended->end_offset, true});
+}
+
+// Of what is appended while nothing else is timed it is known how long it takes to be committed: a
+// flush here or there, and a round to the others. Timeouts have to be long against that.
+void RaftLogImpl::note_appended(Offset end) {
+  if (!timed_.has_value()) timed_ = Timed{end, loop_.now()};
+}
+
+void RaftLogImpl::note_committed() {
+  if (!timed_.has_value() || core_->high_watermark() < timed_->end) return;
+  const Duration took = loop_.now() - std::exchange(timed_, std::nullopt)->since;
+  if (took.ns * 2 <= options_.timers.fetch_timeout.ns) return;
+  if (loop_.now() < slow_commit_told_until_) return;
+  slow_commit_told_until_ = loop_.now() + kSlowCommitTold;
+  LOG_WARN("raft",
+           "a commit took more than half a fetch timeout: disks or links are too slow for "
+           "controller.quorum.fetch.timeout.ms, or something stood still node={} topic={} ms={} "
+           "fetch_timeout_ms={}",
+           self_.id, options_.topic, took.ns / 1'000'000,
+           options_.timers.fetch_timeout.ns / 1'000'000);
 }
 
 // A leader whose log takes nothing in for a fetch timeout, since the disk is full, is of no more
@@ -172,6 +195,7 @@ Result<Offset> RaftLogImpl::append_batch(MutableByteView batch) {
       log_->append_as_leader(batch, core_->epoch(), loop_.wall_now()));
   no_room_since_.reset();
   bytes_since_snapshot_ += static_cast<std::int64_t>(batch.size());
+  note_appended(appended.end_offset);
   step(Appended{appended.end_offset, false});
   if (!leading_) return std::unexpected(gone());
   return appended.end_offset;

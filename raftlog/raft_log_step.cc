@@ -89,6 +89,7 @@ void RaftLogImpl::note_role() {
     static_voters_.clear();
     epoch_begun_end_ = -1;
     no_room_since_.reset();
+    timed_.reset();
   }
   if (leading_ && (!core_->is_leader() || core_->epoch() != led_epoch_)) resign();
   if (!core_->is_leader()) own_controls_.clear();
@@ -122,6 +123,7 @@ void RaftLogImpl::count_leader() {
 
 void RaftLogImpl::note_high_watermark() {
   changed_.wake_all();
+  note_committed();
   if (!leading_) {
     deliver_.wake_all();
     return;

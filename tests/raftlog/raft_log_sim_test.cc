@@ -702,6 +702,26 @@ TEST(RaftLogSim, a_stop_does_not_wait_for_who_does_not_say_what_it_speaks) {
   EXPECT_EQ(*added.error, static_cast<std::int16_t>(raft::ErrorCode::request_timed_out));
 }
 
+// Timeouts have to be long against a flush and a round. Somebody is told when they are not.
+TEST(RaftLogSim, a_commit_that_takes_more_than_half_a_fetch_timeout_is_told) {
+  RaftCluster cluster(22, 3, 0, defaults());
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  const auto told_of = [&](std::string value, io::sim::Delay delay) {
+    for (std::size_t i = 0; i < cluster.size(); ++i)
+      cluster.peer(i).node().disk().options().device_delay = delay;
+    ::testing::internal::CaptureStderr();
+    EXPECT_TRUE(cluster.commit(std::move(value), seconds(5)));
+    const std::string told = ::testing::internal::GetCapturedStderr();
+    return told.find("took more than half a fetch timeout") != std::string::npos;
+  };
+  EXPECT_FALSE(told_of("slow", {milliseconds(300), milliseconds(301)}));
+  EXPECT_TRUE(told_of("too slow", {milliseconds(1200), milliseconds(1201)}));
+  EXPECT_FALSE(told_of("again", {milliseconds(1200), milliseconds(1201)})) << "now and then";
+  expect_no_violation(cluster);
+}
+
 // It says where the leader is, and is not believed: nor is the address that it gives.
 TEST(RaftLogSim, an_address_from_who_is_not_the_leader_does_not_count) {
   RaftCluster cluster(20, 3, 0, defaults());
