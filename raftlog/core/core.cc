@@ -316,11 +316,21 @@ void Core::check_invariants() const {
   ASSERT(log_.start() <= log_.flushed() && log_.flushed() <= log_.end());
   ASSERT_AT_MOST(log_.last().epoch, state_.epoch);
   ASSERT_AT_MOST(high_watermark_, log_.end());
+  // The log begins at a snapshot or below it, and a snapshot is of what is committed (S10).
+  const Offset covered = std::max<Offset>(snapshot_.offset, 0);
+  ASSERT_AT_MOST(log_.start(), covered);
+  ASSERT(high_watermark_ < 0 || covered <= high_watermark_);
+  const bool asks = role_ == Role::prospective || role_ == Role::candidate;
+  ASSERT(!asks || (!loading_ && !leaving_ && contact_ == Instant{}));
+  for (const NodeId id : ballot_.granted) {
+    ASSERT(!asks || std::count(ballot_.refused.begin(), ballot_.refused.end(), id) == 0);
+  }
+  ASSERT(role_ == Role::follower || (!download_.has_value() && leader_watermark_ < 0));
   const bool knows_other = state_.leader >= 0 && state_.leader != options_.self.id;
   switch (role_) {
     case Role::unattached: ASSERT(!state_.voted.has_value() || state_.leader >= 0); break;
     case Role::voted: ASSERT(state_.voted.has_value()); break;
-    case Role::prospective: break;
+    case Role::prospective: break;  // in whatever state it came from: a question changes none
     case Role::candidate: ASSERT(state_.leader < 0 && state_.voted == options_.self); break;
     case Role::follower: ASSERT(knows_other); break;
     case Role::leader:

@@ -60,6 +60,8 @@ void Core::handle_fetch_reply(const FetchReply& reply) {
   bool makes_sense = true;
   if (reply.diverging.has_value()) {
     truncate_to_common(*reply.diverging);
+    if (failed_) return;
+    makes_sense = effects_->truncate.has_value();  // else it would say the same again, and again
   } else if (reply.snapshot.has_value()) {
     // A snapshot of what is known to be committed here brings nothing.
     makes_sense = reply.snapshot->offset > std::max<Offset>(high_watermark_, 0) &&

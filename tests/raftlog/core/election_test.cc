@@ -34,7 +34,7 @@ TEST(RaftElection, a_follower_asks_only_after_its_timeout_and_first_whether_it_w
   Unit unit;
   unit.follow(kSecond, 1);
   const Instant from = unit.now();
-  while (unit.core().role() == Role::follower) unit.wait();
+  unit.wait_while(Role::follower);
   EXPECT_GE(unit.now() - from, seconds(2));
   EXPECT_LT(unit.now() - from, seconds(4));
   EXPECT_EQ(unit.core().role(), Role::prospective);
@@ -57,7 +57,7 @@ TEST(RaftElection, timeouts_are_drawn_anew_each_time) {
   for (int i = 0; i < 20; ++i) {
     const Instant from = unit.now();
     unit.follow(kSecond, i + 1);
-    while (unit.core().role() == Role::follower) unit.wait();
+    unit.wait_while(Role::follower);
     spans.push_back((unit.now() - from).ns);
     unit.ask<EpochReply>(BeginEpochRequest{i + 2, kThird.id, kSelf});
   }
@@ -81,9 +81,19 @@ TEST(RaftElection, a_real_vote_of_a_newer_epoch_is_refused_while_the_leader_is_h
   unit.follow(kSecond, 3);
   EXPECT_FALSE(unit.vote(4, kThird, {100, 3}).granted);
   EXPECT_EQ(unit.core().epoch(), 3);
-  // A leader that was not heard for a fetch timeout protects nobody.
-  while (unit.core().role() == Role::follower) unit.wait();
+  // A leader that was not heard for a fetch timeout protects nobody, though it is followed still.
+  unit.pass(seconds(2) - milliseconds(1));
+  EXPECT_FALSE(unit.vote(4, kThird, {100, 3}).granted);
+  unit.pass(milliseconds(1));
+  EXPECT_EQ(unit.core().role(), Role::follower);
   EXPECT_TRUE(unit.vote(4, kThird, {100, 3}).granted);
+}
+
+TEST(RaftElection, a_leader_that_is_no_voter_here_is_followed_all_the_same) {
+  Unit unit;
+  unit.follow(kFourth, 1);
+  EXPECT_EQ(unit.core().role(), Role::follower);
+  EXPECT_EQ(unit.last_fetch().to, kFourth.id);
 }
 
 TEST(RaftElection, a_leader_is_not_unseated_by_a_vote_but_by_any_newer_epoch_that_is) {
@@ -159,7 +169,7 @@ TEST(RaftElection, epochs_end_somewhere) {
 TEST(RaftElection, a_prospect_does_not_defend_the_leader_it_lost) {
   Unit unit;
   unit.follow(kSecond, 1);
-  while (unit.core().role() == Role::follower) unit.wait();
+  unit.wait_while(Role::follower);
   ASSERT_EQ(unit.core().role(), Role::prospective);
   EXPECT_TRUE(unit.vote(1, kThird, {0, 0}, true).granted);
 }
@@ -200,12 +210,76 @@ TEST(RaftElection, a_vote_is_cast_once_in_an_epoch_and_again_for_the_same) {
   EXPECT_FALSE(again.vote(1, kThird, {50, 0}).granted);
 }
 
+// How long the node keeps this role, if nothing more comes.
+Duration keeps(Unit& unit, Role role) {
+  const Instant from = unit.now();
+  unit.wait_while(role);
+  return unit.now() - from;
+}
+
 TEST(RaftElection, a_granted_vote_starts_the_timer_anew_and_a_refused_one_does_not) {
-  Unit unit(kThree, {3, -1, std::nullopt}, 10, {{3, 0}});
-  const Instant before = unit.core().deadline();
-  EXPECT_FALSE(unit.vote(5, kSecond, {9, 3}).granted);
-  while (unit.core().role() == Role::unattached) unit.wait();
-  EXPECT_LE(unit.now() - before, seconds(2));
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    auto make = [seed] {
+      Unit unit(Unit::options(seed), kThree, {3, -1, std::nullopt}, 10, {{3, 0}});
+      return unit;
+    };
+    Unit plain = make();
+    const Duration whole = keeps(plain, Role::unattached);
+    ASSERT_GE(whole, seconds(1));
+    const Duration part = whole - milliseconds(10);
+    Unit refuses = make();
+    refuses.pass(part);
+    EXPECT_FALSE(refuses.vote(5, kSecond, {9, 3}).granted) << "of a newer epoch";
+    EXPECT_FALSE(refuses.vote(5, kThird, {9, 3}).granted) << "and again, of the own one";
+    EXPECT_EQ(keeps(refuses, Role::unattached), milliseconds(10));
+    Unit grants = make();
+    grants.pass(part);
+    EXPECT_TRUE(grants.vote(5, kSecond, {10, 3}).granted);
+    EXPECT_GE(keeps(grants, Role::voted), seconds(1));
+    // A question starts nothing.
+    Unit asked = make();
+    asked.pass(part);
+    EXPECT_TRUE(asked.vote(3, kSecond, {10, 3}, true).granted);
+    EXPECT_EQ(keeps(asked, Role::unattached), milliseconds(10));
+  }
+}
+
+TEST(RaftElection, only_what_the_leader_answers_starts_the_followers_timer_anew) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    auto follower = [seed] {
+      Unit unit(Unit::options(seed), kThree);
+      unit.ask<EpochReply>(BeginEpochRequest{1, kSecond.id, kSelf});
+      unit.settle();
+      return unit;
+    };
+    Unit plain = follower();
+    const Duration whole = keeps(plain, Role::follower);
+    EXPECT_GE(whole, seconds(2)) << "a fetch timeout";
+    EXPECT_LT(whole, seconds(4));
+    const Duration part = whole - milliseconds(10);
+    Unit refused = follower();
+    const OutgoingRequest asked = refused.last_fetch();
+    refused.pass(part);
+    FetchReply error;
+    error.error = ErrorCode::kafka_storage_error;
+    error.epoch = 1;
+    error.leader = kSecond.id;
+    refused.step(ReplyReceived{kSecond.id, asked.id, error});
+    EXPECT_EQ(keeps(refused, Role::follower), milliseconds(10));
+    Unit told = follower();
+    told.pass(part);
+    told.vote(1, kThird, {0, 0}, true);
+    told.ask<EpochReply>(BeginEpochRequest{1, kSecond.id, kSelf});
+    EXPECT_EQ(keeps(told, Role::follower), milliseconds(10));
+    Unit answered = follower();
+    const OutgoingRequest fetch = answered.last_fetch();
+    answered.pass(milliseconds(900));  // it is asked again after two seconds
+    FetchReply empty;
+    empty.epoch = 1;
+    empty.leader = kSecond.id;
+    answered.step(ReplyReceived{kSecond.id, fetch.id, empty});
+    EXPECT_GE(keeps(answered, Role::follower), seconds(2));
+  }
 }
 
 TEST(RaftElection, votes_go_to_logs_that_are_at_least_as_long_epoch_first) {
@@ -241,7 +315,7 @@ TEST(RaftElection, a_restarted_leader_neither_leads_nor_votes_in_its_epoch) {
   EXPECT_EQ(unit.core().role(), Role::resigned);
   EXPECT_FALSE(unit.vote(4, kSecond, {100, 3}).granted);
   EXPECT_EQ(unit.core().epoch(), 4);
-  while (unit.core().role() == Role::resigned) unit.wait();
+  unit.wait_while(Role::resigned);
   unit.grant(kSecond);
   EXPECT_EQ(unit.core().epoch(), 5);
 }
@@ -410,6 +484,185 @@ TEST(RaftElection, a_failed_disk_says_nothing_any_more) {
   EXPECT_TRUE(unit.effects().replies.empty());
   unit.wait(seconds(10));
   EXPECT_TRUE(unit.effects().requests.empty());
+}
+
+// What failed is heard by nobody: neither what was asked before, nor what comes now.
+TEST(RaftElection, a_failed_disk_commits_nothing_and_answers_nobody) {
+  Unit unit;
+  unit.lead();
+  unit.append();
+  EXPECT_FALSE(
+      unit.ask<FetchReply>(FetchRequest{1, kSecond, 2, 1, -1, milliseconds(500)}).has_value());
+  unit.step(DiskFailed{});
+  EXPECT_FALSE(unit.core().is_leader());
+  EXPECT_TRUE(unit.effects().replies.empty()) << "nor is who waited";
+  unit.flush();
+  unit.step(RequestReceived{900, FetchRequest{1, kThird, 2, 1, -1, Duration{}}});
+  EXPECT_TRUE(unit.effects().replies.empty());
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+
+  Unit follower;
+  follower.follow(kSecond, 1);
+  FetchReply reply;
+  reply.high_watermark = 5;
+  reply.batches.push_back({0, 5, 1, std::nullopt});
+  follower.answer_fetch(reply);
+  follower.step(DiskFailed{});
+  follower.flush();
+  EXPECT_EQ(follower.core().high_watermark(), 0);
+}
+
+// Section 5.2: of nodes that stopped together few wake together.
+TEST(RaftElection, first_timeouts_of_many_nodes_lie_far_apart) {
+  constexpr int kNodes = 200;
+  constexpr int kParts = 10;
+  std::vector<int> parts(kParts);
+  std::vector<std::int64_t> spans;
+  for (int seed = 0; seed < kNodes; ++seed) {
+    Unit unit(Unit::options(static_cast<std::uint64_t>(seed)), {kSelf}, {1, -1, std::nullopt});
+    const Instant from = unit.now();
+    unit.wait_while(Role::unattached);
+    const std::int64_t span = (unit.now() - from).ns;
+    ASSERT_GE(span, seconds(1).ns);
+    ASSERT_LT(span, seconds(2).ns);
+    ++parts[static_cast<std::size_t>((span - seconds(1).ns) * kParts / seconds(1).ns)];
+    spans.push_back(span);
+  }
+  for (const int count : parts) EXPECT_GE(count, kNodes / kParts / 3);
+  std::sort(spans.begin(), spans.end());
+  EXPECT_EQ(std::unique(spans.begin(), spans.end()), spans.end());
+}
+
+// A candidate that both others refuse, over and over: how long it waits each time.
+std::vector<std::int64_t> waits_of_a_loser(std::uint64_t seed, int times) {
+  Unit unit(Unit::options(seed), kThree, {1, -1, std::nullopt});
+  unit.step(CampaignNow{});
+  unit.settle();
+  std::vector<std::int64_t> spans;
+  for (int time = 0; time < times; ++time) {
+    EXPECT_EQ(unit.core().role(), Role::candidate);
+    unit.grant(kSecond, false);
+    EXPECT_EQ(unit.core().role(), Role::candidate) << "one of three";
+    unit.grant(kThird, false);
+    EXPECT_EQ(unit.core().role(), Role::voted) << "there is nothing to wait for any more";
+    const Instant from = unit.now();
+    unit.wait_while(Role::voted);
+    spans.push_back((unit.now() - from).ns);
+    unit.grant(kSecond);
+    unit.settle();
+  }
+  return spans;
+}
+
+TEST(RaftElection, after_a_lost_election_the_wait_is_drawn_anew_and_longer_each_time) {
+  constexpr int kTimes = 9;
+  std::vector<std::vector<std::int64_t>> all(kTimes);
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    const std::vector<std::int64_t> spans = waits_of_a_loser(seed, kTimes);
+    for (std::size_t i = 0; i < spans.size(); ++i) all[i].push_back(spans[i]);
+  }
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    std::sort(all[i].begin(), all[i].end());
+    const std::int64_t most = std::min(seconds(1).ns, milliseconds(100).ns << (i + 1));
+    EXPECT_LE(all[i].back(), most) << i;
+    EXPECT_GE(all[i].back(), most * 3 / 4) << i;
+    EXPECT_LE(all[i].front(), most / 4) << i;
+    EXPECT_EQ(std::unique(all[i].begin(), all[i].end()), all[i].end()) << i;
+  }
+}
+
+TEST(RaftElection, who_does_not_stand_by_its_configuration_never_stands) {
+  CoreOptions options = Unit::options();
+  options.voter_role = false;
+  Unit unit(options, kThree);
+  unit.step(CampaignNow{});
+  for (int i = 0; i < 20; ++i) unit.wait(seconds(1));
+  EXPECT_EQ(unit.core().role(), Role::unattached);
+  EXPECT_EQ(unit.core().epoch(), 0);
+  EXPECT_TRUE(unit.vote(1, kSecond, {0, 0}).granted) << "but it votes";
+}
+
+TEST(RaftElection, a_prospect_votes_for_who_asks_first) {
+  Unit unit(kThree, {5, -1, std::nullopt});
+  unit.wait_while(Role::unattached);
+  ASSERT_EQ(unit.core().role(), Role::prospective);
+  EXPECT_TRUE(unit.vote(5, kThird, {0, 0}).granted);
+  EXPECT_EQ(unit.core().role(), Role::voted);
+  // In an epoch whose leader it knows there is nobody else to vote for.
+  Unit knows;
+  knows.follow(kSecond, 1);
+  knows.wait_while(Role::follower);
+  ASSERT_EQ(knows.core().role(), Role::prospective);
+  EXPECT_FALSE(knows.vote(1, kThird, {0, 0}).granted);
+}
+
+TEST(RaftElection, a_vote_is_of_one_disk_and_is_kept_when_its_epoch_has_a_leader) {
+  Unit unit;
+  EXPECT_TRUE(unit.vote(1, kSecond, {0, 0}).granted);
+  EXPECT_FALSE(unit.vote(1, {kSecond.id, {9, 9}}, {0, 0}).granted);
+  unit.ask<EpochReply>(BeginEpochRequest{1, kThird.id, kSelf});
+  ASSERT_TRUE(unit.to_save().has_value());
+  EXPECT_EQ(unit.to_save()->state, (ElectionState{1, kThird.id, kSecond}));
+}
+
+// Who is heard is the leader that answers; one that only says that it leads may hear nobody.
+TEST(RaftElection, a_leader_that_only_says_that_it_leads_is_not_waited_for) {
+  Unit unit;
+  unit.follow(kSecond, 1);
+  const Instant from = unit.now();
+  for (int i = 0; i < 100 && unit.core().role() == Role::follower; ++i) {
+    unit.wait(milliseconds(100));
+    if (unit.core().role() != Role::follower) break;
+    unit.ask<EpochReply>(BeginEpochRequest{1, kSecond.id, kSelf});
+  }
+  EXPECT_EQ(unit.core().role(), Role::prospective);
+  EXPECT_LE(unit.now() - from, seconds(4));
+}
+
+TEST(RaftElection, who_is_on_another_disk_than_the_leader_thinks_says_so_and_follows) {
+  Unit unit;
+  unit.ask<EpochReply>(BeginEpochRequest{1, kSecond.id, {kSelf.id, {9, 9}}});
+  unit.settle();
+  EXPECT_EQ(unit.reply<EpochReply>(unit.last_token())->error, ErrorCode::invalid_voter_key);
+  EXPECT_EQ(unit.core().role(), Role::follower);
+}
+
+TEST(RaftElection, the_first_successor_does_not_stand_before_its_disk_has_everything) {
+  Unit unit;
+  unit.follow(kSecond, 1);
+  FetchReply reply;
+  reply.batches.push_back({0, 5, 1, std::nullopt});
+  unit.answer_fetch(reply);
+  unit.ask<EpochReply>(EndEpochRequest{1, kSecond.id, {kSelf, kThird}});
+  EXPECT_EQ(unit.core().role(), Role::follower);
+  unit.flush();
+  unit.wait_while(Role::follower);
+  EXPECT_EQ(unit.core().role(), Role::prospective);
+}
+
+TEST(RaftElection, a_leader_that_is_told_to_campaign_leads_on) {
+  Unit unit;
+  unit.lead();
+  unit.step(CampaignNow{});
+  EXPECT_TRUE(unit.core().is_leader());
+  EXPECT_EQ(unit.core().epoch(), 1);
+}
+
+TEST(RaftElection, a_log_of_too_many_epochs_does_not_get_another) {
+  std::vector<EpochStart> epochs;
+  for (LeaderEpoch epoch = 0; epoch < static_cast<LeaderEpoch>(kLogEpochsMax); ++epoch)
+    epochs.push_back({epoch + 1, epoch});
+  const Offset end = static_cast<Offset>(kLogEpochsMax);
+  const ElectionState state{static_cast<LeaderEpoch>(kLogEpochsMax), -1, std::nullopt};
+  Unit full(kThree, state, end, epochs);
+  epochs.pop_back();
+  Unit fits(kThree, state, end, epochs);
+  for (int i = 0; i < 20; ++i) {
+    full.wait(milliseconds(100));
+    fits.wait(milliseconds(100));
+  }
+  EXPECT_EQ(full.core().role(), Role::unattached);
+  EXPECT_EQ(fits.core().role(), Role::prospective);
 }
 
 }  // namespace

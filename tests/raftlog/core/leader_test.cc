@@ -5,6 +5,7 @@
 namespace drave::raft {
 namespace {
 
+using testing::kFifth;
 using testing::kFourth;
 using testing::kSecond;
 using testing::kSelf;
@@ -127,6 +128,7 @@ TEST(RaftLeader, below_its_log_it_offers_its_snapshot) {
   EXPECT_EQ(unit.fetch(kSecond, 19, 3)->snapshot, id);
   EXPECT_EQ(unit.fetch(kSecond, 25, 2)->snapshot, id) << "an epoch below the start";
   EXPECT_EQ(unit.fetch(kSecond, 20, 2)->snapshot, id) << "another record before the start";
+  EXPECT_EQ(unit.fetch(kSecond, 20, 5)->snapshot, id) << "and one of a newer epoch";
   EXPECT_EQ(unit.fetch(kSecond, 20, 3)->from, 20);
   EXPECT_EQ(unit.core().high_watermark(), 20);
 }
@@ -148,7 +150,7 @@ TEST(RaftLeader, a_fetch_waits_until_there_is_something_to_say) {
   last.offset = 2;
   EXPECT_FALSE(unit.ask<FetchReply>(last).has_value());
   const Instant from = unit.now();
-  while (unit.effects().replies.empty()) unit.wait();
+  for (int i = 0; i < 100 && unit.effects().replies.empty(); ++i) unit.wait();
   EXPECT_EQ(unit.now() - from, milliseconds(500));
   EXPECT_EQ(unit.reply<FetchReply>(unit.last_token())->from, -1);
 }
@@ -170,7 +172,7 @@ TEST(RaftLeader, it_resigns_when_no_majority_fetches) {
   unit.lead();
   unit.flush();
   const Instant from = unit.now();
-  while (unit.core().is_leader()) unit.wait();
+  unit.wait_while(Role::leader);
   EXPECT_EQ(unit.now() - from, seconds(3));
   EXPECT_EQ(unit.sent<EndEpochRequest>().size(), 2u);
   Unit kept;
@@ -189,7 +191,7 @@ TEST(RaftLeader, it_resigns_when_its_disk_hangs) {
   unit.flush();
   unit.append();
   const Instant from = unit.now();
-  while (unit.core().is_leader()) {
+  for (int i = 0; i < 100 && unit.core().is_leader(); ++i) {
     unit.fetch(kSecond, 2, 1);
     unit.fetch(kThird, 2, 1);
     if (unit.core().is_leader()) unit.wait(milliseconds(100));
@@ -376,6 +378,110 @@ TEST(RaftLeader, it_describes_its_quorum) {
   EXPECT_EQ(view.voters[1].log_end, 5);
   EXPECT_EQ(view.voters[1].last_caught_up, unit.now());
   EXPECT_EQ(view.voters[2].log_end, -1);
+}
+
+TEST(RaftLeader, a_fetch_that_does_not_match_acknowledges_nothing) {
+  Unit unit(kThree, {6, -1, std::nullopt}, 30, {{1, 0}, {3, 10}, {6, 20}});
+  unit.lead();
+  unit.append(9);
+  EXPECT_EQ(unit.fetch(kSecond, 35, 6)->diverging, (OffsetAndEpoch{30, 6}));
+  EXPECT_EQ(unit.fetch(kThird, 40, 7)->from, -1);
+  EXPECT_EQ(unit.core().replicated(kSecond), -1);
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+  unit.flush();
+  EXPECT_EQ(unit.core().high_watermark(), 40);
+  // What is below the log says nothing of what is in it.
+  Unit begun(kThree, {6, -1, std::nullopt}, 30, {{6, 20}}, {20, 3});
+  begun.lead();
+  EXPECT_TRUE(begun.fetch(kSecond, 25, 2)->snapshot.has_value());
+  EXPECT_EQ(begun.core().replicated(kSecond), -1);
+}
+
+TEST(RaftLeader, from_nothing_a_snapshot_is_the_shorter_way_though_the_log_is_whole) {
+  Unit unit;
+  unit.lead();
+  unit.append(9);
+  unit.flush();
+  unit.fetch(kSecond, 10, 1);
+  unit.step(SnapshotWritten{{5, 1}});
+  EXPECT_EQ(unit.fetch(kFourth, 0, 0)->snapshot, (OffsetAndEpoch{5, 1}));
+  EXPECT_EQ(unit.fetch(kFourth, 3, 1)->from, 3);
+  unit.step(SnapshotWritten{{2, 1}});
+  EXPECT_EQ(unit.fetch(kFourth, 0, 0)->snapshot, (OffsetAndEpoch{5, 1})) << "the newest one";
+}
+
+// Ticks until it leads no more, at most ten seconds of them; `kept` fetch all the while.
+Duration leads_for(Unit& unit, const std::vector<ReplicaKey>& kept) {
+  const Instant from = unit.now();
+  for (int i = 0; i < 100 && unit.core().is_leader(); ++i) {
+    for (const ReplicaKey& key : kept) unit.fetch(key, 1, 1);
+    unit.wait(milliseconds(100));
+  }
+  return unit.now() - from;
+}
+
+TEST(RaftLeader, it_resigns_when_fewer_than_a_majority_fetch_whoever_else_does) {
+  const VoterSet five{kSelf, kSecond, kThird, kFourth, kFifth};
+  auto leads = [](VoterSet voters) {
+    Unit unit(std::move(voters));
+    unit.step(CampaignNow{});
+    unit.settle();
+    unit.grant(kSecond);
+    unit.grant(kThird);
+    unit.settle();
+    unit.flush();
+    return unit;
+  };
+  Unit one = leads(five);
+  EXPECT_EQ(leads_for(one, {kSecond}), seconds(3));
+  Unit two = leads(five);
+  EXPECT_EQ(leads_for(two, {kSecond, kFifth}), seconds(10));
+  Unit observed = leads(kThree);
+  EXPECT_EQ(leads_for(observed, {kFourth, kFifth}), seconds(3));
+}
+
+TEST(RaftLeader, a_disk_that_is_slow_but_goes_on_is_no_reason_to_resign) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.append();
+  for (Offset end = 3; end < 12; ++end) {
+    unit.append();
+    for (int i = 0; i < 15; ++i) {
+      unit.fetch(kSecond, 1, 1);
+      unit.wait(milliseconds(100));
+    }
+    // There is always something that is not flushed.
+    unit.step(Flushed{0, end - 1});
+    ASSERT_TRUE(unit.core().is_leader()) << end;
+  }
+  // Long without anything to write, it has not been slow.
+  unit.flush();
+  for (int i = 0; i < 50; ++i) {
+    unit.fetch(kSecond, 1, 1);
+    unit.wait(milliseconds(100));
+  }
+  unit.append();
+  unit.wait(milliseconds(1));
+  EXPECT_TRUE(unit.core().is_leader());
+}
+
+TEST(RaftLeader, a_transfer_to_itself_is_none_and_a_second_one_takes_the_place_of_the_first) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  unit.fetch(kSecond, 3, 1);
+  unit.fetch(kThird, 3, 1);
+  unit.step(TransferTo{kSelf.id});
+  EXPECT_TRUE(unit.core().may_append());
+  unit.step(TransferTo{kSecond.id});
+  unit.step(TransferTo{kThird.id});
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_TRUE(unit.core().is_leader());
+  unit.fetch(kThird, 5, 1);
+  EXPECT_EQ(unit.core().role(), Role::resigned);
+  EXPECT_EQ(told(unit).front().second, kThird.id);
 }
 
 }  // namespace

@@ -79,6 +79,19 @@ TEST_F(Membership, who_lags_or_is_silent_is_not_added) {
   EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::add, kFourth)).has_value());
 }
 
+TEST(RaftVoters, who_has_lost_what_it_had_is_not_added) {
+  Unit unit(kThree, {1, -1, std::nullopt}, 10, {{1, 0}});
+  unit.lead();
+  unit.flush();
+  unit.fetch(kSecond, 11, 2);
+  unit.fetch(kFourth, 11, 2);
+  unit.fetch(kFourth, 5, 1);
+  EXPECT_EQ(unit.ask<ChangeVoterReply>(change(Kind::add, kFourth))->error,
+            ErrorCode::request_timed_out);
+  unit.fetch(kFourth, 11, 2);
+  EXPECT_FALSE(unit.ask<ChangeVoterReply>(change(Kind::add, kFourth)).has_value());
+}
+
 TEST_F(Membership, a_wiped_voter_is_another_one) {
   commit();
   const ReplicaKey wiped{kThird.id, {9, 9}};
@@ -163,7 +176,7 @@ TEST_F(Membership, a_leader_that_removed_itself_stands_again_if_it_fell_before_t
   unit_.settle();
   unit_.flush();
   unit_.step(Resign{});
-  while (unit_.core().role() == Role::resigned) unit_.wait();
+  unit_.wait_while(Role::resigned);
   ASSERT_EQ(unit_.core().role(), Role::prospective);
   unit_.grant(kSecond);
   EXPECT_EQ(unit_.core().role(), Role::prospective) << "it does not count itself";
@@ -241,7 +254,7 @@ TEST(RaftVoters, who_is_asked_in_vain_for_its_vote_stands_itself) {
   for (int i = 0; i < 20; ++i) unit.wait(seconds(1));
   EXPECT_EQ(unit.core().role(), Role::unattached);
   EXPECT_FALSE(unit.vote(5, kSecond, {20, 4}, true).granted);
-  while (unit.core().role() == Role::unattached) unit.wait();
+  unit.wait_while(Role::unattached);
   ASSERT_EQ(unit.core().role(), Role::prospective);
   unit.grant(kSecond);
   EXPECT_EQ(unit.core().role(), Role::prospective) << "one of three, and not itself";
@@ -346,6 +359,97 @@ TEST(RaftUpgrade, an_uncommitted_one_goes_with_a_truncation_or_with_a_snapshot) 
   unit.step(SnapshotLoaded{{20, 3}, kThreeStatic});
   EXPECT_EQ(unit.core().voters(), kThreeStatic);
   EXPECT_TRUE(unit.core().is_voter());
+}
+
+// The author's note of 2015: what a new leader knows to be committed is of others. Its own epoch
+// must have committed something before it changes voters.
+TEST(RaftVoters, do_not_change_before_the_own_epoch_has_committed_though_much_is_committed) {
+  Unit unit(kThree, {1, -1, std::nullopt}, 5, {{1, 0}});
+  unit.follow(kSecond, 1);
+  FetchReply known;
+  known.high_watermark = 5;
+  unit.answer_fetch(known);
+  ASSERT_EQ(unit.core().high_watermark(), 5);
+  unit.lead();
+  ASSERT_EQ(unit.core().high_watermark(), unit.core().epoch_start());
+  const auto remove = [&] { return unit.ask<ChangeVoterReply>(change(Kind::remove, kThird)); };
+  EXPECT_EQ(remove()->error, ErrorCode::request_timed_out);
+  unit.flush();
+  EXPECT_EQ(remove()->error, ErrorCode::request_timed_out);
+  unit.fetch(kSecond, 6, 2);
+  EXPECT_FALSE(remove().has_value());
+}
+
+TEST(RaftVoters, what_a_fourth_of_them_held_up_is_committed_when_its_removal_is_appended) {
+  Unit unit({kSelf, kSecond, kThird, kFourth});
+  unit.step(CampaignNow{});
+  unit.settle();
+  unit.grant(kSecond);
+  unit.grant(kThird);
+  unit.settle();
+  unit.flush();
+  unit.fetch(kSecond, 1, 1);
+  unit.fetch(kThird, 1, 1);
+  unit.append(3);
+  unit.flush();
+  unit.fetch(kSecond, 4, 1);
+  EXPECT_EQ(unit.core().high_watermark(), 1) << "two of four";
+  EXPECT_FALSE(unit.ask<ChangeVoterReply>(change(Kind::remove, kFourth)).has_value());
+  const std::uint64_t token = unit.last_token();
+  unit.settle();
+  EXPECT_EQ(unit.core().high_watermark(), 4) << "two of three";
+  EXPECT_FALSE(unit.reply<ChangeVoterReply>(token).has_value()) << "the change itself is not";
+  unit.flush();
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_EQ(unit.reply<ChangeVoterReply>(token)->error, ErrorCode::none);
+}
+
+TEST_F(Membership, a_change_is_told_only_when_it_is_committed_itself) {
+  commit();
+  unit_.append(3);
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kThird)).has_value());
+  const std::uint64_t token = unit_.last_token();
+  unit_.settle();
+  unit_.flush();
+  unit_.fetch(kSecond, 4, 1);
+  EXPECT_EQ(unit_.core().high_watermark(), 4);
+  EXPECT_FALSE(unit_.reply<ChangeVoterReply>(token).has_value());
+  unit_.fetch(kSecond, 5, 1);
+  EXPECT_EQ(unit_.reply<ChangeVoterReply>(token)->error, ErrorCode::none);
+}
+
+TEST_F(Membership, nothing_changes_while_leadership_is_handed_over) {
+  unit_.append(3);
+  unit_.flush();
+  unit_.fetch(kThird, 4, 1);
+  unit_.fetch(kSecond, 3, 1);
+  unit_.step(TransferTo{kSecond.id});
+  EXPECT_EQ(refused(change(Kind::remove, kThird)), ErrorCode::request_timed_out);
+  unit_.fetch(kThird, 4, 1);
+  unit_.wait(seconds(1));
+  EXPECT_FALSE(unit_.ask<ChangeVoterReply>(change(Kind::remove, kThird)).has_value());
+}
+
+TEST(RaftVoters, who_was_asked_in_vain_before_the_quorum_went_on_stands_no_more) {
+  Unit unit({kSecond, kThird, kFourth}, {5, -1, std::nullopt}, 10, {{5, 0}});
+  EXPECT_FALSE(unit.vote(5, kSecond, {20, 4}, true).granted);
+  EXPECT_TRUE(unit.core().may_stand());
+  unit.follow(kThird, 6);
+  FetchReply committed;
+  committed.high_watermark = 10;
+  unit.answer_fetch(committed);
+  EXPECT_EQ(unit.core().high_watermark(), 10);
+  EXPECT_FALSE(unit.core().may_stand());
+}
+
+TEST(RaftVoters, who_was_asked_in_vain_long_ago_stands_no_more) {
+  Unit unit({kSecond, kThird, kFourth}, {5, -1, std::nullopt}, 10, {{5, 0}});
+  EXPECT_FALSE(unit.vote(5, kSecond, {20, 4}, true).granted);
+  unit.pass(seconds(6));
+  for (int i = 0; i < 20; ++i) {
+    unit.wait(seconds(1));
+    ASSERT_EQ(unit.core().role(), Role::unattached);
+  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ inline const ReplicaKey kSelf{1, {1, 1}};
 inline const ReplicaKey kSecond{2, {2, 2}};
 inline const ReplicaKey kThird{3, {3, 3}};
 inline const ReplicaKey kFourth{4, {4, 4}};
+inline const ReplicaKey kFifth{5, {5, 5}};
 inline const VoterSet kThree{kSelf, kSecond, kThird};
 inline const VoterSet kThreeStatic{{1, {}}, {2, {}}, {3, {}}};  // before kraft.version 1
 
@@ -22,7 +23,12 @@ class Unit {
   explicit Unit(VoterSet voters = kThree, ElectionState election = {}, Offset end = 0,
                 std::vector<EpochStart> epochs = {}, OffsetAndEpoch snapshot = {-1, -1},
                 std::int16_t kraft_version = 1)
-      : core_(options()) {
+      : Unit(options(), std::move(voters), std::move(election), end, std::move(epochs), snapshot,
+             kraft_version) {}
+  Unit(CoreOptions options, VoterSet voters, ElectionState election = {}, Offset end = 0,
+       std::vector<EpochStart> epochs = {}, OffsetAndEpoch snapshot = {-1, -1},
+       std::int16_t kraft_version = 1)
+      : core_(std::move(options)) {
     Recovered recovered;
     recovered.election = election;
     const OffsetAndEpoch start = snapshot.offset > 0 ? snapshot : OffsetAndEpoch{0, 0};
@@ -33,10 +39,10 @@ class Unit {
     keep();
   }
 
-  static CoreOptions options() {
+  static CoreOptions options(std::uint64_t seed = 7) {
     CoreOptions options;
     options.self = kSelf;
-    options.seed = 7;
+    options.seed = seed;
     return options;
   }
 
@@ -55,6 +61,10 @@ class Unit {
   void wait() {
     now_ = std::max(now_, core_.deadline());
     step(Tick{});
+  }
+  // From deadline to deadline while it has this role; not for ever.
+  void wait_while(Role role) {
+    for (int i = 0; i < 10'000 && core_.role() == role; ++i) wait();
   }
   // Does what a working disk does: state saved, control records appended, log flushed.
   void settle() {
@@ -143,6 +153,8 @@ class Unit {
   Instant now() const { return now_; }
   const std::optional<SaveState>& to_save() const { return save_; }
   const OutgoingRequest& last_fetch() const { return fetched_; }
+  // The last request that was sent, of any kind.
+  const OutgoingRequest& last_request() const { return requested_; }
 
  private:
   void keep() {
@@ -157,6 +169,7 @@ class Unit {
         asked_.push_back(each);
       }
       if (std::holds_alternative<FetchRequest>(each.request)) fetched_ = each;
+      requested_ = each;
     }
   }
 
@@ -168,6 +181,7 @@ class Unit {
   bool control_wanted_ = false;
   std::vector<OutgoingRequest> asked_;
   OutgoingRequest fetched_;
+  OutgoingRequest requested_;
   std::uint64_t token_ = 0;
 };
 
