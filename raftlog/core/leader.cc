@@ -148,6 +148,10 @@ std::optional<FetchReply> Core::news(const FetchRequest& request) const {
 std::optional<FetchReply> Core::note_fetch(const FetchRequest& request) {
   Progress& progress = progress_of(request.replica);
   std::optional<FetchReply> refused = mismatch(request);
+  // It asks again for what it was sent: it is heard, and does not hear this leader. Who is heard by
+  // no majority commits nothing, and is not to keep those that hear it from another leader.
+  const bool hears_nothing = !refused.has_value() && request.offset == progress.end &&
+                             request.offset < progress.leader_end;
   if (!refused.has_value()) {
     if (request.offset >= log_.end())
       progress.caught_up = now_;
@@ -156,7 +160,7 @@ std::optional<FetchReply> Core::note_fetch(const FetchRequest& request) {
     progress.leader_end = log_.end();
     progress.end = request.offset;
   }
-  progress.fetched = now_;
+  if (!hears_nothing) progress.fetched = now_;
   if (!refused.has_value()) move_high_watermark();
   return refused;
 }

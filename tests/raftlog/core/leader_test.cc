@@ -440,6 +440,38 @@ TEST(RaftLeader, it_resigns_when_fewer_than_a_majority_fetch_whoever_else_does) 
   EXPECT_EQ(leads_for(observed, {kFourth, kFifth}), seconds(3));
 }
 
+// Its own answers are lost, for whatever reason: it leads nobody.
+TEST(RaftLeader, it_resigns_when_a_majority_asks_again_and_again_for_what_it_was_sent) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.flush();
+  EXPECT_EQ(leads_for(unit, {kSecond, kThird}), seconds(3)) << "they ask for the second record";
+  // One answer may be lost; and what asks for all that there is says nothing.
+  Unit once;
+  once.lead();
+  once.append(4);
+  once.flush();
+  for (Offset offset = 1; offset <= 5; ++offset) {
+    once.fetch(kSecond, offset, 1);
+    once.wait(milliseconds(1400));
+    once.fetch(kSecond, offset, 1);
+    once.wait(milliseconds(1400));
+    ASSERT_TRUE(once.core().is_leader()) << offset;
+  }
+  for (int i = 0; i < 20; ++i) {
+    once.fetch(kSecond, 5, 1);
+    once.wait(milliseconds(500));
+  }
+  EXPECT_TRUE(once.core().is_leader());
+  // Who has lost something asks for it again, too.
+  once.append();
+  once.flush();
+  once.fetch(kSecond, 3, 1);
+  once.wait(milliseconds(2900));
+  EXPECT_TRUE(once.core().is_leader());
+}
+
 TEST(RaftLeader, a_disk_that_is_slow_but_goes_on_is_no_reason_to_resign) {
   Unit unit;
   unit.lead();
@@ -448,7 +480,7 @@ TEST(RaftLeader, a_disk_that_is_slow_but_goes_on_is_no_reason_to_resign) {
   for (Offset end = 3; end < 12; ++end) {
     unit.append();
     for (int i = 0; i < 15; ++i) {
-      unit.fetch(kSecond, 1, 1);
+      unit.fetch(kSecond, end, 1);
       unit.wait(milliseconds(100));
     }
     // There is always something that is not flushed.
@@ -458,7 +490,7 @@ TEST(RaftLeader, a_disk_that_is_slow_but_goes_on_is_no_reason_to_resign) {
   // Long without anything to write, it has not been slow.
   unit.flush();
   for (int i = 0; i < 50; ++i) {
-    unit.fetch(kSecond, 1, 1);
+    unit.fetch(kSecond, 11, 1);
     unit.wait(milliseconds(100));
   }
   unit.append();
