@@ -1,8 +1,13 @@
-// What proposals are told whose log does not lead, and what they may do then.
+// Proposals: how many share a batch, how long one takes while others come all the time, what they
+// are told whose log does not lead, and what they may do then.
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <deque>
 
 #include "gtest/gtest.h"
+#include "protocol/record_batch.h"
 #include "tools/sim/raft/raft_peer.h"
 
 namespace drave::simulation {
@@ -136,6 +141,69 @@ TEST(RaftAppends, that_succeed_are_those_of_a_leader) {
                        [&] { leader->scope().spawn(append_one(*leader, was_deposed)); });
     EXPECT_FALSE(was_deposed);
   }
+}
+
+// Batches of a node that has stopped.
+std::size_t count_batches(RaftCluster& cluster, RaftPeer& peer) {
+  peer.node().stop();
+  EXPECT_TRUE(cluster.run_until([&] { return !peer.node().is_running(); }, seconds(10)));
+  const std::vector<std::uint8_t> bytes = peer.node().disk().content(
+      fmt::format("{}/{}-0/00000000000000000000.log", kRaftDirectory, raft::kMetadataTopic));
+  std::size_t count = 0;
+  for (protocol::BatchIterator batches(bytes); batches.next().has_value();) ++count;
+  return count;
+}
+
+TEST(RaftProposals, of_one_pass_are_one_batch) {
+  RaftCluster cluster(9, 1, 0, {});
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  const Offset end = cluster.peer(0).log().end();
+  for (int i = 0; i < 200; ++i) cluster.peer(0).propose(fmt::format("{}", i));
+  ASSERT_TRUE(
+      cluster.run_until([&] { return cluster.ledger().acknowledged() == 201; }, seconds(5)));
+  EXPECT_EQ(cluster.peer(0).log().end(), end + 200);
+  EXPECT_EQ(count_batches(cluster, cluster.peer(0)), 3u) << "the epoch, the first one, all others";
+}
+
+struct TimedProposal : raft::Proposal {
+  Instant since;
+  Instant until;
+  io::sim::World* world = nullptr;
+  static void ended(Proposal& proposal, const Error* error) {
+    auto& self = static_cast<TimedProposal&>(proposal);
+    EXPECT_EQ(error, nullptr);
+    self.until = self.world->now();
+  }
+};
+
+// One comes every 50 us, many for each flush and round: they share batches, and the queue does not
+// grow.
+TEST(RaftProposals, that_come_faster_than_the_disk_flushes_do_not_wait_longer_and_longer) {
+  constexpr std::size_t kCount = 2000;
+  RaftCluster cluster(10, 3, 0, {});
+  cluster.start_all();
+  RaftPeer* leader = cluster.await_leader(seconds(10));
+  ASSERT_NE(leader, nullptr);
+  ASSERT_TRUE(cluster.commit("first", seconds(5)));
+  const std::string value(100, 'x');
+  std::deque<TimedProposal> proposals(kCount);
+  for (TimedProposal& proposal : proposals) {
+    cluster.world().run_for(microseconds(50));
+    proposal.world = &cluster.world();
+    proposal.since = cluster.world().now();
+    proposal.value = as_bytes(std::string_view(value));
+    proposal.done = &TimedProposal::ended;
+    leader->log().propose(proposal);
+  }
+  ASSERT_TRUE(cluster.run_until([&] { return proposals.back().until != Instant{}; }, seconds(5)));
+  std::vector<Duration> waits;
+  for (const TimedProposal& proposal : proposals) waits.push_back(proposal.until - proposal.since);
+  const Duration early = *std::max_element(waits.begin(), waits.begin() + kCount / 4);
+  const Duration late = *std::max_element(waits.end() - kCount / 4, waits.end());
+  EXPECT_LT(early, milliseconds(20));
+  EXPECT_LT(late, milliseconds(20));
+  EXPECT_EQ(cluster.ledger().violation(), "");
 }
 
 }  // namespace
