@@ -223,6 +223,7 @@ class Core {
   void ask_for_votes(bool pre_vote);
   void look_for_leader();
   void outbid(LeaderEpoch epoch);
+  bool is_plausible(LeaderEpoch epoch) const;
   EpochReply begin_epoch(const BeginEpochRequest& request);
   EpochReply end_epoch(const EndEpochRequest& request);
 

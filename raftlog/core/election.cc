@@ -22,8 +22,7 @@ VoteReply Core::vote(const VoteRequest& request) {
   const bool behind =
       request.last.epoch > request.epoch ||
       (!request.pre_vote && request.last.epoch == request.epoch && request.epoch > 0);
-  const bool is_epoch = 0 <= request.epoch && request.epoch <= kEpochMax;
-  if (request.last.offset < 0 || request.last.epoch < 0 || !is_epoch || behind) {
+  if (request.last.offset < 0 || request.last.epoch < 0 || !is_plausible(request.epoch) || behind) {
     reply.error = ErrorCode::invalid_request;
     return reply;
   }
@@ -224,8 +223,13 @@ void Core::become_leader() {
 
 // --- Beginning and end of an epoch, as told by its leader
 
+// One stranger's word would otherwise use up all epochs that there are.
+bool Core::is_plausible(LeaderEpoch epoch) const {
+  return 0 <= epoch && epoch <= kEpochMax && epoch - state_.epoch <= kEpochLeapMax;
+}
+
 bool Core::would_follow(LeaderEpoch epoch, NodeId leader) const {
-  const bool is_epoch = state_.epoch <= epoch && epoch <= kEpochMax;
+  const bool is_epoch = state_.epoch <= epoch && is_plausible(epoch);
   if (!is_epoch || leader < 0 || leader == options_.self.id) return false;
   return epoch > state_.epoch || state_.leader < 0 || state_.leader == leader;
 }

@@ -99,7 +99,7 @@ void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
                            request.last_epoch <= request.epoch && request.epoch <= kEpochMax;
   refused.error = makes_sense ? check_fetcher(request.epoch) : ErrorCode::invalid_request;
   const bool is_ahead = refused.error == ErrorCode::unknown_leader_epoch && is_leader();
-  if (is_ahead && request.epoch - epoch() <= kOutbidMax) outbid(request.epoch);
+  if (is_ahead && is_plausible(request.epoch)) outbid(request.epoch);
   if (refused.error != ErrorCode::none) {
     refused.epoch = epoch();
     refused.leader = leader();

@@ -29,9 +29,11 @@ inline constexpr std::size_t kLogEpochsMax = 1 << 16;
 // The newest epoch there may be. What names a newer one is refused (INVALID_REQUEST) or, where it
 // is a reply, not believed: no epoch could follow it.
 inline constexpr LeaderEpoch kEpochMax = INT32_MAX - 1;
-// How far ahead of its own an epoch may be in which a replica fetches, that the leader goes on in a
-// newer one to be followed. Beyond, the replica is told UNKNOWN_LEADER_EPOCH and has to be helped.
-inline constexpr LeaderEpoch kOutbidMax = 1 << 16;
+// How far ahead of its own an epoch may be that a node takes because a request names it. Beyond,
+// the request is refused (INVALID_REQUEST; a fetch, with which a replica makes its leader go on in
+// a newer epoch, UNKNOWN_LEADER_EPOCH). What those say whom this node itself asks is believed, so
+// that who was away for longer catches up.
+inline constexpr LeaderEpoch kEpochLeapMax = 1 << 16;
 
 static_assert(kVotersMax < kReplicasMax);
 static_assert(kReplicasMax <= kParkedFetchesMax, "a replica waits with one fetch at a time");

@@ -133,7 +133,7 @@ TEST(RaftElection, only_a_replica_of_a_plausible_epoch_makes_the_leader_go_on_in
   EXPECT_EQ(error({-1, {}}, epoch + 1), ErrorCode::invalid_request) << "a consumer";
   EXPECT_EQ(error(kSelf, epoch + 1), ErrorCode::invalid_request);
   EXPECT_EQ(error(kFourth, kEpochMax + 1), ErrorCode::invalid_request);
-  EXPECT_EQ(error(kFourth, epoch + kOutbidMax + 1), ErrorCode::unknown_leader_epoch);
+  EXPECT_EQ(error(kFourth, epoch + kEpochLeapMax + 1), ErrorCode::unknown_leader_epoch);
   EXPECT_TRUE(unit.core().is_leader());
   EXPECT_EQ(unit.core().epoch(), epoch);
   unit.step(RequestReceived{900, FetchRequest{epoch + 3, kFourth, 1, 1, INT64_MAX, Duration{}}});
@@ -157,6 +157,40 @@ TEST(RaftElection, nobody_is_believed_an_epoch_that_none_could_follow) {
   unit.step(ReplyReceived{kSecond.id, unit.last_fetch().id, reply});
   EXPECT_EQ(unit.core().epoch(), 3);
   EXPECT_EQ(unit.core().leader(), kSecond.id);
+}
+
+TEST(RaftElection, who_is_not_asked_is_not_believed_an_epoch_far_ahead) {
+  constexpr LeaderEpoch kFar = 3 + kEpochLeapMax + 1;
+  Unit unit;
+  unit.follow(kSecond, 3);
+  unit.step(RequestFailed{kSecond.id, unit.last_fetch().id});  // it defends its leader no more
+  EXPECT_EQ(unit.ask<VoteReply>(VoteRequest{kFar, kThird, kSelf, {9, 3}, false})->error,
+            ErrorCode::invalid_request);
+  EXPECT_EQ(unit.ask<VoteReply>(VoteRequest{kFar, kThird, kSelf, {9, 3}, true})->error,
+            ErrorCode::invalid_request);
+  EXPECT_EQ(unit.ask<EpochReply>(BeginEpochRequest{kFar, 99, kSelf})->error,
+            ErrorCode::invalid_request);
+  EXPECT_EQ(unit.ask<EpochReply>(EndEpochRequest{kFar, 99, {kSelf}})->error,
+            ErrorCode::invalid_request);
+  EXPECT_FALSE(unit.core().would_follow(kFar, 99));
+  EXPECT_EQ(unit.core().epoch(), 3);
+  // Who was away for so long asks, and is told.
+  unit.wait(milliseconds(20));
+  FetchReply reply;
+  reply.error = ErrorCode::fenced_leader_epoch;
+  reply.epoch = kFar;
+  reply.leader = kThird.id;
+  unit.step(ReplyReceived{kSecond.id, unit.last_fetch().id, reply});
+  EXPECT_EQ(unit.core().epoch(), kFar);
+  EXPECT_EQ(unit.core().leader(), kThird.id);
+}
+
+TEST(RaftElection, an_epoch_less_far_ahead_is_followed) {
+  Unit unit;
+  unit.follow(kSecond, 3);
+  unit.follow(kThird, 3 + kEpochLeapMax);
+  EXPECT_EQ(unit.core().epoch(), 3 + kEpochLeapMax);
+  EXPECT_EQ(unit.core().leader(), kThird.id);
 }
 
 TEST(RaftElection, epochs_end_somewhere) {
