@@ -195,6 +195,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   // Who leads instead of this node, or that nobody does; empty: this node leads.
   std::string why_not_leader() const;
   void note_lost_log();
+  void note_misfit();
+  void note_lost_voter(const LostLog& lost);
   void note_leader_address(const std::optional<wire::LeaderAddress>& leader);
   void request_failed(NodeId to, std::uint64_t id, const Error& error);
   io::Task<void> send_to(NodeId to, std::uint64_t id, RpcClient& client, VoteRequest request);
@@ -359,6 +361,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Instant refusal_told_until_{};
   std::string refusal_;  // the last
   Instant stranger_told_until_{};
+  Instant misfit_told_until_{};
+  Instant lost_told_until_{};
   ElectionCounters elections_;
   Instant leaderless_since_{};
   Instant heard_leader_{};  // a leader's last answer; or when it was last this node, or the start

@@ -64,6 +64,8 @@ void RaftLogImpl::perform(const Received* received) {
     LOG_WARN("raft", "resigns node={} topic={} epoch={} reason={}", self_.id, options_.topic,
              epoch(), effects_.resigned_because);
   }
+  if (effects_.misfit) note_misfit();
+  if (effects_.lost.has_value()) note_lost_voter(*effects_.lost);
   const bool role_changed = effects_.role_changed;
   const bool watermark_moved = effects_.high_watermark_moved;
   if (effects_.append.has_value()) {
@@ -290,6 +292,34 @@ void RaftLogImpl::note_lost_log() {
            "and for whom it voted is forgotten. If its disk lost files, remove it from the voters, "
            "format it and add it again",
            self_.id, options_.topic);
+}
+
+constexpr std::string_view kReplaceDisk =
+    "Where a disk was replaced, remove the node from the voters, format it with a directory id of "
+    "its own (format --no-initial-controllers) and add it again";
+
+// Of whose log nobody can say whether it is the leader's.
+void RaftLogImpl::note_misfit() {
+  if (loop_.now() < misfit_told_until_) return;
+  misfit_told_until_ = loop_.now() + kRefusalTold;
+  LOG_WARN(
+      "raft",
+      "node={} topic={} what leader {} sends does not go on from this log, which ends at {} in "
+      "epoch {}, or names voters that there cannot be: nothing is taken. If a voter lost its "
+      "files and was formatted with its old directory id, what the quorum had acknowledged may "
+      "be lost. {}",
+      self_.id, options_.topic, core_->leader(), core_->log().end(), core_->log().last().epoch,
+      kReplaceDisk);
+}
+
+void RaftLogImpl::note_lost_voter(const LostLog& lost) {
+  if (loop_.now() < lost_told_until_) return;
+  lost_told_until_ = loop_.now() + kRefusalTold;
+  LOG_WARN("raft",
+           "node={} topic={} voter {} with the directory {} has nothing of what it acknowledged in "
+           "epoch {}, up to offset {}: its disk lost files, and for whom it voted is forgotten. {}",
+           self_.id, options_.topic, lost.voter.id, lost.voter.directory_id.to_string(), epoch(),
+           lost.end, kReplaceDisk);
 }
 
 // Whom the core follows it follows until it knows another, also one that is gone.

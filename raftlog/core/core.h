@@ -241,6 +241,8 @@ class Core {
   Progress& progress_of(const ReplicaKey& key);
   const Progress* find_progress(const ReplicaKey& key) const;
   std::optional<FetchReply> note_fetch(const FetchRequest& request);
+  void note_lost(const FetchRequest& request);
+  bool make_room_for(const ReplicaKey& replica);
   void answer_parked();
   void expire_parked();
   void move_high_watermark();

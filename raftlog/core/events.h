@@ -125,6 +125,12 @@ struct SnapshotChunk {
   std::int64_t bytes = 0;
 };
 
+// A voter that had acknowledged up to `end` in this epoch begins anew.
+struct LostLog {
+  ReplicaKey voter;
+  Offset end = -1;
+};
+
 // In the order in which they are to be done; `save` need not be waited for. Nothing here outlives
 // the next step.
 struct Effects {
@@ -140,6 +146,8 @@ struct Effects {
   bool high_watermark_moved = false;
   bool role_changed = false;  // or the epoch, or the leader
   bool voters_changed = false;
+  bool misfit = false;          // the leader's batches do not go on from the log, or cannot be
+  std::optional<LostLog> lost;  // for an operator, as the leader sees it
   std::string_view resigned_because;  // a leader that had to, what for; a literal
   std::string_view fatal;             // the node must end: its log contradicts what is committed
 
@@ -152,7 +160,8 @@ struct Effects {
     store_chunk.reset();
     load_snapshot.reset();
     append_received = 0;
-    high_watermark_moved = role_changed = voters_changed = false;
+    lost.reset();
+    high_watermark_moved = role_changed = voters_changed = misfit = false;
     resigned_because = fatal = {};
   }
 };

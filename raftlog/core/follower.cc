@@ -71,6 +71,7 @@ void Core::handle_fetch_reply(const FetchReply& reply) {
     // Only now it is known that all of the own log is the leader's, too.
     leader_watermark_ = std::max(leader_watermark_, reply.high_watermark);
     if (!reply.batches.empty()) makes_sense = append_received(reply);
+    effects_->misfit = !makes_sense;
   }
   if (!makes_sense) peers_.at(state_.leader).until = now_ + options_.retry_backoff;
   follow_high_watermark();
@@ -79,6 +80,7 @@ void Core::handle_fetch_reply(const FetchReply& reply) {
 // The leader has nothing of `diverging.epoch` at or above `diverging.offset`, and of the epochs
 // between that one and ours nothing at all.
 void Core::truncate_to_common(OffsetAndEpoch diverging) {
+  if (diverging.offset < 0 || diverging.epoch < 0) return;
   const OffsetAndEpoch own = log_.end_of(diverging.epoch);
   Offset to = own.epoch == diverging.epoch ? std::min(own.offset, diverging.offset) : own.offset;
   if (DRAVE_CANARY("truncates-committed")) {

@@ -108,9 +108,11 @@ void Core::handle_fetch(std::uint64_t token, const FetchRequest& request) {
   }
   std::optional<FetchReply> found = note_fetch(request);
   if (!found.has_value()) found = news(request);
-  if (!found.has_value() && request.wait.ns > 0 && parked_.size() < kParkedFetchesMax) {
-    parked_.push_back({token, request, now_ + request.wait});
-    wake_at(now_ + request.wait);
+  if (!found.has_value() && request.wait.ns > 0 && make_room_for(request.replica)) {
+    // Who waited for longer would take the leader for gone.
+    const Instant until = now_ + std::min(request.wait, options_.fetch_timeout);
+    parked_.push_back({token, request, until});
+    wake_at(until);
     return;
   }
   reply(token, found.has_value() ? std::move(*found) : nothing_new());
@@ -144,8 +146,32 @@ std::optional<FetchReply> Core::news(const FetchRequest& request) const {
   return reply;
 }
 
+// A replica that asks again does not wait for what it asked before: its connection ended, perhaps.
+bool Core::make_room_for(const ReplicaKey& replica) {
+  const auto answer_first = [this](const auto& which) {
+    const auto found = std::find_if(parked_.begin(), parked_.end(), which);
+    if (found == parked_.end()) return;
+    reply(found->token, nothing_new());
+    parked_.erase(found);
+  };
+  answer_first([&](const Parked& each) { return each.request.replica == replica; });
+  if (parked_.size() >= kParkedFetchesMax && contains(voters(), replica))
+    answer_first([&](const Parked& each) { return !contains(voters(), each.request.replica); });
+  return parked_.size() < kParkedFetchesMax;
+}
+
+// A voter goes back to the beginning only if its disk does not have any more what it acknowledged.
+void Core::note_lost(const FetchRequest& request) {
+  if (request.offset > 0) return;
+  for (const ReplicaKey& voter : voters()) {
+    const Progress* before = voter.matches(request.replica) ? find_progress(voter) : nullptr;
+    if (before != nullptr && before->end > 0) effects_->lost = LostLog{before->key, before->end};
+  }
+}
+
 // Returns what does not match.
 std::optional<FetchReply> Core::note_fetch(const FetchRequest& request) {
+  note_lost(request);
   Progress& progress = progress_of(request.replica);
   std::optional<FetchReply> refused = mismatch(request);
   // It asks again for what it was sent: it is heard, and does not hear this leader. Who is heard by
@@ -159,6 +185,8 @@ std::optional<FetchReply> Core::note_fetch(const FetchRequest& request) {
       progress.caught_up = std::max(progress.caught_up, progress.fetched);
     progress.leader_end = log_.end();
     progress.end = request.offset;
+  } else if (request.offset == 0) {
+    progress.end = std::min<Offset>(progress.end, 0);
   }
   if (!hears_nothing) progress.fetched = now_;
   if (!refused.has_value()) move_high_watermark();

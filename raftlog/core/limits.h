@@ -16,10 +16,12 @@ inline constexpr std::size_t kVotersMax = 16;
 inline constexpr std::size_t kReplicasMax = 1024;
 // An observer that has not fetched for so long is not told of any more.
 inline constexpr Duration kObserverKept = seconds(300);
-// Fetches that wait at the leader for something to send. Beyond, an empty answer goes at once.
+// Fetches that wait at the leader for something to send, one of each replica. Beyond, an empty
+// answer goes at once: to an observer its own, to make room for a voter that of an observer.
 inline constexpr std::size_t kParkedFetchesMax = 1024;
 // Replies that wait until the state that they promise is durable. Beyond, a request is refused
-// (BROKER_NOT_AVAILABLE) before it changes anything, and its sender tries again.
+// (BROKER_NOT_AVAILABLE) before it changes anything, and its sender tries again. A leader that
+// stops answers the fetches that waited on top of it.
 inline constexpr std::size_t kHeldRepliesMax = 64;
 // Voter sets above the high watermark. Of a fetch that brings more, the rest is fetched again.
 inline constexpr std::size_t kVoterSetsMax = 32;

@@ -11,8 +11,9 @@
 
 namespace drave::raft {
 
-// A replica's identity: a wiped disk is another replica. In a static quorum the directory is zero
-// and only the id counts.
+// A replica's identity: a disk that was formatted again is another replica, unless it was given its
+// old directory id, which makes others believe that it has what it has lost. In a static quorum the
+// directory is zero and only the id counts.
 struct ReplicaKey {
   NodeId id = -1;
   Uuid directory_id;

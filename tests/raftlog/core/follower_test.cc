@@ -210,6 +210,19 @@ TEST(RaftFollower, a_divergence_that_contradicts_nothing_truncates_nothing) {
   }
 }
 
+TEST(RaftFollower, what_makes_no_sense_is_not_fetched_again_at_once) {
+  for (const FetchReply& reply : {records(6, 9, 1), diverging(9, 7), diverging(5, 1)}) {
+    Unit unit(kThree, {1, -1, std::nullopt}, 5, {{1, 0}});
+    unit.follow(kSecond, 2);
+    const std::uint64_t asked = unit.last_fetch().id;
+    unit.answer_fetch(reply);
+    EXPECT_EQ(unit.last_fetch().id, asked);
+    EXPECT_EQ(unit.effects().misfit, !reply.batches.empty()) << "an operator hears of it";
+    unit.wait(milliseconds(20));
+    EXPECT_NE(unit.last_fetch().id, asked);
+  }
+}
+
 TEST(RaftFollower, a_reply_comes_once_and_only_from_the_leader) {
   Unit unit;
   unit.follow(kSecond, 1);

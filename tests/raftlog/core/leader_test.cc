@@ -364,6 +364,66 @@ TEST(RaftLeader, replicas_and_waiting_fetches_are_bounded) {
   EXPECT_TRUE(unit.reply<FetchReply>(unit.last_token()).has_value()) << "none waits any more";
 }
 
+TEST(RaftLeader, of_a_replica_one_fetch_waits_and_not_for_longer_than_a_fetch_timeout) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.fetch(kSecond, 1, 1);
+  const FetchRequest patient{1, kFourth, 1, 1, 1, seconds(2'000'000)};
+  EXPECT_FALSE(unit.ask<FetchReply>(patient).has_value());
+  const std::uint64_t first = unit.last_token();
+  EXPECT_FALSE(unit.ask<FetchReply>(patient).has_value());
+  EXPECT_TRUE(unit.reply<FetchReply>(first).has_value()) << "its connection ended, perhaps";
+  const std::uint64_t second = unit.last_token();
+  const Instant from = unit.now();
+  while (!unit.reply<FetchReply>(second).has_value()) {
+    unit.fetch(kSecond, 1, 1);
+    unit.wait();
+    ASSERT_LE(unit.now(), from + seconds(2));
+  }
+  EXPECT_EQ(unit.now(), from + seconds(2));
+}
+
+TEST(RaftLeader, fetches_of_strangers_do_not_keep_a_voter_from_waiting) {
+  Unit unit;
+  unit.lead();
+  unit.flush();
+  unit.fetch(kSecond, 1, 1);
+  const std::uint64_t first = unit.last_token() + 1;
+  for (std::uint64_t i = 0; i < kParkedFetchesMax; ++i)
+    unit.ask<FetchReply>(FetchRequest{1, {100, {5, i}}, 1, 1, 1, milliseconds(500)});
+  EXPECT_FALSE(
+      unit.ask<FetchReply>(FetchRequest{1, kSecond, 1, 1, 1, milliseconds(500)}).has_value());
+  EXPECT_TRUE(unit.reply<FetchReply>(first).has_value()) << "made room";
+}
+
+TEST(RaftLeader, a_voter_that_begins_anew_is_told_of_and_counts_for_nothing) {
+  Unit unit;
+  unit.lead();
+  unit.append(4);
+  unit.fetch(kSecond, 5, 1);
+  EXPECT_FALSE(unit.effects().lost.has_value());
+  unit.fetch(kFourth, 5, 1);
+  unit.fetch(kFourth, 0, 0);
+  EXPECT_FALSE(unit.effects().lost.has_value()) << "no voter";
+  unit.fetch(kSecond, 0, 0);
+  ASSERT_TRUE(unit.effects().lost.has_value());
+  EXPECT_EQ(unit.effects().lost->voter, kSecond);
+  EXPECT_EQ(unit.effects().lost->end, 5);
+  unit.flush();
+  EXPECT_EQ(unit.core().high_watermark(), -1);
+}
+
+TEST(RaftLeader, a_voter_that_begins_anew_with_a_snapshot_counts_for_nothing) {
+  Unit unit(kThree, {}, 9, {{1, 5}}, {5, 1});
+  unit.lead();
+  unit.fetch(kSecond, 10, unit.core().epoch());
+  EXPECT_TRUE(unit.fetch(kSecond, 0, 0)->snapshot.has_value());
+  EXPECT_TRUE(unit.effects().lost.has_value());
+  unit.flush();
+  EXPECT_EQ(unit.core().high_watermark(), 5);
+}
+
 TEST(RaftLeader, it_describes_its_quorum) {
   Unit unit;
   unit.lead();
