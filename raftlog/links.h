@@ -27,8 +27,10 @@ class Links {
       : loop_(loop), options_(std::move(options)), scope_(loop) {}
 
   // To be used before the next suspension; a call that has begun may end later. Another address
-  // than last time ends the calls to the old one.
+  // than last time ends the calls to the old one; beyond kLinksMax peers, those to another end.
   RpcClient& to(NodeId peer, const io::SocketAddress& address, Lane lane);
+
+  std::size_t peer_count() const { return links_.size(); }
 
   // Each log that uses this joins, and leaves when it asks nothing more. When the last one has left
   // all calls end. Of a log that leaves before, they end when they are answered.
@@ -40,12 +42,14 @@ class Links {
     NodeId peer = -1;
     std::array<std::unique_ptr<RpcClient>, 2> lanes;
   };
+  Link& link_to(NodeId peer);
+  void retire_all(Link& link);
   io::Task<void> close();
   static io::Task<void> retire(std::unique_ptr<RpcClient> client);
 
   io::Loop& loop_;
   RpcClientOptions options_;
-  std::vector<Link> links_;  // one for each voter and bootstrap server that was asked
+  std::vector<Link> links_;  // by when they were last used, the latest at the end
   io::Scope scope_;
   std::size_t users_ = 0;
 };

@@ -28,6 +28,9 @@ inline constexpr std::size_t kHostBytesMax = 255;
 inline constexpr Duration kStopWaitMax = seconds(1);
 // A node that knows of no leader for so long says so in its log.
 inline constexpr Duration kLeaderlessTold = seconds(10);
+// Nodes that a replica is connected to, by their ids: voters, bootstrap servers, and whoever was
+// said to lead. Beyond, the connections that were not used for longest end.
+inline constexpr std::size_t kLinksMax = 64;
 // How bootstrap servers are named: this, and from there downwards.
 inline constexpr NodeId kFirstBootstrapId = -2;
 

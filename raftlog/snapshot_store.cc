@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "raftlog/wire.h"
 
 namespace drave::raft {
 
@@ -133,9 +134,11 @@ io::Task<Result<std::vector<std::uint8_t>>> SnapshotStore::finish(OffsetAndEpoch
   CO_TRY_VOID(co_await part_.close());
   part_id_ = {-1, -1};
   CO_TRY(std::vector<std::uint8_t> bytes, co_await io::read_file(loop_, part, SIZE_MAX));
-  if (const Result<void> whole = check_snapshot(bytes); !whole) {
+  Result<void> sound = check_snapshot(bytes);
+  if (sound) sound = wire::check_controls(bytes);
+  if (!sound) {
     [[maybe_unused]] const Result<void> gone = co_await io::unlink(loop_, part);
-    co_return failure(Errc::corrupt, fmt::format("{}: {}", part, whole.error().context));
+    co_return failure(sound.error().code, fmt::format("{}: {}", part, sound.error().context));
   }
   CO_TRY_VOID(co_await io::rename(loop_, part, path(id)));
   CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));

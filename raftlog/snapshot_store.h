@@ -60,7 +60,8 @@ class SnapshotStore {
   io::Task<Result<void>> store_chunk(OffsetAndEpoch id, std::int64_t position,
                                      std::vector<std::uint8_t> bytes);
   // All of it is stored: checks it, makes it durable, gives it its name, and returns its bytes.
-  // Errors: corrupt (it is not whole: nothing of it is left), io.
+  // Errors: corrupt (it is not whole), unsupported (a kraft.version that is not known here);
+  // nothing of it is left then. io.
   io::Task<Result<std::vector<std::uint8_t>>> finish_download(OffsetAndEpoch id);
 
  private:

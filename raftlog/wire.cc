@@ -513,6 +513,14 @@ Result<Control> control_of(const protocol::BatchView& batch) {
   return control;
 }
 
+Result<void> check_controls(ByteView snapshot) {
+  protocol::BatchIterator batches(snapshot);
+  while (const std::optional<protocol::BatchView> batch = batches.next()) {
+    if (batch->is_control()) TRY_VOID(control_of(*batch));
+  }
+  return {};
+}
+
 std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls) {
   std::vector<Batch> batches;
   if (records.empty()) return batches;

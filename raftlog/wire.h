@@ -127,8 +127,10 @@ struct Control {
   std::optional<std::vector<Voter>> voters;
   std::optional<std::int16_t> kraft_version;
 };
-// Errors: corrupt (a record that cannot be read).
+// Errors: corrupt (a record that cannot be read), unsupported (a kraft.version that is not known).
 Result<Control> control_of(const protocol::BatchView& batch);
+// Whether those of a snapshot can be read; the same errors.
+Result<void> check_controls(ByteView snapshot);
 
 // The batches at the head of `records`, as far as they are whole, of magic 2, with the right CRC
 // and readable. Voter sets and versions in them are added to `controls`.

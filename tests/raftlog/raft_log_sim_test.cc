@@ -4,7 +4,9 @@
 
 #include <fmt/format.h>
 
+#include "base/crc32c.h"
 #include "gtest/gtest.h"
+#include "protocol/control_record.h"
 #include "tools/sim/raft/raft_peer.h"
 
 namespace drave::simulation {
@@ -274,6 +276,61 @@ TEST(RaftLogSim, a_damaged_snapshot_is_not_loaded) {
   snapshot("four");
   ASSERT_TRUE(cluster.run_until([&] { return away.snapshots_loaded() > 0; }, seconds(10)));
   EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  expect_no_violation(cluster);
+}
+
+// The same bytes, of another kraft.version.
+std::vector<std::uint8_t> with_kraft_version(std::vector<std::uint8_t> snapshot,
+                                             std::uint8_t level) {
+  protocol::BatchIterator batches(snapshot);
+  const std::optional<protocol::BatchView> header = batches.next();
+  protocol::RecordIterator records(header->records(), header->record_count());
+  for (protocol::RecordView record; records.next(record);) {
+    const auto type = protocol::parse_control_key(record.key());
+    if (type && *type == protocol::ControlType::kraft_version) {
+      const std::size_t at = static_cast<std::size_t>(record.value()->data() - snapshot.data());
+      snapshot[at + 3] = level;  // behind the version of the record
+    }
+  }
+  const std::size_t size = header->size_bytes();
+  const std::uint32_t crc = crc32c(ByteView(snapshot).first(size).subspan(21));
+  for (std::size_t i = 0; i < 4; ++i)
+    snapshot[17 + i] = static_cast<std::uint8_t>(crc >> (24 - 8 * i));
+  return snapshot;
+}
+
+TEST(RaftLogSim, a_snapshot_that_is_not_understood_does_not_cost_the_log) {
+  raft::RaftOptions options;
+  options.retention_bytes = 0;
+  RaftCluster cluster(17, 3, 0, options);
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  ASSERT_TRUE(cluster.commit("zero", seconds(10)) && cluster.await_agreement(seconds(10)));
+  const Offset had = away.log().end();
+  away.node().kill();
+  for (const char* text : {"one", "two", "three"}) {
+    ASSERT_TRUE(cluster.commit(text, seconds(10)));
+    cluster.world().run_for(seconds(1));
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (cluster.peer(i).is_running()) cluster.peer(i).snapshot();
+    }
+    cluster.world().run_for(seconds(1));
+  }
+  ASSERT_GT(cluster.leader()->log().log_start(), had);
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (!cluster.peer(i).is_running()) continue;
+    const std::string path =
+        fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic,
+                    raft::snapshot_name(cluster.leader()->log().latest_snapshot()));
+    io::sim::Disk& disk = cluster.peer(i).node().disk();
+    disk.put(path, with_kraft_version(disk.content(path), 7));
+  }
+  away.start();
+  ASSERT_TRUE(cluster.run_until([&] { return away.failed().has_value(); }, seconds(10)));
+  EXPECT_NE(away.failed()->context.find("kraft.version is 7"), std::string::npos)
+      << away.failed()->context;
+  EXPECT_EQ(away.log().end(), had);
   expect_no_violation(cluster);
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "gtest/gtest.h"
+#include "raftlog/links.h"
 #include "tools/sim/raft/raft_peer.h"
 
 namespace drave::simulation {
@@ -88,6 +89,30 @@ TEST(RaftRefusals, a_change_of_voters_says_what_is_missing) {
   ASSERT_TRUE(cluster.run_until([&] { return told.error.has_value(); }, seconds(10)));
   EXPECT_EQ(*told.error, code(ErrorCode::voter_not_found));
   EXPECT_EQ(told.message, "Node 1 is the only voter: without it there is no quorum.");
+}
+
+// Whoever is said to lead is asked, whatever it calls itself.
+TEST(RaftRefusals, connections_to_ever_new_nodes_are_bounded) {
+  RaftCluster cluster(311, 1, 0, raft::RaftOptions());
+  cluster.peer(0).start();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  io::Loop& loop = cluster.peer(0).node().process().loop(0);
+  raft::Links links(loop, raft::RpcClientOptions());
+  links.join();
+  const io::SocketAddress address{cluster.peer(0).node().host(), kRaftPort};
+  raft::RpcClient* voter = &links.to(1, address, raft::Lane::fetch);
+  for (NodeId id = 1000; id < 1000 + 3 * static_cast<NodeId>(raft::kLinksMax); ++id) {
+    links.to(id, address, raft::Lane::other);
+    EXPECT_EQ(&links.to(1, address, raft::Lane::fetch), voter) << "it is used all the time";
+  }
+  EXPECT_EQ(links.peer_count(), raft::kLinksMax);
+  bool left = false;
+  io::Scope scope(loop);
+  scope.spawn([](raft::Links& of, bool& done) -> io::Task<void> {
+    co_await of.leave();
+    done = true;
+  }(links, left));
+  EXPECT_TRUE(cluster.run_until([&] { return left; }, seconds(5)));
 }
 
 TEST(RaftRefusals, a_static_quorum_says_what_would_make_it_change) {
