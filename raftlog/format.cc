@@ -130,6 +130,11 @@ io::Task<Result<bool>> is_formatted(io::Loop& loop, std::string directory,
 
 Result<void> check_initial_controllers(const FormatOptions& options) {
   if (options.mode != FormatMode::initial_controllers) return {};
+  if (options.initial_controllers.size() > kVotersMax) {
+    return failure(Errc::invalid,
+                   fmt::format("{} initial controllers are named; a quorum has at most {} voters",
+                               options.initial_controllers.size(), kVotersMax));
+  }
   if (!named_directory(options).has_value())
     return failure(Errc::invalid,
                    fmt::format("the initial controllers do not name node {}", options.node_id));

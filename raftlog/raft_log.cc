@@ -335,6 +335,11 @@ Result<void> RaftLogImpl::check_voters() const {
                     "controller.quorum.voters or controller.quorum.bootstrap.servers",
                     path_));
   }
+  if (voters.size() > kVotersMax) {
+    return failure(Errc::invalid,
+                   fmt::format("{}: the quorum has {} voters; at most {} are possible", path_,
+                               voters.size(), kVotersMax));
+  }
   if (voters.size() != 1 || voters.front().id != self_.id || is_alone()) return {};
   const Voter& voter = voters.front();
   return failure(Errc::invalid,

@@ -161,7 +161,8 @@ class RaftLog {
   // Opens the metadata log of `directory`, with a journal of its own. Hands the newest whole
   // snapshot to the listener; a quorum of one also hands over all batches behind it.
   // Errors: corrupt (a snapshot or the log, with its file), invalid (no voters are known and no
-  // bootstrap servers; or the only voter is this node with another directory), io.
+  // bootstrap servers; more than kVotersMax; or the only voter is this node with another
+  // directory), io.
   static io::Task<Result<std::unique_ptr<RaftLog>>> open(io::Loop& loop,
                                                          segments::LogDirectory& directory,
                                                          RaftOptions options,

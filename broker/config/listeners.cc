@@ -6,6 +6,8 @@
 #include <charconv>
 #include <set>
 
+#include "raftlog/core/limits.h"
+
 namespace drave::broker {
 namespace {
 
@@ -345,7 +347,7 @@ class ListenerReader {
       config_.advertised_controller_listener.host = self->host;
       config_.advertised_controller_listener.port = self->port;
     }
-    check_distinct_voters();
+    check_voters();
     take_bootstrap_servers();
     check_others();
   }
@@ -356,7 +358,12 @@ class ListenerReader {
     return fmt::format("{}", fmt::join(ids, ","));
   }
 
-  void check_distinct_voters() {
+  void check_voters() {
+    if (config_.quorum_voters.size() > raft::kVotersMax) {
+      settings_.error("controller.quorum.voters",
+                      fmt::format("{} voters are named; a quorum has at most {}",
+                                  config_.quorum_voters.size(), raft::kVotersMax));
+    }
     std::set<std::int32_t> ids;
     for (const QuorumVoter& voter : config_.quorum_voters)
       if (!ids.insert(voter.id).second)

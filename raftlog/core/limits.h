@@ -9,7 +9,8 @@
 
 namespace drave::raft {
 
-// Voters of a quorum. A larger set is refused when it is asked for (INVALID_REQUEST).
+// Voters of a quorum. A larger set is refused where it is asked for (INVALID_REQUEST), by
+// formatting and by a log that is opened with it.
 inline constexpr std::size_t kVotersMax = 16;
 // Replicas, voters and observers, of which a leader remembers what they fetched. The observer that
 // was silent longest makes room.

@@ -441,6 +441,11 @@ TEST(BrokerQuorum, several_voters_are_named_with_this_node_among_them) {
             "included in the set of voters 1");
   EXPECT_EQ(error_of(bound("controller.quorum.voters=1@a:9093,1@b:9093")),
             "f:2: the node id 1 is there twice");
+  std::string many = "controller.quorum.voters=1@a:1";
+  for (int id = 2; id <= 16; ++id) many += "," + std::to_string(id) + "@a:" + std::to_string(id);
+  EXPECT_EQ(loaded(bound(many)).quorum_voters.size(), 16U);
+  EXPECT_EQ(error_of(bound(many + ",17@a:17")),
+            "f:2: 17 voters are named; a quorum has at most 16");
   EXPECT_EQ(error_of("controller.quorum.voters=1@0.0.0.0:9093"),
             "f:1: Host string (0.0.0.0) is not routeable");
 }

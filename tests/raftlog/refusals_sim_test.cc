@@ -115,6 +115,50 @@ TEST(RaftRefusals, connections_to_ever_new_nodes_are_bounded) {
   EXPECT_TRUE(cluster.run_until([&] { return left; }, seconds(5)));
 }
 
+TEST(RaftRefusals, more_voters_than_there_can_be_are_refused) {
+  for (const std::size_t count : {raft::kVotersMax, raft::kVotersMax + 1}) {
+    RaftCluster cluster(18, 1, 0, raft::RaftOptions());
+    RaftPeer& peer = cluster.peer(0);
+    for (std::size_t i = 1; i <= count; ++i) {
+      raft::Voter voter;
+      voter.id = static_cast<NodeId>(i);
+      voter.endpoints.push_back({"CONTROLLER", peer.node().host(), kRaftPort});
+      peer.options().raft.static_voters.push_back(voter);
+    }
+    peer.start();
+    cluster.world().run_for(seconds(2));
+    EXPECT_EQ(peer.is_running(), count == raft::kVotersMax);
+  }
+}
+
+io::Task<void> format_many(io::Loop& loop, std::size_t count, std::optional<std::string>& said) {
+  raft::FormatOptions options;
+  options.cluster_id = "q4x9lwHTRwKFrQ69LT3_Sg";
+  options.node_id = 1;
+  options.metadata_directory = fmt::format("/{}", count);
+  options.directories = {options.metadata_directory};
+  options.mode = raft::FormatMode::initial_controllers;
+  for (std::size_t i = 1; i <= count; ++i)
+    options.initial_controllers.push_back({static_cast<NodeId>(i), "host", 1, Uuid{9, i}});
+  const auto formatted = co_await raft::format(loop, std::move(options));
+  said = formatted ? "" : formatted.error().context;
+}
+
+TEST(RaftRefusals, more_initial_controllers_than_there_can_be_are_not_formatted) {
+  RaftCluster cluster(19, 1, 0, raft::RaftOptions());
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(5)), nullptr);
+  std::optional<std::string> most;
+  std::optional<std::string> too_many;
+  io::Loop& loop = cluster.peer(0).node().process().loop(0);
+  cluster.peer(0).scope().spawn(format_many(loop, raft::kVotersMax, most));
+  cluster.peer(0).scope().spawn(format_many(loop, raft::kVotersMax + 1, too_many));
+  ASSERT_TRUE(cluster.run_until([&] { return most && too_many; }, seconds(5)));
+  EXPECT_EQ(*most, "");
+  EXPECT_NE(too_many->find("at most 16 voters"), std::string::npos) << *too_many;
+  EXPECT_FALSE(cluster.peer(0).node().disk().exists("/17/meta.properties"));
+}
+
 TEST(RaftRefusals, a_static_quorum_says_what_would_make_it_change) {
   RaftCluster cluster(311, 1, 0, with_static_voters({}, 1));
   RaftPeer& leader = cluster.peer(0);
