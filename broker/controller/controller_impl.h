@@ -120,14 +120,25 @@ class Controller final : public QuorumController, public raft::RaftListener {
 
   // --- Changing
   // Appends records that were decided against ahead_, which then includes them. The caller holds
-  // deciding_.
+  // deciding_. A part of them may be appended also if this fails; no node leads on with that
+  // (leave_half_done).
   io::Task<Result<void>> append(metadata::RecordList records, metadata::Atomicity atomicity,
                                 std::string_view what);
   // Makes the changes in pieces, and lets others decide in between. The caller holds sweeping_ and
-  // deciding_, also when this returns, and then nobody else has decided since the last piece.
+  // deciding_, also when this returns; if that is with success, nobody else has decided since
+  // revisit(). As with append(), a part may be appended if it fails.
   io::Task<Result<void>> sweep(metadata::PartitionSweep sweep, std::string_view what);
+  // The pieces and revisit(); `begun`: something of it is appended.
   io::Task<Result<void>> sweep_pieces(metadata::PartitionSweep sweep, std::string_view what,
-                                      LeaderEpoch epoch);
+                                      LeaderEpoch epoch, bool& begun);
+  // Appends a broker's own records. `is_swept`: its partitions have been changed for that.
+  io::Task<Result<void>> append_own(metadata::RecordList records, std::string_view what,
+                                    bool is_swept);
+  // What was begun in `epoch` is appended in part, and cannot go on: though this node leads, if an
+  // attempt to hand over came between, and failed. It leads no more then: who takes over, perhaps
+  // itself, takes a transaction back and brings partitions and registrations together
+  // (metadata/controller/leadership.h, left_over()).
+  void leave_half_done(LeaderEpoch epoch, std::string_view what, const Error& error);
   // One batch, decided while the node led in `epoch`; `goes_on`: it is part of a transaction that
   // does not end with it.
   io::Task<Result<void>> append_batch(const metadata::RecordList& records, LeaderEpoch epoch,

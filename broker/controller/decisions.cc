@@ -264,7 +264,7 @@ QuorumController::Answer<Response> Controller::planned_change(std::string_view w
     RecordList records;
     if (done) answer = decide(context(), planned, records);
     if (done && !records.empty())
-      done = co_await append(std::move(records), metadata::Atomicity::each, what);
+      done = co_await append_own(std::move(records), what, planned.sweep.has_value());
   }
   const Offset end = ahead_end_;
   deciding_.release();

@@ -311,7 +311,7 @@ io::Task<void> Controller::fence_silent(LeaderEpoch epoch) {
       RecordList records;
       if (done) metadata::fence_broker(context(), *silent, records, planned.has_value());
       if (!records.empty())
-        done = co_await append(std::move(records), metadata::Atomicity::each, "fencing");
+        done = co_await append_own(std::move(records), "fencing", planned.has_value());
     }
     deciding_.release();
     sweeping_.release();
@@ -354,34 +354,40 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
     const bool goes_on = in_transaction && &batch != &batches.back();
     const Result<void> appended = co_await append_batch(batch, epoch, goes_on);
     if (appended) continue;
-    // A transaction that was begun would stay open under all that follows, though this node leads
-    // (an attempt to hand over came between, and failed): the next controller takes it back.
-    if (in_transaction && &batch != &batches.front() && leads(epoch)) {
-      LOG_WARN("controller", "resigns, a transaction was cut short what={} error={}", what,
-               appended.error().message());
-      raft_->step_down();
-    }
+    // A transaction would stay open under all that follows.
+    if (&batch != &batches.front()) leave_half_done(epoch, what, appended.error());
     co_return appended;
   }
   co_return Result<void>{};
 }
 
+void Controller::leave_half_done(LeaderEpoch epoch, std::string_view what, const Error& error) {
+  if (!leads(epoch) || stopping_) return;
+  LOG_WARN("controller", "resigns, a change was cut short what={} error={}", what, error.message());
+  raft_->step_down();
+}
+
 io::Task<Result<void>> Controller::sweep(metadata::PartitionSweep sweep, std::string_view what) {
   const LeaderEpoch epoch = raft_->epoch();
   leaving_ = sweep.leaving();
-  const Result<void> done = co_await sweep_pieces(std::move(sweep), what, epoch);
+  bool begun = false;
+  const Result<void> done = co_await sweep_pieces(std::move(sweep), what, epoch, begun);
   leaving_.reset();
+  if (!done && begun) leave_half_done(epoch, what, done.error());
   co_return done;
 }
 
 io::Task<Result<void>> Controller::sweep_pieces(metadata::PartitionSweep sweep,
-                                                std::string_view what, LeaderEpoch epoch) {
+                                                std::string_view what, LeaderEpoch epoch,
+                                                bool& begun) {
   std::set<std::string> changed_meanwhile;
   for (bool more = true; more;) {
     RecordList records;
     more = sweep.next(context(), records);
-    if (!records.empty())
+    if (!records.empty()) {
       CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
+      begun = true;
+    }
     const ImagePtr before = ahead_;
     const Offset end = ahead_end_;
     deciding_.release();
@@ -397,6 +403,16 @@ io::Task<Result<void>> Controller::sweep_pieces(metadata::PartitionSweep sweep,
   if (!records.empty())
     CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
   co_return Result<void>{};
+}
+
+io::Task<Result<void>> Controller::append_own(RecordList records, std::string_view what,
+                                              bool is_swept) {
+  const LeaderEpoch epoch = raft_->epoch();
+  const Result<void> done = co_await append(std::move(records), metadata::Atomicity::each, what);
+  // What is too large would be refused by the next one, too, again and again.
+  if (!done && is_swept && done.error().code != Errc::too_large)
+    leave_half_done(epoch, what, done.error());
+  co_return done;
 }
 
 io::Task<Result<void>> Controller::append_batch(const RecordList& records, LeaderEpoch epoch,

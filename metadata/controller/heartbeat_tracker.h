@@ -43,7 +43,7 @@ class HeartbeatTracker {
   // One registration that was not heard of for a session; it has none from now on, and whoever asks
   // fences its broker (brokers.h, next_to_fence). To be called every check_interval() at least.
   std::optional<Session> next_expired(Instant now);
-  // Its broker could not be fenced: it is told of again.
+  // Its broker could not be fenced: it is told of again, unless it was heard meanwhile.
   void not_fenced(NodeId broker, Instant now);
   Duration check_interval() const { return {session_timeout_.ns / 8}; }
   // When the next session ends if nobody is heard any more; never() if there is none.

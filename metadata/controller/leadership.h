@@ -35,10 +35,10 @@ enum class SweepStep : std::uint8_t {
 // lets others run in between. What those decide then, the walk may have passed already: revisit()
 // sees to it, when there is nothing left to walk and before anything else is decided.
 //
-// If the rest never comes, because the controller stopped or was deposed, the partitions and the
-// broker's registration do not go together: a broker in service leads nothing, or one that is
-// fenced leads. No heartbeat mends that. The next controller does, before it decides anything
-// (left_over).
+// If the rest never comes, because the controller stopped, was deposed or had a piece refused, the
+// partitions and the broker's registration do not go together: a broker in service leads nothing,
+// or one that is fenced leads. No heartbeat mends that. The next controller does, before it decides
+// anything (left_over); so one whose piece was refused leads no more.
 class PartitionSweep {
  public:
   // Partitions looked at, and changed, in one piece: some two milliseconds.

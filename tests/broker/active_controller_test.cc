@@ -226,5 +226,80 @@ TEST_F(ActiveControllerTest, nothing_is_acknowledged_within_a_transaction_that_w
   shut_down();
 }
 
+// --- What is decided in pieces
+
+// Three pieces of a fencing.
+constexpr std::int32_t kSweptPartitions = 1100;
+
+io::Task<void> create_on(broker::QuorumController& controller, NodeId broker, bool* done) {
+  protocol::CreateTopicsRequest request;
+  auto& topic = request.topics.emplace_back();
+  topic.name = "swept";
+  topic.num_partitions = -1;
+  topic.replication_factor = -1;
+  for (std::int32_t i = 0; i < kSweptPartitions; ++i) topic.assignments.push_back({i, {broker}});
+  const auto answer = co_await controller.create_topics(request, 7);
+  EXPECT_EQ(answer.message.topics.at(0).error_code, 0);
+  *done = true;
+}
+
+io::Task<void> beat_as(broker::QuorumController& controller, NodeId broker) {
+  protocol::BrokerHeartbeatRequest request;
+  request.broker_id = broker;
+  request.broker_epoch = controller.image()->broker(broker)->epoch;
+  request.current_metadata_offset = controller.published_end() - 1;
+  [[maybe_unused]] const auto answer = co_await controller.broker_heartbeat(request, 1);
+}
+
+// `silent` is being fenced: as soon as so many of its partitions are taken from it, somebody wants
+// it to lead, which it cannot, and it is heard again.
+io::Task<void> cut_fencing(io::Loop& loop, broker::QuorumController& controller, NodeId silent,
+                           Offset taken, bool* done) {
+  io::Scope scope(loop);
+  Offset begin = 0;
+  do {  // a piece is appended at once; what else there is are single records
+    begin = controller.raft().end();
+    co_await io::sleep_for(loop, Duration{1});
+  } while (controller.raft().end() < begin + 400);
+  while (controller.raft().end() < begin + taken) co_await io::sleep_for(loop, Duration{1});
+  scope.spawn(beat_as(controller, silent));
+  [[maybe_unused]] const auto moved = co_await controller.raft().transfer(silent);
+  co_await scope.join();
+  *done = true;
+}
+
+struct CutFencingTest : ActiveControllerTest {
+  void cut_after(Offset taken) {
+    boot();
+    const int leader = wait_active();
+    const int silent = (leader + 1) % kNodes;
+    broker::QuorumController& controller = nodes_[leader]->node()->controller();
+    io::Loop& loop = nodes_[leader]->node()->shard(0).loop();
+    bool created = false;
+    loop.start(create_on(controller, silent + 1, &created));
+    ASSERT_TRUE(world_.run_until([&] { return created; }, seconds(60)));
+    world_.run_for(seconds(5));
+    machines_[silent]->pause();
+    bool done = false;
+    loop.start(cut_fencing(loop, controller, silent + 1, taken, &done));
+    ASSERT_TRUE(world_.run_until([&] { return done; }, seconds(60)));
+    machines_[silent]->resume();
+    world_.run_for(seconds(20));
+    const metadata::Image& image = image_of(wait_active());
+    EXPECT_FALSE(image.broker(silent + 1)->fenced);
+    EXPECT_EQ(image.replica_counts(silent + 1).leads, kSweptPartitions);
+    EXPECT_EQ(image.replica_counts(metadata::kNoLeader).leads, 0);
+    shut_down();
+  }
+};
+
+TEST_F(CutFencingTest, who_was_heard_again_leads_what_was_taken_already) {
+  cut_after(500);
+}
+
+TEST_F(CutFencingTest, also_if_all_was_taken_and_only_its_own_record_was_refused) {
+  cut_after(kSweptPartitions);
+}
+
 }  // namespace
 }  // namespace drave
