@@ -231,30 +231,56 @@ struct Node::AutoCreation {
   Refusals refused;
 };
 
+namespace {
+
+// The creations that somebody waits for, each once, with those of its topics that are waited for.
+template <class Creation>
+class WaitedFor {
+ public:
+  struct Each {
+    std::shared_ptr<Creation> creation;
+    std::vector<std::string> names;
+  };
+
+  void add(const std::shared_ptr<Creation>& creation, std::string name) {
+    const auto [at, is_new] = places_.emplace(creation.get(), all_.size());
+    if (is_new) all_.push_back({creation, {}});
+    all_[at->second].names.push_back(std::move(name));
+  }
+  // In the order in which they were added.
+  const std::vector<Each>& all() const { return all_; }
+
+ private:
+  std::vector<Each> all_;
+  std::map<const Creation*, std::size_t> places_;
+};
+
+}  // namespace
+
 io::Task<Node::Refusals> Node::auto_create(std::vector<std::string> names, Caller caller) {
   io::Loop& loop = *loops_.front();
   const auto own = std::make_shared<AutoCreation>(loop);
-  std::vector<std::shared_ptr<AutoCreation>> waited_for;
+  WaitedFor<AutoCreation> waited_for;
   std::vector<std::string> begun;
   for (const std::string& name : names) {
     if (const auto at = creations_.find(name); at != creations_.end()) {
-      waited_for.push_back(at->second);
+      waited_for.add(at->second, name);
     } else if (creations_.size() < kAutoCreationsMax && !stop_requested_) {
       creations_.emplace(name, own);
+      waited_for.add(own, name);
       begun.push_back(name);
     }
   }
-  if (!begun.empty()) {
-    waited_for.push_back(own);
-    scope_.spawn(create_by_itself(std::move(begun), std::move(caller), own));
-  }
+  if (!begun.empty()) scope_.spawn(create_by_itself(std::move(begun), std::move(caller), own));
   const bool has_controller = controller_->is_active() || controller_->leader().has_value();
   const Instant deadline = loop.now() + (has_controller ? kAutoCreationWait : Duration{});
   Refusals refused;
-  for (const auto& creation : waited_for) {
+  for (const auto& [creation, of_it] : waited_for.all()) {
     while (!creation->has_ended && loop.now() < deadline)
       co_await creation->ended.wait_until(deadline);
-    refused.insert(creation->refused.begin(), creation->refused.end());
+    for (const std::string& name : of_it)
+      if (const auto at = creation->refused.find(name); at != creation->refused.end())
+        refused.insert(*at);
   }
   co_return refused;
 }

@@ -1,5 +1,6 @@
 // What nodes and their clients have from the active controller when something goes slowly or wrong.
 
+#include <ctime>
 #include <deque>
 
 #include "io/scope.h"
@@ -161,6 +162,34 @@ TEST_F(ManyPartitionsTest, a_topic_that_was_asked_for_is_known_where_it_was_aske
   EXPECT_EQ(error, 0);
   stall(leader, {});
   stall(other, {});
+  shut_down();
+}
+
+// What cannot be created, as there is one replica at most.
+struct RefusedCreationsTest : ActiveControllerTest {
+  RefusedCreationsTest() : ActiveControllerTest(1, {"default.replication.factor=3"}) {}
+};
+
+io::Task<void> have_created(broker::Node& node, std::vector<std::string> names, int* refused) {
+  const broker::Node::Refusals refusals = co_await node.auto_create(std::move(names), {});
+  *refused = static_cast<int>(refusals.size());
+}
+
+// If one of them looked through all that is refused for each that it waits for, it would be at it
+// for seconds.
+TEST_F(RefusedCreationsTest, who_asks_for_many_that_others_have_asked_for_is_soon_refused) {
+  constexpr int kMany = 6000;
+  boot();
+  broker::Node& node = *nodes_[wait_active()]->node();
+  std::vector<std::string> names;
+  for (int i = 0; i < kMany; ++i) names.push_back("refused-" + std::to_string(i));
+  int refused[2] = {-1, -1};
+  const std::clock_t begun = std::clock();  // of the CPU
+  for (int& each : refused) node.shard(0).loop().start(have_created(node, names, &each));
+  ASSERT_TRUE(world_.run_until([&] { return refused[0] >= 0 && refused[1] >= 0; }, seconds(60)));
+  EXPECT_LT(std::clock() - begun, 3 * CLOCKS_PER_SEC);
+  EXPECT_EQ(refused[0], kMany);
+  EXPECT_EQ(refused[1], kMany);
   shut_down();
 }
 
