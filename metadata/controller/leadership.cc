@@ -31,12 +31,14 @@ struct BrokerChange {
   NodeId removed = -1;  // neither in ISRs nor leading any more
   NodeId added = -1;    // may lead, whatever its registration says
   NodeId unclean = -1;  // removed, and not eligible either
+  NodeId leaving = -1;  // leads nothing new
 };
 
 bool may_lead(const Image& image, const BrokerChange& change, const PartitionImage& partition,
               NodeId id) {
   const RegistrationImage* broker = image.broker(id);
-  if (broker == nullptr || id == change.removed || id == change.unclean) return false;
+  if (broker == nullptr || id == change.removed || id == change.unclean || id == change.leaving)
+    return false;
   return (id == change.added || broker->is_active()) && has_directory(*broker, partition);
 }
 
@@ -289,7 +291,8 @@ Problem elect(const ControllerContext& context, const TopicImage& topic, Partiti
   if (election == Election::preferred ? preferred_leads : partition.leader != kNoLeader)
     return problem_of(ErrorCode::election_not_needed);
   const PartitionRules rules = partition_rules(context, topic);
-  PartitionGoal goal = goal_of(context.image, {}, partition, false);
+  const BrokerChange nothing_new{.leaving = context.leaving.value_or(-1)};
+  PartitionGoal goal = goal_of(context.image, nothing_new, partition, false);
   goal.election = election;
   auto record = change_partition(partition, goal, rules);
   if (!record.has_value()) {

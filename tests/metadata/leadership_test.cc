@@ -153,7 +153,9 @@ struct Elections : Leadership {
     request.election_type = type;
     request.topic_partitions = std::nullopt;
     if (partitions.has_value()) request.topic_partitions.emplace().push_back({"t", *partitions});
-    const auto answer = elect_leaders(context(), request, records);
+    ControllerContext asked = context();
+    asked.leaving = leaving;
+    const auto answer = elect_leaders(asked, request, records);
     accept();
     std::vector<std::pair<int, std::string>> results;
     for (const auto& topic : answer.message.replica_election_results)
@@ -162,6 +164,7 @@ struct Elections : Leadership {
                              std::string(partition.error_message.value_or("")));
     return results;
   }
+  std::optional<NodeId> leaving;
 };
 
 TEST_F(Elections, the_preferred_replica_leads_if_it_is_in_sync) {
@@ -185,6 +188,28 @@ TEST_F(Elections, the_preferred_replica_leads_if_it_is_in_sync) {
   EXPECT_EQ(elect(0, std::nullopt), (Results{{0, ""}}));
   EXPECT_EQ(partition("t", 0).leader, 2);
   EXPECT_EQ(partition("t", 0).isr, (Ids{3, 2}));
+}
+
+// Of a sweep that takes them away, and of which others are still to come.
+TEST_F(Elections, nobody_leads_again_what_is_being_taken_away) {
+  create("t", {{2}, {2, 3}});
+  PartitionSweep sweep(2, {SweepStep::out_of_isrs});
+  leaving = sweep.leaving();
+  EXPECT_FALSE(sweep.next(context(), records));
+  accept();
+  EXPECT_TRUE(image.broker(2)->is_active());
+  for (const std::int8_t type : {std::int8_t{0}, std::int8_t{1}}) {
+    const auto results = elect(type, Ids{0, 1});
+    EXPECT_EQ(results[0].first, code(type == 0 ? ErrorCode::preferred_leader_not_available
+                                               : ErrorCode::eligible_leaders_not_available));
+    EXPECT_EQ(results[1].first, code(type == 0 ? ErrorCode::preferred_leader_not_available
+                                               : ErrorCode::election_not_needed));
+  }
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  EXPECT_EQ(partition("t", 1).leader, 3);
+  leaving.reset();
+  EXPECT_EQ(elect(1, Ids{0})[0].first, 0);
+  EXPECT_EQ(partition("t", 0).leader, 2);
 }
 
 TEST_F(Elections, an_unclean_one_takes_any_replica_in_service) {
