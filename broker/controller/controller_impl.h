@@ -97,7 +97,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
     std::string_view what;  // a literal
     bool validate_only = false;
     metadata::Atomicity atomicity = metadata::Atomicity::all;
-    bool is_of_node = false;  // asks for no image here: answered as soon as it is committed
+    bool is_of_node = false;      // asks for no image here: answered as soon as it is committed
+    bool is_of_sweepers = false;  // sweeping_ is held, too, until the change is appended
     // So long the answer waits for this node's shards to have it, once it is committed.
     Duration publication_wait = kPublicationWaitMax;
   };
@@ -176,7 +177,7 @@ class Controller final : public QuorumController, public raft::RaftListener {
     co_return answer;
   }
   // Appends what was decided, lets others decide, and returns when it is visible. The caller holds
-  // deciding_.
+  // deciding_, which this releases.
   io::Task<Result<void>> take(Change how, metadata::RecordList records);
   // The same for brokers' requests, whose answers have one code. Nothing is decided while this node
   // is not active.

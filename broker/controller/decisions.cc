@@ -168,7 +168,7 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
   bool has_others = false;
   co_await sweeping_.acquire();  // a broker that registers was found to go with the features
   A answer = co_await change<A>(
-      {.what = "UpdateFeatures", .validate_only = request.validate_only},
+      {.what = "UpdateFeatures", .validate_only = request.validate_only, .is_of_sweepers = true},
       [&](const ControllerContext& context, RecordList& records) {
         A decided = metadata::update_features(context, request, version, records, kraft_version);
         if (!kraft_version.has_value()) return decided;
@@ -179,7 +179,6 @@ QuorumController::Answer<protocol::UpdateFeaturesResponse> Controller::update_fe
         return refused_by_quorum(may.error());
       },
       fail);
-  sweeping_.release();
   if (answer.message.error_code != 0 || !kraft_version.has_value() || request.validate_only)
     co_return answer;
   // Of all features the last: it is the quorum's own.

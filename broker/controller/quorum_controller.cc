@@ -338,6 +338,7 @@ io::Task<Result<void>> Controller::take(Change how, RecordList records) {
   // Also what only looked must not tell of changes that could still be lost.
   const Offset end = ahead_end_;
   deciding_.release();
+  if (how.is_of_sweepers) sweeping_.release();
   if (done) done = co_await (how.is_of_node ? committed(end) : visible(end, how.publication_wait));
   co_return done;
 }

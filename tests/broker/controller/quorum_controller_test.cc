@@ -302,6 +302,38 @@ protocol::BrokerHeartbeatRequest heartbeat_of_1(Life life, bool leaves) {
   return request;
 }
 
+io::Task<void> downgrade_transactions(Life life, std::int16_t* code) {
+  protocol::UpdateFeaturesRequest request;
+  auto& update = request.feature_updates.emplace_back();
+  update.feature = "transaction.version";
+  update.max_version_level = 1;
+  update.upgrade_type = 2;
+  const auto answer = co_await life.controller.update_features(request, 2);
+  *code = answer.message.error_code;
+}
+
+// This node's files take half a second to follow the features.
+TEST(QuorumController, brokers_are_heard_while_features_become_visible) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    io::Loop& loop = life.process.loop();
+    life.published.takes = milliseconds(500);
+    io::Scope others(loop);
+    std::int16_t updated = -1;
+    others.spawn(downgrade_transactions(life, &updated));
+    co_await io::sleep_for(loop, milliseconds(20));
+    EXPECT_EQ(updated, -1);
+    const Instant asked = loop.now();
+    protocol::BrokerHeartbeatResponse answer;
+    co_await beat_into(life, heartbeat_of_1(life, false), &answer);
+    EXPECT_EQ(answer.error_code, 0);
+    EXPECT_LT(loop.now() - asked, milliseconds(100));
+    co_await others.join();
+    EXPECT_EQ(updated, 0);
+    EXPECT_EQ(life.controller.image()->feature("transaction.version"), 1);
+  });
+}
+
 bool is_half_led(const metadata::Image& image) {
   const std::int64_t leaderless = image.replica_counts(metadata::kNoLeader).leads;
   return 0 < leaderless && leaderless < 2500;
