@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "broker/controller/controller_requests.h"
 #include "broker/controller/quorum_controller.h"
 #include "io/scope.h"
 #include "metadata/controller/batching.h"
@@ -25,8 +26,10 @@ namespace drave::broker {
 // What is committed is true, however long this node's own disks take to follow: its clients then
 // meet what those of other nodes may meet, too. So long an answer waits for this node.
 inline constexpr Duration kPublicationWaitMax = seconds(1);
-// But for ACLs: who was told that somebody may do nothing any more relies on it.
-inline constexpr Duration kAclsWaitMax = seconds(30);
+// But for ACLs: who was told that somebody may do nothing any more relies on it. The client still
+// waits then, also if the commit has taken as long.
+inline constexpr Duration kAclsWaitMax = seconds(10);
+static_assert(kAclsWaitMax + kAclsWaitMax < kClientWaitMax);
 
 class Controller final : public QuorumController, public raft::RaftListener {
  public:

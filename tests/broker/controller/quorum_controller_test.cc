@@ -3,10 +3,12 @@
 #include <deque>
 #include <set>
 
+#include "broker/controller/controller_requests.h"
 #include "io/file.h"
 #include "io/scope.h"
 #include "metadata/features.h"
 #include "protocol/error_code.h"
+#include "protocol/resource.h"
 #include "tests/broker/controller/controller_run.h"
 
 namespace drave::broker::testing {
@@ -331,6 +333,34 @@ TEST(QuorumController, brokers_are_heard_while_features_become_visible) {
     co_await others.join();
     EXPECT_EQ(updated, 0);
     EXPECT_EQ(life.controller.image()->feature("transaction.version"), 1);
+  });
+}
+
+io::Task<std::int16_t> allow_reading(Life life) {
+  protocol::CreateAclsRequest request;
+  auto& acl = request.creations.emplace_back();
+  acl.resource_type = static_cast<std::int8_t>(protocol::ResourceType::group);
+  acl.resource_name = "group";
+  acl.resource_pattern_type = static_cast<std::int8_t>(protocol::PatternType::literal);
+  acl.principal = "User:reader";
+  acl.host = "*";
+  acl.operation = static_cast<std::int8_t>(protocol::AclOperation::read);
+  acl.permission_type = static_cast<std::int8_t>(protocol::AclPermission::allow);
+  const auto answer = co_await life.controller.create_acls(request, 3);
+  co_return answer.message.results.at(0).error_code;
+}
+
+// Of a minute that this node's files take it waits for some seconds; the client has not gone yet.
+TEST(QuorumController, who_changes_an_acl_hears_of_it_while_it_waits_for_that) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    io::Loop& loop = life.process.loop();
+    life.published.takes = seconds(60);
+    const Instant asked = loop.now();
+    EXPECT_EQ(co_await allow_reading(life), 0);
+    EXPECT_GT(loop.now() - asked, seconds(5));
+    EXPECT_LT(loop.now() - asked, kClientWaitMax - seconds(15));
+    EXPECT_EQ(life.controller.image()->acls()->size(), 0u);
   });
 }
 
