@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "broker/config/listeners.h"
 #include "broker/config/settings.h"
+#include "raftlog/raft_limits.h"
 
 namespace drave::broker {
 namespace {
@@ -19,6 +20,7 @@ constexpr std::int64_t kJournalFilesMin = 4;
 constexpr std::int64_t kJournalAlignment = 4096;
 // A timer of the loop is not finer; and a quorum whose timeouts end at once never has a leader.
 constexpr std::int64_t kQuorumTimeoutMsMin = 10;
+constexpr auto kMetadataBatchBytesMax = static_cast<std::int32_t>(raft::kBatchBytesMax);
 // "For ever", as people write it, is longer than clocks of nanoseconds can count.
 constexpr std::int64_t kWaitMsMax = 100LL * 365 * 24 * 3600 * 1000;
 
@@ -177,12 +179,18 @@ void read_topics(Settings& settings, BrokerConfig& config) {
   }
 }
 
-void read_metadata_log(const Settings& settings, BrokerConfig& config) {
+void read_metadata_log(Settings& settings, BrokerConfig& config) {
   config.metadata_bytes_between_snapshots_max =
       settings.integer("metadata.log.max.record.bytes.between.snapshots");
   config.metadata_snapshot_interval_ms_max =
       settings.integer("metadata.log.max.snapshot.interval.ms");
-  config.metadata_batch_bytes_max = small(settings, "internal.metadata.max.batch.size.in.bytes");
+  constexpr std::string_view kBatchKey = "internal.metadata.max.batch.size.in.bytes";
+  config.metadata_batch_bytes_max = small(settings, kBatchKey);
+  if (config.metadata_batch_bytes_max < 1)
+    settings.error(kBatchKey, fmt::format("{} must be at least 1", kBatchKey));
+  if (config.metadata_batch_bytes_max > kMetadataBatchBytesMax)
+    settings.warning(kBatchKey, fmt::format("{} counts as {}, the most that a batch may have",
+                                            kBatchKey, kMetadataBatchBytesMax));
   config.metadata_segment_bytes =
       small(settings, settings.given("internal.metadata.log.segment.bytes")
                           ? "internal.metadata.log.segment.bytes"

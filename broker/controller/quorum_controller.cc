@@ -15,6 +15,7 @@
 #include "metadata/delta.h"
 #include "metadata/features.h"
 #include "metadata/image_records.h"
+#include "raftlog/raft_limits.h"
 #include "raftlog/raft_log.h"
 
 namespace drave::broker {
@@ -28,16 +29,15 @@ constexpr Duration kSnapshotCheckInterval = seconds(60);
 // A piece of a sweep waits for its publication, so that the next ones are not in the way of what
 // others decide; but not for this node's files.
 constexpr Duration kPieceWaitMax = milliseconds(10);
-constexpr std::int64_t kBatchBytesLeast = 1024;
 constexpr Duration kPrepareAgain = milliseconds(20);
 // Of a batch, applied before others run: some two milliseconds.
 constexpr std::size_t kRecordsPerPass = 2000;
 
-// A batch that holds any record that is made without a client, whatever is configured, and that the
-// log takes.
-std::size_t batch_bytes_max(const BrokerConfig& config) {
-  return static_cast<std::size_t>(std::clamp<std::int64_t>(config.metadata_batch_bytes_max,
-                                                           kBatchBytesLeast, raft::kBatchBytesMax));
+// As configured; what cannot be cut is as large as the log takes.
+metadata::BatchLimits batch_limits(const BrokerConfig& config) {
+  return {.bytes_max = std::min(static_cast<std::size_t>(config.metadata_batch_bytes_max),
+                                raft::kBatchBytesMax),
+          .uncut_bytes_max = raft::kBatchBytesMax};
 }
 
 // The records [from, to) of the list, as many as there are.
@@ -347,8 +347,7 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
                                           std::string_view what) {
   CO_TRY(const std::vector<RecordList> batches,
          metadata::cut_records(std::move(records), atomicity, what,
-                               ahead_->feature(metadata::kMetadataVersion),
-                               {.bytes_max = batch_bytes_max(config_)}));
+                               ahead_->feature(metadata::kMetadataVersion), batch_limits(config_)));
   const bool in_transaction = atomicity == metadata::Atomicity::all && batches.size() > 1;
   const LeaderEpoch epoch = raft_->epoch();
   for (const RecordList& batch : batches) {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "metadata/features.h"
 
 namespace drave::metadata {
@@ -15,17 +17,20 @@ constexpr std::size_t kRecordOverhead = 32;
 
 class Cutter {
  public:
-  explicit Cutter(const BatchLimits& limits) : limits_(limits) {}
+  explicit Cutter(const BatchLimits& limits)
+      : limits_(limits), uncut_bytes_max_(std::max(limits.bytes_max, limits.uncut_bytes_max)) {}
 
-  bool fits(const RecordList& records) const {
+  // `may_be_cut`: into batches that are visible together.
+  bool fits(const RecordList& records, bool may_be_cut) const {
+    const bool can_be_less = may_be_cut && records.size() > 1;
     return records.size() <= limits_.records_max &&
            kBatchOverhead + records.size_bytes() + records.size() * kRecordOverhead <=
-               limits_.bytes_max;
+               (can_be_less ? limits_.bytes_max : uncut_bytes_max_);
   }
 
   // False: no batch can hold it.
   bool add(ByteView value) {
-    if (kBatchOverhead + value.size() + kRecordOverhead > limits_.bytes_max) return false;
+    if (kBatchOverhead + value.size() + kRecordOverhead > uncut_bytes_max_) return false;
     const bool full = batches_.empty() || batches_.back().size() == limits_.records_max ||
                       kBatchOverhead + batches_.back().size_bytes() + value.size() +
                               (batches_.back().size() + 1) * kRecordOverhead >
@@ -39,6 +44,7 @@ class Cutter {
 
  private:
   BatchLimits limits_;
+  std::size_t uncut_bytes_max_;
   std::vector<RecordList> batches_;
 };
 
@@ -51,12 +57,13 @@ Result<std::vector<RecordList>> cut_records(RecordList records, Atomicity atomic
   std::vector<RecordList> batches;
   if (records.empty()) return batches;
   Cutter cutter(limits);
-  if (cutter.fits(records)) {
+  const bool in_transaction = atomicity == Atomicity::all;
+  const bool has_transactions = metadata_version >= metadata_level::kTransactions;
+  if (cutter.fits(records, !in_transaction || has_transactions)) {
     batches.push_back(std::move(records));
     return batches;
   }
-  const bool in_transaction = atomicity == Atomicity::all;
-  if (in_transaction && metadata_version < metadata_level::kTransactions) {
+  if (in_transaction && !has_transactions) {
     return failure(Errc::too_large,
                    fmt::format("{} makes {} records of {} bytes, which is more than one batch, and "
                                "metadata.version {} has no transactions",
@@ -74,7 +81,7 @@ Result<std::vector<RecordList>> cut_records(RecordList records, Atomicity atomic
   if (!done) {
     return failure(Errc::too_large,
                    fmt::format("{} makes a record that is larger than a batch of {} bytes", name,
-                               limits.bytes_max));
+                               std::max(limits.bytes_max, limits.uncut_bytes_max)));
   }
   return cutter.take();
 }

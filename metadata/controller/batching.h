@@ -16,6 +16,9 @@ inline constexpr std::size_t kRecordsPerBatchMax = 10'000;
 struct BatchLimits {
   std::size_t bytes_max = 0;  // of a whole batch, header included
   std::size_t records_max = kRecordsPerBatchMax;
+  // Of a batch that cannot be less: one record, or a whole decision where there are no
+  // transactions. What the log takes; less than bytes_max: bytes_max.
+  std::size_t uncut_bytes_max = 0;
 };
 
 enum class Atomicity : std::uint8_t {
@@ -28,8 +31,8 @@ enum class Atomicity : std::uint8_t {
 // transaction called `name`, which is visible at its end or not at all: nothing else may be
 // appended in between, and what was appended before a failure is taken back by the
 // AbortTransaction of the next active controller.
-// Errors: too_large, a record that no batch can hold, or a transaction that this metadata.version
-// does not know; nothing is to be appended then.
+// Errors: too_large, a record that no batch can hold, or what is more than a batch while this
+// metadata.version knows no transactions; nothing is to be appended then.
 Result<std::vector<RecordList>> cut_records(RecordList records, Atomicity atomicity,
                                             std::string_view name, std::int16_t metadata_version,
                                             const BatchLimits& limits);

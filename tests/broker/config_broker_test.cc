@@ -198,6 +198,14 @@ TEST(BrokerConfig, an_unknown_key_is_an_error_with_a_hint) {
   EXPECT_EQ(error_of("listener.name.x.foo=5"), "f:1: there is no key 'listener.name.x.foo'");
 }
 
+TEST(BrokerConfig, a_batch_of_metadata_is_bounded) {
+  EXPECT_EQ(error_of("internal.metadata.max.batch.size.in.bytes=0"),
+            "f:1: internal.metadata.max.batch.size.in.bytes must be at least 1");
+  EXPECT_TRUE(load("internal.metadata.max.batch.size.in.bytes=1").warnings.empty());
+  EXPECT_TRUE(load("internal.metadata.max.batch.size.in.bytes=8MiB").warnings.empty());
+  EXPECT_EQ(load("internal.metadata.max.batch.size.in.bytes=9MiB").warnings.size(), 1U);
+}
+
 TEST(BrokerConfig, the_last_value_of_a_key_counts) {
   const LoadedConfig result = load("num.partitions=0\nnum.partitions=3\n");
   ASSERT_TRUE(result.config.has_value());

@@ -89,6 +89,26 @@ TEST(CutRecords, what_need_not_be_atomic_is_visible_in_pieces) {
   EXPECT_EQ(apply_batches(*batches, limits), (std::vector<std::size_t>{10, 20, 25}));
 }
 
+TEST(CutRecords, what_cannot_be_less_is_as_large_as_the_log_takes) {
+  const BatchLimits limits{.bytes_max = 1000, .uncut_bytes_max = 30'000};
+  const auto sizes = [&](RecordList records, Atomicity atomicity, std::int16_t version) {
+    std::vector<std::size_t> counts;
+    const auto batches = cut_records(std::move(records), atomicity, "x", version, limits);
+    EXPECT_TRUE(batches.has_value());
+    if (!batches) return counts;
+    for (const RecordList& batch : *batches) counts.push_back(batch.size());
+    return counts;
+  };
+  using Counts = std::vector<std::size_t>;
+  EXPECT_EQ(sizes(configs(1, 20'000), Atomicity::each, 30), Counts{1});
+  EXPECT_EQ(sizes(configs(1, 20'000), Atomicity::all, 30), Counts{1});
+  EXPECT_EQ(sizes(configs(3, 20'000), Atomicity::each, 30), (Counts{1, 1, 1}));
+  EXPECT_EQ(sizes(configs(2, 20'000), Atomicity::all, 30), (Counts{1, 1, 1, 1}));
+  EXPECT_EQ(sizes(configs(200, 100), Atomicity::all, 0), Counts{200}) << "no transactions yet";
+  EXPECT_EQ(cut_records(configs(1, 30'000), Atomicity::each, "x", 30, limits).error().code,
+            Errc::too_large);
+}
+
 TEST(CutRecords, what_cannot_be_is_refused_whole) {
   EXPECT_EQ(cut_records(configs(11, 10), Atomicity::all, "x", 12, {100'000, 10}).error().code,
             Errc::too_large);

@@ -403,7 +403,7 @@ TEST(QuorumController, many_partitions_change_in_pieces) {
 }
 
 // Broker 2, another node, comes into service.
-io::Task<void> join_as_2(Life life) {
+io::Task<void> join_as_2(Life life, std::vector<Uuid> directories = {Uuid{2, 3}}) {
   protocol::BrokerRegistrationRequest request;
   request.broker_id = 2;
   request.cluster_id = life.directory.meta().cluster_id;
@@ -412,7 +412,7 @@ io::Task<void> join_as_2(Life life) {
   for (const auto& feature : metadata::supported_features())
     request.features.push_back({feature.name, feature.min, feature.max});
   request.rack.reset();
-  request.log_dirs = {Uuid{2, 3}};
+  request.log_dirs = directories;
   const auto registered = co_await life.controller.broker_registration(request, 4);
   EXPECT_EQ(registered.message.error_code, 0);
   co_await published_all(life.controller);
@@ -461,6 +461,22 @@ TEST(QuorumController, a_fencing_that_was_cut_short_is_taken_back) {
     });
   }
   EXPECT_GE(cut_short, 1);
+}
+
+// The records of a start and of a broker are made without anybody who could be told that they are
+// too large.
+TEST(QuorumController, small_batches_hold_what_there_has_to_be) {
+  ControllerRun run;
+  run.config.metadata_batch_bytes_max = 100;
+  run.live([](Life life) -> io::Task<void> {
+    std::vector<Uuid> directories;
+    for (std::uint64_t i = 0; i < 100; ++i) directories.push_back({2, 1000 + i});
+    co_await join_as_2(life, directories);
+    EXPECT_EQ(co_await create(life, "some", 5), 0);
+    const metadata::Image& image = *life.controller.image();
+    EXPECT_EQ(image.broker(2)->directories.size(), 100u);
+    EXPECT_EQ(image.topics().find(std::string_view("some"))->partitions.size(), 5u);
+  });
 }
 
 TEST(QuorumController, validate_only_changes_nothing) {
