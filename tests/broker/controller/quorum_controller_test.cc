@@ -369,39 +369,6 @@ bool is_half_led(const metadata::Image& image) {
   return 0 < leaderless && leaderless < 2500;
 }
 
-// A broker with 2,500 partitions goes and comes: in pieces, between which others decide. Nothing
-// new is put where all is taken away.
-TEST(QuorumController, many_partitions_change_in_pieces) {
-  ControllerRun run;
-  run.live([](Life life) -> io::Task<void> {
-    EXPECT_EQ(co_await create(life, "wide", 2500), 0);
-    for (const bool leaves : {true, false}) {
-      const std::size_t images = life.published.images.size();
-      std::int16_t created = -1;
-      protocol::BrokerHeartbeatResponse answer;
-      io::Scope others(life.process.loop());
-      others.spawn(beat_into(life, heartbeat_of_1(life, leaves), &answer));
-      others.spawn(create_into(life, "meanwhile", &created));
-      co_await others.join();
-      EXPECT_EQ(answer.error_code, 0);
-      EXPECT_EQ(answer.is_fenced, leaves);
-      EXPECT_EQ(created, static_cast<std::int16_t>(ErrorCode::invalid_replication_factor));
-      const metadata::Image& image = *life.controller.image();
-      EXPECT_EQ(image.broker(1)->fenced, leaves);
-      EXPECT_EQ(image.replica_counts(metadata::kNoLeader).leads, leaves ? 2500 : 0);
-      int half = 0;
-      for (std::size_t i = images; i < life.published.images.size(); ++i) {
-        const metadata::Image& published = *life.published.images[i];
-        if (is_half_led(published)) ++half;
-        if (!leaves) continue;
-        // Nobody is fenced while it leads something.
-        if (published.broker(1)->fenced) EXPECT_EQ(published.replica_counts(1).leads, 0);
-      }
-      EXPECT_GE(half, 1) << "it was one piece";
-    }
-  });
-}
-
 // Broker 2, another node, comes into service.
 io::Task<void> join_as_2(Life life, std::vector<Uuid> directories = {Uuid{2, 3}}) {
   protocol::BrokerRegistrationRequest request;
@@ -422,6 +389,148 @@ io::Task<void> join_as_2(Life life, std::vector<Uuid> directories = {Uuid{2, 3}}
   heartbeat.current_metadata_offset = life.controller.published_end() - 1;
   const auto answer = co_await life.controller.broker_heartbeat(heartbeat, 1);
   EXPECT_FALSE(answer.message.is_fenced);
+}
+
+// --- Many partitions change in pieces
+
+constexpr std::int32_t kWide = 2500;
+
+// A creation that is asked for when others are being decided.
+struct Meanwhile {
+  std::int16_t created = -1;
+  std::int16_t elected = -1;
+  bool was_half_led = false;  // when the creation was answered
+};
+
+io::Task<void> create_meanwhile(Life life, std::string name, Meanwhile* meanwhile) {
+  meanwhile->created = co_await create(life, name);
+  meanwhile->was_half_led = is_half_led(*life.controller.image());
+}
+
+// The first of the wide topic's, which is in the first piece.
+io::Task<void> elect_meanwhile(Life life, Meanwhile* meanwhile) {
+  protocol::ElectLeadersRequest request;
+  request.topic_partitions.emplace().push_back({"wide", {0}});
+  const auto answer = co_await life.controller.elect_leaders(request, 2);
+  meanwhile->elected =
+      answer.message.replica_election_results.at(0).partition_result.at(0).error_code;
+}
+
+io::Task<void> beat_timed(Life life, protocol::BrokerHeartbeatRequest request,
+                          protocol::BrokerHeartbeatResponse* told, Duration* took) {
+  const Instant asked = life.process.loop().now();
+  co_await beat_into(life, request, told);
+  *took = life.process.loop().now() - asked;
+}
+
+void expect_change_in_pieces(Life life, bool leaves, std::size_t images, bool is_slow) {
+  const metadata::Image& image = *life.controller.image();
+  EXPECT_EQ(image.broker(1)->fenced, leaves);
+  EXPECT_EQ(image.replica_counts(1).leads, leaves ? 0 : kWide);
+  EXPECT_EQ(image.replica_counts(metadata::kNoLeader).leads, leaves ? kWide : 0);
+  int half = 0;
+  for (std::size_t i = images; i < life.published.images.size(); ++i) {
+    const metadata::Image& published = *life.published.images[i];
+    if (is_half_led(published)) ++half;
+    // Nobody is fenced while it leads something.
+    if (leaves && published.broker(1)->fenced) EXPECT_EQ(published.replica_counts(1).leads, 0);
+  }
+  EXPECT_GE(half, is_slow ? 1 : 2) << "it was one piece";
+}
+
+// Broker 1 with its partitions goes and comes; others decide in between, and nobody waits for this
+// node's files. Nothing new is put where all is taken away.
+io::Task<void> go_and_come(Life life, Duration files_take) {
+  EXPECT_EQ(co_await create(life, "wide", kWide), 0);
+  co_await join_as_2(life);
+  co_await published_all(life.controller);
+  life.published.takes = files_take;
+  const bool is_slow = files_take.ns > 0;
+  for (const bool leaves : {true, false}) {
+    const std::size_t images = life.published.images.size();
+    const std::string name = leaves ? "while-it-goes" : "while-it-comes";
+    Meanwhile meanwhile;
+    protocol::BrokerHeartbeatResponse answer;
+    Duration took{};
+    io::Scope others(life.process.loop());
+    others.spawn(beat_timed(life, heartbeat_of_1(life, leaves), &answer, &took));
+    others.spawn(create_meanwhile(life, name, &meanwhile));
+    if (leaves) others.spawn(elect_meanwhile(life, &meanwhile));
+    co_await others.join();
+    EXPECT_LT(took, milliseconds(500));
+    EXPECT_EQ(answer.error_code, 0);
+    EXPECT_EQ(answer.is_fenced, leaves);
+    co_await published_all(life.controller);
+    EXPECT_EQ(meanwhile.created, 0);
+    EXPECT_TRUE(meanwhile.was_half_led || is_slow) << "it was decided behind all of it";
+    EXPECT_EQ(
+        life.controller.image()->topics().find(std::string_view(name))->partitions.at(0).leader, 2);
+    if (leaves)
+      EXPECT_EQ(meanwhile.elected,
+                static_cast<std::int16_t>(ErrorCode::preferred_leader_not_available));
+    expect_change_in_pieces(life, leaves, images, is_slow);
+  }
+}
+
+TEST(QuorumController, many_partitions_change_in_pieces) {
+  ControllerRun run;
+  run.live([](Life life) { return go_and_come(life, {}); });
+}
+
+TEST(QuorumController, many_partitions_change_in_pieces_that_wait_for_no_files) {
+  ControllerRun run;
+  run.live([](Life life) { return go_and_come(life, seconds(1)); });
+}
+
+io::Task<void> assign(Life life, const Uuid& directory, std::string topic, std::int16_t* code) {
+  const metadata::TopicImage& found =
+      *life.controller.image()->topics().find(std::string_view(topic));
+  protocol::AssignReplicasToDirsRequest request;
+  request.broker_id = 2;
+  request.broker_epoch = life.controller.image()->broker(2)->epoch;
+  auto& assigned = request.directories.emplace_back();
+  assigned.id = directory;
+  auto& there = assigned.topics.emplace_back();
+  there.topic_id = found.id;
+  for (const auto& [index, partition] : found.partitions) there.partitions.push_back({index});
+  *code = (co_await life.controller.assign_replicas_to_dirs(request, 0)).message.error_code;
+}
+
+// One of broker 2's directories is gone: 2,500 partitions were there. Another is put there when the
+// walk has passed it.
+TEST(QuorumController, what_comes_between_the_pieces_is_looked_at_once_more) {
+  ControllerRun run;
+  run.live([](Life life) -> io::Task<void> {
+    const Uuid gone{2, 3};
+    const Uuid kept{2, 4};
+    co_await join_as_2(life, {gone, kept});
+    co_await life.controller.broker_heartbeat(heartbeat_of_1(life, true), 1);
+    EXPECT_EQ(co_await create(life, "apart"), 0);
+    EXPECT_EQ(co_await create(life, "wide", kWide), 0);
+    std::int16_t assigned = -1;
+    co_await assign(life, kept, "apart", &assigned);
+    EXPECT_EQ(assigned, 0);
+    co_await assign(life, gone, "wide", &assigned);
+    EXPECT_EQ(assigned, 0);
+    co_await published_all(life.controller);
+    EXPECT_EQ(life.controller.image()->replica_counts(2).leads, kWide + 1);
+
+    protocol::BrokerHeartbeatRequest heartbeat;
+    heartbeat.broker_id = 2;
+    heartbeat.broker_epoch = life.controller.image()->broker(2)->epoch;
+    heartbeat.current_metadata_offset = life.controller.published_end() - 1;
+    heartbeat.offline_log_dirs = {gone};
+    protocol::BrokerHeartbeatResponse answer;
+    io::Scope others(life.process.loop());
+    others.spawn(beat_into(life, heartbeat, &answer));
+    others.spawn(assign(life, gone, "apart", &assigned));
+    co_await others.join();
+    EXPECT_EQ(assigned, 0);
+    EXPECT_EQ(answer.error_code, 0);
+    co_await published_all(life.controller);
+    EXPECT_EQ(life.controller.image()->broker(2)->directories, std::vector<Uuid>{kept});
+    EXPECT_EQ(life.controller.image()->replica_counts(2).leads, 0);
+  });
 }
 
 // A broker is silent for a session, and the power goes when some of its 2,500 partitions are taken
