@@ -120,6 +120,9 @@ class Controller final : public QuorumController, public raft::RaftListener {
   io::Task<Result<void>> finish_left_over();
   io::Task<Result<metadata::RecordList>> read_bootstrap();
   io::Task<void> tend(LeaderEpoch epoch);
+  // Fences whoever was silent for a session, one after the other by their ids. Ends with the first
+  // failure: those that there are, are the log's, not a broker's, and the next check begins with
+  // the same one again. A failure of one broker alone would be in the way of those behind it.
   io::Task<void> fence_silent(LeaderEpoch epoch);
 
   // --- Changing

@@ -78,7 +78,8 @@ Task<void> ClusterClient::create_through_each(io::sim::Process& process) {
 
 ClusterClient::Outcome ClusterClient::noted(Outcome outcome) {
   if (!outcome.has_value()) ++promises_.tally()["unanswered"];
-  // What nobody decided in time, as far as the node that was asked knows.
+  // What nobody decided in time, as far as the node that was asked knows: REQUEST_TIMED_OUT is also
+  // told of what was decided, and not answered in time.
   if (is(outcome, ErrorCode::not_controller) || is(outcome, ErrorCode::request_timed_out))
     ++promises_.tally()["undecided"];
   return outcome;
