@@ -189,7 +189,7 @@ std::optional<PartitionSweep> plan_registration(const ControllerContext& context
 
 protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_request(
     const ControllerContext& context, const BrokerRegistrationRequest& request,
-    std::int16_t version, HeartbeatTracker& tracker, Instant now, Offset next_offset,
+    std::int16_t version, const HeartbeatTracker& tracker, Instant now, Offset next_offset,
     RecordList& records, bool is_swept) {
   protocol::OwnedMessage<protocol::BrokerRegistrationResponse> answer;
   Predecessor before = predecessor_of(context, request, version, tracker, now);
@@ -224,7 +224,6 @@ protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_req
   if (record_version >= 3) record.log_dirs = request.log_dirs;
   if (record_version >= 4 && amends) record.cordoned_log_dirs = existing->cordoned_directories;
   records.add(record, record_version);
-  tracker.registered({request.broker_id, record.broker_epoch});
   answer.message.broker_epoch = record.broker_epoch;
   return answer;
 }
@@ -371,6 +370,8 @@ HeartbeatPlan plan_heartbeat(const ControllerContext& context,
     return plan;
   const RegistrationImage& broker = *context.image.broker(request.broker_id);
   tracker.reported({broker.id, broker.epoch}, request.current_metadata_offset, now);
+  // What was decided and not appended, because leadership was about to go, has not begun.
+  if (!broker.in_controlled_shutdown) tracker.end_shutdown(broker.id);
   plan.state = next_state(context, broker, request, tracker);
   if (is_entered(broker, plan.state)) {
     const SweepStep step =

@@ -43,7 +43,7 @@ namespace drave::metadata {
 // A Drave node may say so whenever its directories are whole, as acknowledged means on disk.
 protocol::OwnedMessage<protocol::BrokerRegistrationResponse> register_broker_request(
     const ControllerContext& context, const protocol::BrokerRegistrationRequest& request,
-    std::int16_t version, HeartbeatTracker& tracker, Instant now, Offset next_offset,
+    std::int16_t version, const HeartbeatTracker& tracker, Instant now, Offset next_offset,
     RecordList& records, bool is_swept = false);
 std::optional<PartitionSweep> plan_registration(const ControllerContext& context,
                                                 const protocol::BrokerRegistrationRequest& request,

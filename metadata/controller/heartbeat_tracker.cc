@@ -72,13 +72,6 @@ Instant HeartbeatTracker::next_deadline() const {
   return next;
 }
 
-void HeartbeatTracker::registered(Session session) {
-  Broker& broker = brokers_[session.broker];
-  if (broker.epoch == session.epoch) return;
-  broker = Broker();
-  broker.epoch = session.epoch;
-}
-
 void HeartbeatTracker::reported(Session session, Offset metadata_offset, Instant now) {
   Broker& broker = brokers_[session.broker];
   if (broker.epoch != session.epoch) broker = Broker();

@@ -51,14 +51,14 @@ class HeartbeatTracker {
 
   // --- For the decisions in brokers.h
 
-  // A registration that was decided: whatever was known of the broker is gone.
-  void registered(Session session);
+  // The broker's registration ends; of one that takes another's place nothing is known until it is
+  // reported(), for it may not come to be.
   void unregistered(NodeId broker) { brokers_.erase(broker); }
   // A heartbeat of a registration that the image has, with the last offset of the log that the
   // broker has applied.
   void reported(Session session, Offset metadata_offset, Instant now);
   // In controlled shutdown since a decision whose last record is at `offset`. A broker that is
-  // fenced leaves that state.
+  // fenced leaves that state, and one of which the image does not say that it is in it.
   void begin_shutdown(Session session, Offset offset);
   void end_shutdown(NodeId broker);
   bool is_shutting_down(Session session) const;

@@ -277,6 +277,28 @@ TEST_F(Heartbeats, who_hands_over_stops_when_the_others_know) {
   EXPECT_TRUE(image.broker(2)->fenced);
 }
 
+// Leadership was about to be handed over, which was given up: no record of it is in the log.
+TEST_F(Heartbeats, a_shutdown_that_was_not_appended_begins_with_the_next) {
+  create("t", {{2, 3}});
+  auto request = heartbeat(2, 200);
+  request.want_shut_down = true;
+  const HeartbeatPlan plan = plan_heartbeat(context(), request, tracker, at_ms(0));
+  broker_heartbeat(context(), request, plan, tracker, next_offset, records);
+  EXPECT_FALSE(records.empty());
+  records = RecordList();
+  create("u", {{1}, {1}, {1}});
+  const Offset followed = next_offset - 1;
+  beat(heartbeat(1, followed));
+  beat(heartbeat(3, followed));
+  EXPECT_FALSE(beat(request).should_shut_down);
+  EXPECT_EQ(partition("t", 0).leader, 3);
+  EXPECT_FALSE(beat(request).should_shut_down) << "nobody knows it yet";
+  const Offset moved = next_offset - 1;
+  beat(heartbeat(1, moved));
+  beat(heartbeat(3, moved));
+  EXPECT_TRUE(beat(request).should_shut_down);
+}
+
 TEST_F(Heartbeats, a_fenced_broker_holds_up_nobodys_shutdown) {
   create("t", {{2, 3}});
   auto request = heartbeat(2, 200);
@@ -351,6 +373,21 @@ TEST_F(Fencing, a_controller_that_slept_fences_nobody_for_it) {
   expire_nobody_until(65'000, 68'000);
   for (std::int64_t ms = 69'000; ms < 75'000; ms += 1000) expire(ms);
   EXPECT_TRUE(image.broker(2)->fenced);
+}
+
+TEST_F(Fencing, a_broker_whose_successor_could_not_register_is_fenced_all_the_same) {
+  auto request = registration(2);
+  request.previous_broker_epoch = 12;
+  EXPECT_EQ(register_broker_request(context(), request, 4, tracker, at_ms(0), next_offset, records)
+                .message.error_code,
+            0);
+  records = RecordList();
+  for (int ms = 0; ms <= 9000; ms += 1000) {
+    beat(heartbeat(1, 200), at_ms(ms));
+    beat(heartbeat(3, 200), at_ms(ms));
+    EXPECT_EQ(expire(ms), std::nullopt);
+  }
+  EXPECT_EQ(expire(9001), 2);
 }
 
 TEST_F(Fencing, a_broker_that_was_replaced_is_not_fenced_for_its_forerunner) {
