@@ -26,7 +26,8 @@ def start(folder):
     done = subprocess.run([QUICKSTART, "--nodes", "3"], cwd=folder, capture_output=True, text=True,
                           timeout=60, env={**os.environ, "DRAVE_BIN": str(folder / "bin")})
     if "listens on" in done.stderr:
-        sys.exit(f"the ports are taken: {done.stderr}")
+        print(f"skipped: {done.stderr}")
+        sys.exit(77)
     return done
 
 

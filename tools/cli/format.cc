@@ -188,8 +188,10 @@ void add_format(CLI::App& app, Context& context) {
                                     "A quorum of this controller alone");
         auto* none = verb.add_flag("-N,--no-initial-controllers", options.no_initial_controllers,
                                    "Joins a quorum later");
-        auto* these = verb.add_option("-I,--initial-controllers", options.initial_controllers,
-                                      "ID@HOST:PORT:DIRECTORY-ID[,...]");
+        auto* these =
+            verb.add_option("-I,--initial-controllers", options.initial_controllers,
+                            "ID@HOST:PORT:DIRECTORY-ID[,...]; once in a node's life: for a disk "
+                            "in place of a lost one -N");
         alone->excludes(none)->excludes(these);
         none->excludes(these);
         verb.add_option("-r,--release-version", options.release_version,
