@@ -19,6 +19,7 @@ constexpr Canary kCanaries[] = {
     {"ack-before-flush", "node", "acknowledged-record-lost"},
     {"duplicate-acked-early", "wire", "acknowledged-record-lost"},
     {"journal-recycled-early", "node", "acknowledged-record-lost"},
+    {"journal-sync-retried", "node", "acknowledged-record-lost"},
     {"missing-directory-sync", "node", "acknowledged-record-lost"},
     {"replay-resurrects-truncated", "node", "truncated-record-returned"},
     {"deleted-topic-replayed", "node", "deleted-partition-returned"},

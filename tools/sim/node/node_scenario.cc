@@ -43,6 +43,12 @@ class Driver {
       harsh_.no_space_one_in = 400;
       harsh_.name_no_space_one_in = 200;
     }
+    // Some sync each write, and often in vain.
+    syncs_in_vain_ = world_.random().one_in(3);
+    if (syncs_in_vain_) {
+      harsh_.direct_supported = gentle_.direct_supported = false;
+      harsh_.sync_error_one_in = 12;
+    }
     rots_ = world_.random().one_in(4);
   }
 
@@ -80,11 +86,15 @@ class Driver {
   void live_and_die() {
     Random& random = world_.random();
     if (rots_ && random.one_in(3)) workload_.rot(node_.disk());
-    start(random.one_in(3));
+    start(syncs_in_vain_ || random.one_in(3));
     // Some lives end while the node still recovers.
     const std::int64_t longest_us = random.one_in(4) ? 3'000 : 150'000;
-    world_.run_until([this] { return is_over(); }, microseconds(random.between(1, longest_us)));
+    const std::uint64_t failed_before = world_.counters().failed_syncs;
+    auto has_failed = [&] { return world_.counters().failed_syncs > failed_before; };
+    world_.run_until([&] { return is_over() || has_failed(); },
+                     microseconds(random.between(1, longest_us)));
     if (is_over()) return;
+    if (has_failed()) return outlive_failed_sync();
     if (random.one_in(6)) node_.jump_wall_clock(random.between(-100'000, 100'000));
     if (random.below(4) != 0) {  // crashes hurt most in the middle of a write
       world_.run_until([this] { return is_over() || node_.has_disk_writes_in_flight(); },
@@ -104,6 +114,17 @@ class Driver {
     } else {
       stop();
     }
+  }
+
+  // What a sync could not write may be gone for good: whoever goes on all the same has promised too
+  // much by the time that the power goes.
+  void outlive_failed_sync() {
+    Random& random = world_.random();
+    world_.run_until([this] { return is_over(); },
+                     microseconds(random.between(0, random.one_in(2) ? 5'000 : 30'000)));
+    if (is_over()) return;
+    ++workload_.tally()["cuts_after_failed_sync"];
+    node_.power_cut();
   }
 
   void stop() {
@@ -149,6 +170,7 @@ class Driver {
   DiskOptions gentle_;
   Workload workload_;
   bool rots_ = false;
+  bool syncs_in_vain_ = false;
 };
 
 }  // namespace
