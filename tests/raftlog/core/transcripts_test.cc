@@ -37,7 +37,7 @@ TEST(RaftTranscripts, give_what_stands_in_them) {
     else
       EXPECT_EQ(now, text);
   }
-  EXPECT_GE(count, 12);
+  EXPECT_GE(count, 23);
 }
 
 }  // namespace
