@@ -269,10 +269,6 @@ TEST_F(ClusterTest, a_broker_whose_id_is_taken_asks_now_and_then) {
       machine, {"process.roles=broker", "node.id=" + std::to_string(taken),
                 "controller.quorum.bootstrap.servers=" + machines_[leader]->host() + ":9093"});
   raft::FormatOptions format;
-  format.cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
-  format.node_id = taken;
-  format.directories = config.log_dirs;
-  format.metadata_directory = config.metadata_log_dir;
   format.mode = raft::FormatMode::no_initial_controllers;
   test::SimNode twin(machine, config);
   twin.set_format(format);

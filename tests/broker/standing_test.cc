@@ -37,17 +37,10 @@ struct StandingTest : ClusterTest {
     for (const io::sim::Node* each : machines_)
       servers += (servers.empty() ? "" : ",") + each->host() + ":9093";
     settings.push_back("controller.quorum.bootstrap.servers=" + servers);
-    const broker::BrokerConfig config = config_for(machine, settings);
     raft::FormatOptions format;
     format.cluster_id = std::move(cluster_id);
-    format.node_id = config.node_id;
-    format.directories = config.log_dirs;
-    format.metadata_directory = config.metadata_log_dir;
     format.mode = raft::FormatMode::no_initial_controllers;
-    format.controller_host = machine.host();
-    format.controller_port = 9093;
-    format.ignore_formatted = true;
-    added_.push_back(std::make_unique<SimNode>(machine, config));
+    added_.push_back(std::make_unique<SimNode>(machine, config_for(machine, settings)));
     added_.back()->set_format(format);
     return *added_.back();
   }

@@ -26,7 +26,7 @@
 #include "segments/offset_checkpoint.h"
 #include "segments/partition_metadata.h"
 #include "tests/broker/support/kafka_client.h"
-#include "tests/fuzz/sim_node.h"
+#include "tools/sim/sim_node.h"
 
 namespace drave {
 namespace {
@@ -194,8 +194,8 @@ io::Task<void> make_topic(io::Loop& loop, std::string host) {
 
 // Runs a node until it is ready or has given up, then stops it. What it said against the start.
 std::string start_and_stop(io::sim::World& world, io::sim::Node& server, io::sim::Node* client) {
-  test::FuzzNode node(server);
-  node.start();
+  simulation::SimNode node(server, simulation::config_for(server, {"num.partitions=1"}));
+  node.start(1);
   ASSERT(world.run_until([&] { return node.is_ready() || !server.is_running(); }, seconds(600)));
   if (client != nullptr) {
     ASSERT(node.is_ready());

@@ -22,7 +22,7 @@
 #include "io/sim/world.h"
 #include "protocol/messages/create_topics.h"
 #include "tests/broker/support/kafka_client.h"
-#include "tests/fuzz/sim_node.h"
+#include "tools/sim/sim_node.h"
 
 namespace drave {
 namespace {
@@ -107,8 +107,9 @@ void check_answers(const Script& script, ByteView received) {
 class Target {
  public:
   Target() : world_(1, options()), server_(world_.add_node()), client_(world_.add_node()) {
-    node_ = std::make_unique<test::FuzzNode>(server_);
-    node_->start();
+    node_ = std::make_unique<simulation::SimNode>(
+        server_, simulation::config_for(server_, {"num.partitions=1"}));
+    node_->start(1);
     run_until([this] { return node_->is_ready(); });
     run_client([this](io::Loop& loop) { return create_topic(loop); });
   }
@@ -121,7 +122,7 @@ class Target {
 
   void send(const Script& script) {
     run_client([&](io::Loop& loop) { return play(loop, script); });
-    run_until([this] { return node_->connection_count() == 0; });
+    run_until([this] { return node_->node()->shard(0).connection_count() == 0; });
   }
 
  private:
@@ -182,7 +183,7 @@ class Target {
   io::sim::World world_;
   io::sim::Node& server_;
   io::sim::Node& client_;
-  std::unique_ptr<test::FuzzNode> node_;
+  std::unique_ptr<simulation::SimNode> node_;
   Uuid topic_id_;
 };
 

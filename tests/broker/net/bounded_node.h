@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,9 +65,10 @@ class BoundedNodeTest : public testing::Test {
   }
 
   void boot(const std::vector<std::string>& settings = {}) {
-    config_ = config_for(server_, settings);
-    server_.start([this](io::sim::Process& process) { return serve(process); }, 1);
-    ASSERT_TRUE(world_.run_until([&] { return node_ != nullptr; }, seconds(60)));
+    sim_node_.emplace(server_, config_for(server_, settings));
+    sim_node_->start(1);
+    ASSERT_TRUE(world_.run_until([&] { return sim_node_->is_ready(); }, seconds(60)));
+    node_ = sim_node_->node();
   }
 
   // Runs `script`, a client's program on a host of its own, to its end.
@@ -129,21 +131,7 @@ class BoundedNodeTest : public testing::Test {
   broker::Node* node_ = nullptr;
 
  private:
-  io::Task<void> serve(io::sim::Process& process) {
-    broker::Node node({&process.loop(0)}, config_);
-    io::Gate stop(process.loop(0));
-    process.on_stop([&stop, &node] {
-      node.cancel_start();
-      stop.open();
-    });
-    const Result<void> started = co_await node.start();
-    EXPECT_TRUE(started.has_value());
-    node_ = &node;
-    co_await stop.wait();
-    co_await node.stop();
-  }
-
-  broker::BrokerConfig config_;
+  std::optional<SimNode> sim_node_;
   std::vector<std::unique_ptr<Script>> scripts_;
 };
 

@@ -40,19 +40,11 @@ class ClusterTest : public testing::Test {
       own.push_back(
           (is_static ? "controller.quorum.voters=" : "controller.quorum.bootstrap.servers=") +
           servers);
-      const broker::BrokerConfig config = config_for(*machines_[i], own);
       raft::FormatOptions format;
-      format.cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
-      format.node_id = i + 1;
-      format.directories = config.log_dirs;
-      format.metadata_directory = config.metadata_log_dir;
       format.mode =
           is_static ? raft::FormatMode::static_voters : raft::FormatMode::initial_controllers;
       if (!is_static) format.initial_controllers = controllers;
-      format.controller_host = host;
-      format.controller_port = 9093;
-      format.ignore_formatted = true;
-      nodes_.push_back(std::make_unique<SimNode>(*machines_[i], config));
+      nodes_.push_back(std::make_unique<SimNode>(*machines_[i], config_for(*machines_[i], own)));
       nodes_.back()->set_format(format);
     }
     client_machine_ = &world_.add_node();
