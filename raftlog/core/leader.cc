@@ -28,7 +28,11 @@ bool Core::advance_leader() {
     }
     wake_at(limit);
   }
-  if (!is_voter() && log_.voters_offset() < high_watermark_ && !change_.has_value()) {
+  // What it knows to be committed it may be the only one to have: it was elected for that. It
+  // leaves when a voter has all of it.
+  const bool is_established = epoch_start_ >= 0 && high_watermark_ > epoch_start_;
+  if (!is_voter() && is_established && log_.voters_offset() < high_watermark_ &&
+      !change_.has_value()) {
     resign(-1);
     return true;
   }

@@ -262,6 +262,35 @@ TEST(RaftVoters, who_is_asked_in_vain_for_its_vote_stands_itself) {
   EXPECT_EQ(unit.core().role(), Role::candidate);
 }
 
+// It is no voter and knows that, and the voters that are left lack what it has. If it left at once
+// one of them would be chosen that cannot be elected, and need it again.
+TEST(RaftVoters, who_is_needed_leads_until_a_majority_has_what_it_has) {
+  Unit unit({kSecond, kThird, kFourth}, {5, -1, std::nullopt}, 10, {{5, 0}});
+  unit.follow(kSecond, 6);
+  FetchReply reply;
+  reply.high_watermark = 10;
+  unit.answer_fetch(reply);
+  ASSERT_EQ(unit.core().high_watermark(), 10);
+  unit.wait_while(Role::follower);
+  EXPECT_FALSE(unit.vote(6, kThird, {2, 5}, true).granted);
+  unit.wait_while(Role::unattached);
+  for (int i = 0; i < 2; ++i) {
+    unit.settle();
+    unit.grant(kSecond);
+    unit.grant(kThird);
+  }
+  ASSERT_TRUE(unit.core().is_leader());
+  const LeaderEpoch epoch = unit.core().epoch();
+  unit.settle();
+  unit.flush();
+  EXPECT_TRUE(unit.core().is_leader());
+  unit.fetch(kFourth, 11, epoch);
+  EXPECT_TRUE(unit.core().is_leader());
+  unit.fetch(kThird, 11, epoch);
+  EXPECT_EQ(unit.core().role(), Role::resigned);
+  EXPECT_EQ(unit.core().high_watermark(), 11);
+}
+
 TEST(RaftVoters, without_kraft_version_1_they_do_not_change) {
   CoreOptions options = Unit::options();
   Core core(options);
