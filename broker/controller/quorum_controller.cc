@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/canary.h"
 #include "base/log.h"
+#include "base/mark.h"
 #include "broker/controller/controller_impl.h"
 #include "broker/controller/raft_options.h"
 #include "io/file.h"
@@ -157,6 +158,8 @@ void Controller::note_committed(Offset high_watermark) {
   const bool all = DRAVE_CANARY("publishes-uncommitted");
   while (!pending_.empty() && (pending_.front().end <= high_watermark || all)) {
     Pending& first = pending_.front();
+    if (first.working != nullptr && DRAVE_CANARY("shows-half-of-transaction"))
+      first.visible = first.working;
     loader_.set_images(std::move(first.visible), std::move(first.working));
     committed_end_ = first.end;
     pending_.pop_front();
@@ -173,6 +176,7 @@ void Controller::note_committed(Offset high_watermark) {
 
 void Controller::on_leading(LeaderEpoch epoch) {
   ASSERT(pending_.empty());
+  if (loader_.in_transaction()) DRAVE_MARK("transactions_cut_short");
   leads_ = true;
   ahead_ = loader_.image();
   ahead_end_ = committed_end_;
@@ -349,8 +353,10 @@ io::Task<Result<void>> Controller::append(RecordList records, metadata::Atomicit
          metadata::cut_records(std::move(records), atomicity, what,
                                ahead_->feature(metadata::kMetadataVersion), batch_limits(config_)));
   const bool in_transaction = atomicity == metadata::Atomicity::all && batches.size() > 1;
+  if (in_transaction) DRAVE_MARK("transactions");
   const LeaderEpoch epoch = raft_->epoch();
   for (const RecordList& batch : batches) {
+    if (&batch != &batches.front()) co_await io::next_pass(loop_);
     const bool goes_on = in_transaction && &batch != &batches.back();
     const Result<void> appended = co_await append_batch(batch, epoch, goes_on);
     if (appended) continue;

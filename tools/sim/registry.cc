@@ -16,6 +16,7 @@ constexpr Canary kCanaries[] = {
     {"answers-uncommitted", "cluster", "producer-id-twice"},
     {"deposed-acknowledges", "cluster", "acknowledged-lost"},
     {"publishes-uncommitted", "cluster", "uncommitted-applied"},
+    {"shows-half-of-transaction", "cluster", "half-visible"},
     {"ack-before-flush", "node", "acknowledged-record-lost"},
     {"duplicate-acked-early", "wire", "acknowledged-record-lost"},
     {"journal-recycled-early", "node", "acknowledged-record-lost"},

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "base/mark.h"
 #include "io/sim/world.h"
 #include "tools/sim/cluster/client.h"
 #include "tools/sim/cluster/member.h"
@@ -61,6 +62,7 @@ class Run {
   }
 
   RunReport run() {
+    marks.clear();
     for (const auto& member : members_) member->start();
     const std::uint64_t phases = 1 + random_.below(2);
     for (std::uint64_t phase = 0; phase < phases && is_well(); ++phase) {
@@ -82,6 +84,7 @@ class Run {
     if (counters.passes > kPassesFree + kPassesPerOperation * counters.operations)
       promises_.violate("busy-loop", fmt::format("{} passes of loops for {} operations",
                                                  counters.passes, counters.operations));
+    for (const auto& [name, count] : marks) tally()[name] += count;
     return {world_.trace_hash(), world_.counters(), tally(), promises_.violation()};
   }
 
@@ -160,8 +163,9 @@ class Run {
         fmt::format("metadata.log.max.record.bytes.between.snapshots={}", 2000 << random_.below(5)),
         fmt::format("metadata.max.retention.bytes={}", 4000 << random_.below(5)),
         "internal.metadata.log.segment.bytes=65536"};
-    // Then a topic of several partitions is a transaction.
-    if (random_.one_in(2)) settings.push_back("internal.metadata.max.batch.size.in.bytes=1024");
+    // Then a topic of many partitions is a transaction (client.cc, kPartitionsAtOnce).
+    has_transactions_ = random_.one_in(2);
+    if (has_transactions_) settings.push_back("internal.metadata.max.batch.size.in.bytes=1024");
     if (random_.one_in(2)) {
       settings.push_back("broker.session.timeout.ms=2000");
       settings.push_back("broker.heartbeat.interval.ms=500");
@@ -251,6 +255,9 @@ class Run {
         break;
       case 16:
       case 17: ask_to_hand_over(random_.one_in(2)); break;
+      case 18:
+        if (has_transactions_) harm_transaction();
+        break;
       default: break;
     }
   }
@@ -268,20 +275,39 @@ class Run {
   // that may be down, so that nothing comes of it.
   void ask_to_hand_over(bool is_new) {
     Member* leader = nullptr;
-    run_until(
-        [&] {
-          for (const auto& member : members_) {
-            if (member->is_stopping() || member->controller() == nullptr) continue;
-            broker::QuorumController& controller = *member->controller();
-            if (controller.raft().is_leader() && !(is_new && controller.is_active()))
-              leader = member.get();
-          }
-          return leader != nullptr;
-        },
-        seconds(2));
-    if (leader == nullptr || !is_well()) return;
+    const auto leads = [&] { return (leader = find_leader(is_new)) != nullptr; };
+    if (!run_until(leads, seconds(2)) || !is_well()) return;
     ++tally()[is_new ? "hand_overs_of_new" : "hand_overs"];
     leader->hand_over_to(any().id());
+  }
+
+  // Null: nobody leads, or nobody that `is_new` and not active yet.
+  Member* find_leader(bool is_new) {
+    Member* leader = nullptr;
+    for (const auto& member : members_) {
+      if (member->is_stopping() || member->controller() == nullptr) continue;
+      broker::QuorumController& controller = *member->controller();
+      if (controller.raft().is_leader() && !(is_new && controller.is_active()))
+        leader = member.get();
+    }
+    return leader;
+  }
+
+  // Whoever leads has begun a transaction, and is harmed before it can have come to its end
+  // everywhere.
+  void harm_transaction() {
+    const std::uint64_t before = marks["transactions"];
+    if (!run_until([&] { return marks["transactions"] > before; }, seconds(2)) || !is_well())
+      return;
+    ++tally()["transactions_harmed"];
+    run_for(microseconds(random_.between(0, 1000)));
+    Member* leader = find_leader(false);
+    if (leader == nullptr || !is_well()) return;
+    switch (random_.below(3)) {
+      case 0: leader->machine().power_cut(); break;
+      case 1: isolate(leader->machine()); break;
+      default: leader->hand_over_to(any().id()); break;
+    }
   }
 
   void harm_all() {
@@ -406,6 +432,7 @@ class Run {
   }
 
   const bool is_harsh_;
+  bool has_transactions_ = false;
   World world_;
   Random& random_;
   Promises promises_;

@@ -41,6 +41,8 @@ class Promises {
   // Leaders have committed everything below `end`.
   void committed(Offset end) { committed_end_ = end; }
 
+  // Any image: that what was asked for together is there as a whole, or not at all.
+  void check_whole(const metadata::Image& image);
   // An image that contains all that is acknowledged, or should: what ends at acknowledged_end() or
   // behind it. Who answers need not have published: it may be ending, or its files take too long.
   void check(const metadata::Image& image);

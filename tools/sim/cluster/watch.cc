@@ -109,7 +109,10 @@ void MetadataWatch::note_image(Seen& seen, Member& member, const metadata::Image
                       fmt::format("node {} has the image of {}, committed is what ends at {}",
                                   member.id(), last.offset, committed_));
   seen.image = image;
-  if (!same) seen.hash = hash_of(*image);
+  if (!same) {
+    seen.hash = hash_of(*image);
+    promises_.check_whole(*image);
+  }
   const auto [at, is_new] =
       images_.emplace(last.offset, Record{last.epoch, seen.hash, member.id()});
   if (is_new) return;
