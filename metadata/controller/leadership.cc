@@ -68,6 +68,7 @@ struct Walk {
   PartitionIndex partition = 0;
   std::size_t looked_at_max = SIZE_MAX;
   std::size_t changed_max = SIZE_MAX;
+  std::size_t topics_changed_max = SIZE_MAX;
   bool is_of_one_topic = false;
 };
 
@@ -78,8 +79,14 @@ bool change_partitions(const ControllerContext& context, const BrokerChange& cha
   const auto& topics = context.image.topics().by_name();
   const std::size_t changed_before = records.size();
   std::size_t looked_at = 0;
+  std::size_t topics_changed = 0;
   for (auto at = topics.lower_bound(walk.topic); at != topics.end(); ++at) {
     const TopicImage& topic = *at->second;
+    if (topics_changed == walk.topics_changed_max) {
+      walk.topic = topic.name;
+      walk.partition = 0;
+      return false;
+    }
     std::optional<PartitionRules> rules;
     auto place = topic.partitions.lower_bound(at->first == walk.topic ? walk.partition : 0);
     for (; place != topic.partitions.end(); ++place) {
@@ -97,6 +104,7 @@ bool change_partitions(const ControllerContext& context, const BrokerChange& cha
       if (record.has_value())
         add_change(*record, topic.id, index, rules->metadata_version, records);
     }
+    if (rules.has_value()) ++topics_changed;
     if (walk.is_of_one_topic) break;
   }
   return true;
@@ -190,7 +198,7 @@ std::optional<PartitionSweep> PartitionSweep::plan(const Image& image, NodeId br
 
 bool PartitionSweep::next(const ControllerContext& context, RecordList& records) {
   ASSERT(!steps_.empty());
-  Walk walk{topic_, partition_, kLookedAtMax, kChangedMax};
+  Walk walk{topic_, partition_, kLookedAtMax, kChangedMax, kTopicsChangedMax};
   if (take_step(context, {broker_, directory_}, steps_.front(), walk, records)) {
     steps_.erase(steps_.begin());
     walk = {};

@@ -44,6 +44,8 @@ class PartitionSweep {
   // Partitions looked at, and changed, in one piece: some two milliseconds.
   static constexpr std::size_t kLookedAtMax = 10'000;
   static constexpr std::size_t kChangedMax = 500;
+  // Each is copied, on every node, and told to its shards: more work than its partitions.
+  static constexpr std::size_t kTopicsChangedMax = 200;
 
   // Nothing: all together is no more than a piece, and may as well be done at once.
   static std::optional<PartitionSweep> plan(const Image& image, NodeId broker,

@@ -404,6 +404,22 @@ TEST_F(Sweeps, a_partition_walk_stops_within_a_topic) {
   EXPECT_EQ(image.replica_counts(2).leads, 2500);
 }
 
+TEST_F(Sweeps, a_piece_is_of_few_topics) {
+  for (int i = 0; i < 650; ++i) create(std::to_string(i), {{2}, {2}});
+  auto planned = plan_fencing(context(), 2);
+  ASSERT_TRUE(planned.has_value());
+  std::vector<std::size_t> changed;
+  for (bool more = true; more;) {
+    more = planned->next(context(), records);
+    changed.push_back(records.size());
+    accept();
+  }
+  EXPECT_EQ(changed, (std::vector<std::size_t>{400, 400, 400, 100}));
+  EXPECT_EQ(image.replica_counts(kNoLeader).leads, 2 * 650);
+  EXPECT_EQ(carry_out(PartitionSweep::plan(image, 2, {SweepStep::lead_again})), 4);
+  EXPECT_EQ(image.replica_counts(2).leads, 2 * 650);
+}
+
 TEST_F(Sweeps, what_was_made_behind_the_walk_is_revisited) {
   create("m", std::vector<std::vector<NodeId>>(2500, Ids{2}));
   auto planned = plan_fencing(context(), 2);
