@@ -323,6 +323,7 @@ class FileLog final : public PartitionLogImpl {
   io::Task<Result<bool>> load_epochs();
   io::Task<Result<void>> drop_if_beheaded(Listing& listing, const RecoveryHints& hints);
   io::Task<Result<void>> drop_behind(std::size_t index);
+  Offset rot_below_of(const RecoveryHints& hints, Offset next_base, bool is_followed) const;
   io::Task<Result<void>> load_segments(Listing listing, RecoveryHints hints);
   io::Task<Result<Offset>> load_snapshot(Offset limit);
   io::Task<Result<void>> scan_segment(SegmentPtr segment, Offset rot_below, Offset state_from,

@@ -237,6 +237,13 @@ io::Task<Result<void>> FileLog::drop_behind(std::size_t index) {
   co_return co_await io::sync_directory(loop(), path_);
 }
 
+// An invalid batch below it is rot, not a torn write; of a segment that ends below `next_base`.
+// What ends a segment cannot be told from a torn one only where nothing is behind it.
+Offset FileLog::rot_below_of(const RecoveryHints& hints, Offset next_base, bool is_followed) const {
+  if (stopped_clean_ || (hints.journaled && !hints.journal_first && is_followed)) return next_base;
+  return std::min(hints.journal_first.value_or(hints.recovery_point), next_base);
+}
+
 io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hints) {
   CO_TRY_VOID(co_await drop_if_beheaded(listing, hints));
   CO_TRY(const bool rebuild_epochs, co_await load_epochs());
@@ -273,8 +280,6 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
   const Offset scan_from =
       first_scanned < segments_.size() ? segments_[first_scanned]->base_offset() : INT64_MAX;
   CO_TRY(const Offset state_from, co_await load_snapshot(scan_from));
-  const Offset rot_below =
-      stopped_clean_ ? INT64_MAX : hints.journal_first.value_or(hints.recovery_point);
 
   for (std::size_t i = 0; i < segments_.size(); ++i) {
     SegmentPtr segment = segments_[i];
@@ -284,6 +289,7 @@ io::Task<Result<void>> FileLog::load_segments(Listing listing, RecoveryHints hin
       if (listing.indexed.contains(segment->base_offset())) {
         CO_TRY_VOID(co_await remove_index_files(segment));
       }
+      const Offset rot_below = rot_below_of(hints, next_base, listing.sizes[next_base] > 0);
       CO_TRY_VOID(co_await scan_segment(segment, rot_below, state_from, true, false));
       if (is_last) break;
       segment->set_complete();

@@ -69,17 +69,17 @@ io::Task<Result<void>> FileLog::replay_lost(Offset first_offset, Offset end_offs
     replay_diverged_ = true;
     co_return Result<void>{};
   }
-  Segment& active = *segments_.back();
-  active.add_rotten({active.size, active.size + 1, end_, end_offset});
-  report_.rotten.push_back(rot_error(active, active.rotten.back()));
-  LOG_ERROR("segments", "{}", report_.rotten.back().message());
-  active.end_offset = end_offset;
+  FilesLock lock = co_await lock_files();
+  CO_TRY_VOID(co_await write_all());
+  tail_->clear();  // it knows of no damage
+  SegmentPtr active = segments_.back();
+  if (!active->file_exists) CO_TRY_VOID(co_await create_file(active));
+  const Cut lost{{active->base_offset(), active->size}, end_offset, end_};
+  CO_TRY_VOID(co_await write_lost_range(active, lost));
+  note_rot(active, {lost.at.position, lost.end().position, end_, end_offset});
+  unsynced_bytes_ += static_cast<std::int64_t>(kLostRangeBytes);
+  written_at_ = lost.end();
   end_ = end_offset;
-  if (active.size == 0) {
-    // An empty segment is named after what comes next.
-    active.rotten.clear();
-    active.end_offset = active.base_offset();
-  }
   roll();
   add_mark(0, 0);
   co_return Result<void>{};

@@ -252,7 +252,7 @@ io::Task<void> LogDirectoryImpl::open_one(PartitionToOpen partition, io::Semapho
                                           Result<void>& outcome) {
   co_await permits.acquire();
   const TopicPartitionName name{partition.topic, partition.id.partition};
-  RecoveryHints hints{.clean = report_.was_clean};
+  RecoveryHints hints{.clean = report_.was_clean, .journaled = was_dirty_};
   if (const auto at = found_offsets_.recovery_points.find(name);
       at != found_offsets_.recovery_points.end())
     hints.recovery_point = at->second;

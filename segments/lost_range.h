@@ -1,8 +1,9 @@
 #pragma once
 // What takes the place of offsets that are lost where the log goes on behind them: a truncation
-// that ends inside of damage leaves it. It has the form of a batch without records that spans them,
-// with the complement of its CRC: nobody takes it for a batch (nor does Kafka), and a walk tells it
-// from damage of which nobody knows how far it goes.
+// that ends inside of damage leaves it, and so does a journal entry that has rotted. It has the
+// form of a batch without records that spans them, with the complement of its CRC: nobody takes it
+// for a batch (nor does Kafka), and a walk tells it from damage of which nobody knows how far it
+// goes.
 
 #include <array>
 #include <cstdint>

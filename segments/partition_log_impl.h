@@ -48,6 +48,9 @@ struct RecoveryHints {
   // replayed; nothing: there are none. What stands below it in segments was synced, so that an
   // invalid batch there is rot; at and above it an invalid batch is a torn write, and is cut.
   std::optional<Offset> journal_first;
+  // Who wrote here journaled: what no journal has was synced before the journal gave it up. Kafka
+  // leaves segments that were complete and not synced.
+  bool journaled = false;
 };
 
 struct OpenReport {

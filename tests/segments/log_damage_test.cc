@@ -41,7 +41,7 @@ class LogDamage : public ::testing::Test {
   ~LogDamage() override { log_.reset(); }
 
   void open(RecoveryHints hints) {
-    auto opened = run_.run(harness_.open({}, hints));
+    auto opened = run_.run(harness_.open(config_, hints));
     ASSERT_TRUE(opened.has_value()) << opened.error().message();
     log_ = std::move(*opened);
   }
@@ -92,6 +92,7 @@ class LogDamage : public ::testing::Test {
   LogTestDirectory directory_;
   LogRun run_;
   LogHarness harness_;
+  LogConfig config_;
   std::unique_ptr<PartitionLogImpl> log_;
   std::size_t batch_bytes_ = 0;
 };
@@ -179,6 +180,55 @@ TEST_F(LogDamage, a_replayed_cut_inside_of_it_does_not_lose_what_follows) {
     if (start < 2) log_.reset();
   }
   close();
+}
+
+TEST_F(LogDamage, what_a_journal_has_lost_stays_lost) {
+  std::vector<std::uint8_t> first = make_batch({.records = 10, .value_bytes = 100});
+  std::vector<std::uint8_t> second = first;
+  protocol::stamp_batch(first, 0, 0);
+  protocol::stamp_batch(second, 15, 0);
+  for (const bool is_first : {false, true}) {
+    std::filesystem::remove_all(directory_.path());
+    std::filesystem::create_directory(directory_.path());
+    open({.recovery_point = 0, .journal_first = 0});
+    if (!is_first) ASSERT_TRUE(run_.run(log_->replay_append(0, 10, first)).has_value());
+    ASSERT_TRUE(run_.run(log_->replay_lost(is_first ? 0 : 10, 15)).has_value());
+    ASSERT_TRUE(run_.run(log_->replay_append(15, 25, second)).has_value());
+    ASSERT_TRUE(run_.run(log_->finish_replay()).has_value());
+    for (const bool clean : {false, true, false}) {
+      EXPECT_EQ(log_->end(), 25);
+      expect_batches({{0, is_first ? -1 : 0}, {10, -1}, {14, -1}, {15, 15}, {24, 15}});
+      if (clean) {
+        close();
+      } else {
+        log_.reset();
+      }
+      open({.clean = clean, .recovery_point = 0, .journaled = true});
+    }
+    log_.reset();
+  }
+}
+
+// At the end of a segment that another one follows.
+TEST_F(LogDamage, a_rotten_end_of_a_segment_takes_none_behind_it_along) {
+  for (const bool journaled : {true, false}) {
+    std::filesystem::remove_all(directory_.path());
+    std::filesystem::create_directory(directory_.path());
+    config_.segment_bytes = 3000;
+    open({.clean = true});
+    append(5);
+    log_.reset();
+    rot(1);
+    open({.recovery_point = 0, .journaled = journaled});
+    if (journaled) {
+      EXPECT_EQ(log_->end(), 50);
+      EXPECT_EQ(log_->report().torn_bytes_cut, 0);
+      expect_batches({{0, 0}, {10, -1}, {19, -1}, {20, 20}, {49, 40}});
+    } else {
+      EXPECT_EQ(log_->end(), 10);  // as Kafka does
+    }
+    log_.reset();
+  }
 }
 
 // What was read wrong once is not damaged. (In these worlds it is in bytes that a CRC covers.)
