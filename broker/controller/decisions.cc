@@ -330,10 +330,8 @@ QuorumController::Answer<protocol::UnregisterBrokerResponse> Controller::unregis
       [this, &request](const ControllerContext& context) {
         return Planned{metadata::plan_unregistration(context, request), loop_.now()};
       },
-      [this, &request](const ControllerContext& context, const Planned& planned,
-                       RecordList& records) {
-        return metadata::unregister_broker(context, request, tracker_, records,
-                                           planned.sweep.has_value());
+      [&request](const ControllerContext& context, const Planned& planned, RecordList& records) {
+        return metadata::unregister_broker(context, request, records, planned.sweep.has_value());
       });
 }
 

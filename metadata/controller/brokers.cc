@@ -447,7 +447,7 @@ std::optional<PartitionSweep> plan_unregistration(
 
 protocol::OwnedMessage<protocol::UnregisterBrokerResponse> unregister_broker(
     const ControllerContext& context, const protocol::UnregisterBrokerRequest& request,
-    HeartbeatTracker& tracker, RecordList& records, bool is_swept) {
+    RecordList& records, bool is_swept) {
   protocol::OwnedMessage<protocol::UnregisterBrokerResponse> answer;
   answer.message.error_message = std::nullopt;
   const RegistrationImage* broker = context.image.broker(request.broker_id);
@@ -465,7 +465,6 @@ protocol::OwnedMessage<protocol::UnregisterBrokerResponse> unregister_broker(
   record.broker_id = broker->id;
   record.broker_epoch = broker->epoch;
   records.add(record);
-  tracker.unregistered(broker->id);
   return answer;
 }
 

@@ -81,7 +81,7 @@ void unfence_broker(const ControllerContext& context, NodeId broker, RecordList&
 
 protocol::OwnedMessage<protocol::UnregisterBrokerResponse> unregister_broker(
     const ControllerContext& context, const protocol::UnregisterBrokerRequest& request,
-    HeartbeatTracker& tracker, RecordList& records, bool is_swept = false);
+    RecordList& records, bool is_swept = false);
 std::optional<PartitionSweep> plan_unregistration(const ControllerContext& context,
                                                   const protocol::UnregisterBrokerRequest& request);
 

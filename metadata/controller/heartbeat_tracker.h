@@ -51,9 +51,9 @@ class HeartbeatTracker {
 
   // --- For the decisions in brokers.h
 
-  // The broker's registration ends; of one that takes another's place nothing is known until it is
-  // reported(), for it may not come to be.
-  void unregistered(NodeId broker) { brokers_.erase(broker); }
+  // That a registration begins or ends is not said here, for its record may be refused: of a new one
+  // nothing is known until it is reported(), and one that has ended is not in the image.
+
   // A heartbeat of a registration that the image has, with the last offset of the log that the
   // broker has applied.
   void reported(Session session, Offset metadata_offset, Instant now);

@@ -375,6 +375,19 @@ TEST_F(Fencing, a_controller_that_slept_fences_nobody_for_it) {
   EXPECT_TRUE(image.broker(2)->fenced);
 }
 
+TEST_F(Fencing, a_broker_whose_end_was_not_appended_is_fenced_all_the_same) {
+  protocol::UnregisterBrokerRequest request;
+  request.broker_id = 2;
+  EXPECT_EQ(unregister_broker(context(), request, records).message.error_code, 0);
+  records = RecordList();
+  for (int ms = 0; ms <= 9000; ms += 1000) {
+    beat(heartbeat(1, 200), at_ms(ms));
+    beat(heartbeat(3, 200), at_ms(ms));
+    EXPECT_EQ(expire(ms), std::nullopt);
+  }
+  EXPECT_EQ(expire(9001), 2);
+}
+
 TEST_F(Fencing, a_broker_whose_successor_could_not_register_is_fenced_all_the_same) {
   auto request = registration(2);
   request.previous_broker_epoch = 12;
@@ -407,12 +420,12 @@ TEST_F(Fencing, unregistering_takes_a_broker_out_of_everything) {
   create("t", {{2, 3}, {2}});
   protocol::UnregisterBrokerRequest request;
   request.broker_id = 2;
-  EXPECT_EQ(unregister_broker(context(), request, tracker, records).message.error_code, 0);
+  EXPECT_EQ(unregister_broker(context(), request, records).message.error_code, 0);
   accept();
   EXPECT_EQ(image.broker(2), nullptr);
   EXPECT_EQ(partition("t", 0).leader, 3);
   EXPECT_EQ(partition("t", 1).leader, kNoLeader);
-  const auto answer = unregister_broker(context(), request, tracker, records);
+  const auto answer = unregister_broker(context(), request, records);
   EXPECT_EQ(answer.message.error_code, code(ErrorCode::broker_id_not_registered));
   EXPECT_EQ(answer.message.error_message, "Broker ID 2 is not currently registered");
   EXPECT_TRUE(records.empty());

@@ -351,14 +351,14 @@ TEST_F(Sweeps, a_broker_is_unregistered_in_pieces_as_it_is_at_once) {
   const Image before = image;
   protocol::UnregisterBrokerRequest request;
   request.broker_id = 2;
-  unregister_broker(context(), request, tracker, records);
+  unregister_broker(context(), request, records);
   accept();
   remove_from_elrs(context(), 2, records);
   accept();
   const Image at_once = image;
   image = before;
   carry_out(plan_unregistration(context(), request));
-  unregister_broker(context(), request, tracker, records, true);
+  unregister_broker(context(), request, records, true);
   EXPECT_EQ(records.size(), 1u);
   accept();
   EXPECT_EQ(image.broker(2), nullptr);
