@@ -51,8 +51,8 @@ class HeartbeatTracker {
 
   // --- For the decisions in brokers.h
 
-  // That a registration begins or ends is not said here, for its record may be refused: of a new one
-  // nothing is known until it is reported(), and one that has ended is not in the image.
+  // That a registration begins or ends is not said here, for its record may be refused: of a new
+  // one nothing is known until it is reported(), and one that has ended is not in the image.
 
   // A heartbeat of a registration that the image has, with the last offset of the log that the
   // broker has applied.
