@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "broker/controller/quorum_controller.h"
 #include "broker/security/access.h"
 #include "broker/serving_image.h"
 #include "protocol/api_key.h"
+#include "protocol/messages/describe_quorum.h"
 
 namespace drave::broker {
 
@@ -53,13 +55,24 @@ const ControllerRequest* find_controller_request(protocol::ApiKey key);
 // Of requests that name no timeout, and the most that others wait: Kafka's request.timeout.ms.
 inline constexpr Duration kClientWaitMax = seconds(30);
 
-// How long the client waits for a decision.
+// How long a request waits for a decision, and for how much of that while no leader is known.
+struct ClientWait {
+  Duration most = kClientWaitMax;
+  Duration leaderless = kClientWaitMax;
+};
+
+// Who asks for the state of the quorum wants to know that there is no leader, rather than to wait
+// for one: then this node says what it knows.
+inline constexpr ClientWait kQuorumViewWait{seconds(3), seconds(1)};
+
 template <class Request>
-Duration client_wait(const Request& request) {
+ClientWait client_wait(const Request& request) {
+  if constexpr (std::is_same_v<Request, protocol::DescribeQuorumRequest>) return kQuorumViewWait;
+  ClientWait wait;
   if constexpr (requires { request.timeout_ms; })
-    return milliseconds(
+    wait.most = milliseconds(
         std::clamp<std::int64_t>(request.timeout_ms, 0, kClientWaitMax.ns / 1'000'000));
-  return kClientWaitMax;
+  return wait;
 }
 
 }  // namespace drave::broker

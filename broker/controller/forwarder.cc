@@ -49,8 +49,9 @@ io::Task<void> Forwarder::stop() {
   co_await scope_.join();
 }
 
-io::Task<Result<Forwarded>> Forwarder::forward(ForwardRequest request, Duration wait) {
-  const Instant deadline = loop_.now() + std::max(wait, kWaitMin);
+io::Task<Result<Forwarded>> Forwarder::forward(ForwardRequest request, ClientWait wait) {
+  const Instant deadline = loop_.now() + std::max(wait.most, kWaitMin);
+  const Instant leaderless_deadline = loop_.now() + std::max(wait.leaderless, kWaitMin);
   const auto one = std::make_shared<Try>(loop_, std::move(request));
   while (!scope_.is_stopping()) {
     const std::shared_ptr<raft::RpcClient> asked = channel_.peer();
@@ -73,10 +74,17 @@ io::Task<Result<Forwarded>> Forwarder::forward(ForwardRequest request, Duration 
     if (loop_.now() >= deadline || channel_.is_stopping()) break;
     // Somebody else leads since then: that one is asked at once.
     const std::shared_ptr<raft::RpcClient> next = channel_.peer();
-    const bool is_new = next != asked && (next != nullptr || controller_.is_active());
+    const bool is_known = next != nullptr || controller_.is_active();
+    if (loop_.now() >= leaderless_deadline && !hears_leader()) break;
+    const bool is_new = next != asked && is_known;
     if (!is_new) co_await channel_.back_off();
   }
   co_return Forwarded{{}, ErrorCode::not_controller};
+}
+
+// A leader that is gone is known until there is another.
+bool Forwarder::hears_leader() const {
+  return !controller_.has_stopped() && controller_.raft().status().leader >= 0;
 }
 
 bool Forwarder::may_leave(const Try& one) const {

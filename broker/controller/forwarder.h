@@ -53,10 +53,11 @@ class Forwarder {
   ~Forwarder();
 
   // For as long as the client waits, or a little longer. Errors: the request cannot be read.
-  io::Task<Result<Forwarded>> forward(ForwardRequest request, Duration wait);
+  io::Task<Result<Forwarded>> forward(ForwardRequest request, ClientWait wait);
 
   // The same for a request that was read. An answer that cannot be read is an error. The answer
-  // borrows from `request` if it is a refusal.
+  // borrows from `request` if it is a refusal. What the quorum is asked about itself this node
+  // answers where nobody else does.
   template <class Response, class Request>
   io::Task<Result<ControllerReply<Response>>> ask(const Request& request, std::int16_t version,
                                                   Caller caller);
@@ -87,6 +88,7 @@ class Forwarder {
   io::Task<void> run(std::shared_ptr<Try> one);
   io::Task<Outcome> decide(const ForwardRequest& request);
   io::Task<Outcome> send(const ForwardRequest& request);
+  bool hears_leader() const;
   bool may_leave(const Try& one) const;
   void note_refusal(protocol::ErrorCode error);
 
@@ -125,6 +127,10 @@ io::Task<Result<ControllerReply<Response>>> Forwarder::ask(const Request& reques
   CO_TRY(Forwarded answer, co_await forward(std::move(forwarded), client_wait(request)));
   ControllerReply<Response> reply;
   if (answer.refusal != protocol::ErrorCode::none) {
+    if constexpr (std::is_same_v<Response, protocol::DescribeQuorumResponse>) {
+      auto own = co_await ask_here<Response>(request, version, {});
+      if (own) co_return own;
+    }
     refuse(request, answer.refusal, reply.message);
     if constexpr (std::is_same_v<Response, protocol::ElectLeadersResponse>)
       if (version == 0) reply.message.error_code = 0;  // each partition says it

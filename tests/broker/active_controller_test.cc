@@ -5,6 +5,7 @@
 
 #include "io/scope.h"
 #include "protocol/messages/create_acls.h"
+#include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/metadata.h"
 #include "protocol/resource.h"
 #include "tests/broker/support/sim_cluster.h"
@@ -328,6 +329,48 @@ TEST_F(CutFencingTest, who_was_heard_again_leads_what_was_taken_already) {
 
 TEST_F(CutFencingTest, also_if_all_was_taken_and_only_its_own_record_was_refused) {
   cut_after(kSweptPartitions);
+}
+
+// --- Without a majority
+
+io::Task<void> describe_quorum(KafkaClient& client, std::int16_t* error, NodeId* leader,
+                               std::size_t* voters, std::string* text) {
+  protocol::DescribeQuorumRequest quorum;
+  quorum.topics.push_back({"__cluster_metadata", {{0}}});
+  const auto answer = co_await client.call<protocol::DescribeQuorumResponse>(quorum, 2);
+  EXPECT_TRUE(answer.has_value());
+  if (!answer) co_return;
+  const auto& partition = answer->message.topics.at(0).partitions.at(0);
+  *error = partition.error_code;
+  *leader = partition.leader_id;
+  *voters = std::min(partition.current_voters.size(), answer->message.nodes.size());
+  *text = partition.error_message.value_or("");
+}
+
+// A tool that asks what is wrong is not kept waiting for a leader to come.
+TEST_F(ActiveControllerTest, without_a_majority_a_node_says_what_it_knows_of_the_quorum) {
+  boot();
+  const int leader = wait_active();
+  const int other = (leader + 1) % kNodes;
+  for (int i = 0; i < kNodes; ++i)
+    if (i != other) machines_[i]->kill();
+  for (const bool at_once : {true, false}) {
+    if (!at_once) world_.run_for(seconds(20));
+    std::int16_t error = 0;
+    NodeId named = -2;
+    std::size_t voters = 0;
+    std::string text;
+    const Instant begun = world_.now();
+    run(other, [&](KafkaClient& client) {
+      return describe_quorum(client, &error, &named, &voters, &text);
+    });
+    EXPECT_LT(world_.now() - begun, at_once ? milliseconds(3'500) : milliseconds(1'500));
+    EXPECT_EQ(error, code(ErrorCode::not_leader_or_follower));
+    EXPECT_EQ(voters, 3u);
+    if (at_once) continue;
+    EXPECT_EQ(named, -1);
+    EXPECT_NE(text.find("No leader of the quorum is heard"), std::string::npos) << text;
+  }
 }
 
 }  // namespace
