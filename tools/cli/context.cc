@@ -1,12 +1,27 @@
 #include "tools/cli/context.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
+#include "tools/cli/quorum_view.h"
+
 namespace drave::cli {
+
+namespace {
+// Whoever waits for longer is told why, if it is for want of a controller.
+constexpr client::Milliseconds kSlowAfter{1500};
+constexpr int kWhyWaitsMs = 5000;
+}  // namespace
 
 Outcome<client::Client> Context::connect() const {
   TRY(auto endpoints, client::parse_endpoints(bootstrap));
   TRY(auto client, client::Client::connect(std::move(endpoints), client::Milliseconds(timeout_ms)));
+  client.on_slow(kSlowAfter, [asked = client.endpoint().to_string(), most = timeout_ms] {
+    const auto view = view_quorum(asked, kWhyWaitsMs);
+    if (view && !view->is_led)
+      fmt::print(stderr, "drave: {} (waiting for up to {} ms)\n", no_leader(*view).what, most);
+  });
   return client;
 }
 

@@ -2,6 +2,7 @@
 // What all verbs share: the options that stand before or behind any of them, and the registration
 // of a verb.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,9 +18,12 @@ struct Context {
   std::string bootstrap = "127.0.0.1:9092";
   OutputFormat output = OutputFormat::table;
   int timeout_ms = 15'000;
+  // What a broker is given that says itself when the time is up: it has to be heard.
+  int broker_timeout_ms() const { return timeout_ms - std::min(timeout_ms / 10, 500); }
   Outcome<> outcome;  // of the verb that ran
 
   bool json() const { return output == OutputFormat::json; }
+  // Where an answer waits because the quorum has no leader, stderr says so meanwhile.
   Outcome<client::Client> connect() const;
 };
 

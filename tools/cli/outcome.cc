@@ -37,8 +37,7 @@ std::string remedy_of(ErrorCode code) {
     case ErrorCode::unknown_topic_or_partition: return "`drave topic list` shows what there is.";
     case ErrorCode::topic_already_exists:
       return "--if-not-exists accepts that; `drave topic alter` changes it.";
-    case ErrorCode::invalid_replication_factor:
-      return "A topic cannot have more replicas than the cluster has brokers: -r sets the number.";
+    case ErrorCode::invalid_replication_factor: return "-r sets the number of replicas.";
     case ErrorCode::leader_not_available:
     case ErrorCode::not_leader_or_follower: return "Try again in a moment.";
     default: return protocol::retriable(code) ? "This may pass: try again." : "";

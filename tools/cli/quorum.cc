@@ -9,12 +9,14 @@
 #include <iterator>
 
 #include "protocol/messages/add_raft_voter.h"
+#include "protocol/messages/describe_cluster.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/end_quorum_epoch.h"
 #include "protocol/messages/remove_raft_voter.h"
 #include "segments/meta_properties.h"
 #include "tools/cli/context.h"
 #include "tools/cli/node_config.h"
+#include "tools/cli/quorum_view.h"
 
 namespace drave::cli {
 namespace {
@@ -23,76 +25,14 @@ using protocol::ErrorCode;
 using Quorum = protocol::DescribeQuorumResponse;
 
 constexpr int kPollMs = 20;
-// Of one look while leadership moves: who is asked may wait for a leader for longer than that.
-constexpr int kLookMs = 500;
+// Of one look while leadership moves. A broker says within a second that it knows of no leader.
+constexpr int kLookMs = 1500;
+// A leader would be there by then.
+constexpr std::chrono::seconds kHopeless{3};
+constexpr std::int8_t kBrokers = 1;
+constexpr std::int8_t kControllers = 2;
 
 struct NoOptions {};
-
-// A voter's endpoint: where controllers reach it.
-struct ControllerEndpoint {
-  std::string listener;
-  client::Endpoint at;
-};
-
-// What a leader said, and the connection over which it did.
-struct Seen {
-  client::Client client;
-  client::Answer<Quorum> answer;
-
-  const Quorum::PartitionData& partition() const {
-    return answer.message.topics.front().partitions.front();
-  }
-  std::optional<ControllerEndpoint> endpoint_of(NodeId id) const {
-    for (const auto& node : answer.message.nodes) {
-      if (node.node_id != id || node.listeners.empty()) continue;
-      const auto& listener = node.listeners.front();
-      return ControllerEndpoint{std::string(listener.name),
-                                {std::string(listener.host), listener.port}};
-    }
-    return std::nullopt;
-  }
-  const Quorum::ReplicaState* voter(NodeId id) const {
-    for (const auto& voter : partition().current_voters)
-      if (voter.replica_id == id) return &voter;
-    return nullptr;
-  }
-};
-
-// Asks one node; it knows if it is a broker, which asks the leader, or the leader itself.
-Outcome<Seen> ask(client::Endpoint endpoint, int timeout_ms) {
-  TRY(auto client,
-      client::Client::connect({std::move(endpoint)}, client::Milliseconds(timeout_ms)));
-  protocol::DescribeQuorumRequest request;
-  request.topics.emplace_back().topic_name = segments::kMetadataTopic;
-  request.topics.back().partitions.emplace_back();
-  TRY(auto answer, client.call<Quorum>(request));
-  auto code = static_cast<ErrorCode>(answer.message.error_code);
-  std::string_view text = answer.message.error_message.value_or("");
-  if (code == ErrorCode::none) {
-    const auto& topics = answer.message.topics;
-    if (topics.size() != 1 || topics.front().partitions.size() != 1)
-      return fail(ExitCode::failed, "the answer is about another log");
-    code = static_cast<ErrorCode>(topics.front().partitions.front().error_code);
-    text = topics.front().partitions.front().error_message.value_or("");
-  }
-  if (code != ErrorCode::none) return std::unexpected(kafka_failure(code, "the quorum", text));
-  return Seen{std::move(client), std::move(answer)};
-}
-
-// Any of the nodes that were named may be the one that knows. Each has so long to answer.
-Outcome<Seen> look(const Context& context, int timeout_ms) {
-  TRY(const auto endpoints, client::parse_endpoints(context.bootstrap));
-  Outcome<Seen> seen = fail(ExitCode::unreachable, "nobody was asked");
-  for (const client::Endpoint& endpoint : endpoints) {
-    seen = ask(endpoint, timeout_ms);
-    if (seen) break;
-  }
-  return seen;
-}
-
-Outcome<Seen> look(const Context& context) {
-  return look(context, context.timeout_ms);
-}
 
 // --- status
 
@@ -118,8 +58,54 @@ std::vector<Row> rows_of(const Quorum::PartitionData& partition) {
   return rows;
 }
 
+// Empty: it is not told.
+std::string cluster_id_of(QuorumView& view) {
+  if (!view.client.version_of(protocol::ApiKey::describe_cluster).has_value()) return {};
+  const bool is_broker = view.client.version_of(protocol::ApiKey::metadata).has_value();
+  protocol::DescribeClusterRequest request;
+  request.endpoint_type = is_broker ? kBrokers : kControllers;
+  const auto answer =
+      view.client.call<protocol::DescribeClusterResponse>(request, is_broker ? 0 : 1);
+  return answer && answer->message.error_code == 0 ? std::string(answer->message.cluster_id) : "";
+}
+
+std::string printable(const std::optional<ControllerEndpoint>& endpoint) {
+  return endpoint ? fmt::format("{}://{}", endpoint->listener, endpoint->at.to_string()) : "-";
+}
+
+std::string printable(const Uuid& directory) {
+  return directory.is_zero() ? "-" : directory.to_string();
+}
+
+// Nobody leads: what each voter says of that.
+Outcome<> show_leaderless(const Context& context, QuorumView& view) {
+  const std::string cluster_id = cluster_id_of(view);
+  const LeaderEpoch epoch = view.partition().leader_epoch;
+  Table table({"ID", "ANSWERS", "EPOCH", "ITS LEADER", "DIRECTORY", "ENDPOINT"});
+  Json voters = Json::array();
+  for (const VoterAnswer& voter : view.voters) {
+    table.add({std::to_string(voter.id), voter.is_reached ? "yes" : "no", or_none(voter.epoch),
+               or_none(voter.leader), printable(voter.directory), printable(voter.endpoint)});
+    voters.push_back({{"id", voter.id},
+                      {"answers", voter.is_reached},
+                      {"epoch", voter.epoch},
+                      {"leader", voter.leader},
+                      {"directoryId", printable(voter.directory)},
+                      {"endpoint", printable(voter.endpoint)}});
+  }
+  if (context.json()) {
+    print_json({{"clusterId", cluster_id}, {"leader", -1}, {"epoch", epoch}, {"voters", voters}});
+  } else {
+    fmt::print("cluster {}, no leader, epoch {}\n\n{}", cluster_id.empty() ? "-" : cluster_id,
+               epoch, table.to_string());
+  }
+  return std::unexpected(no_leader(view));
+}
+
 Outcome<> run_status(Context& context, const NoOptions&) {
-  TRY(const Seen seen, look(context));
+  TRY(QuorumView seen, view_quorum(context.bootstrap, context.timeout_ms));
+  if (!seen.is_led) return show_leaderless(context, seen);
+  const std::string cluster_id = cluster_id_of(seen);
   const Quorum::PartitionData& partition = seen.partition();
   const Quorum::ReplicaState* leader = seen.voter(partition.leader_id);
   const std::int64_t now_ms = leader == nullptr ? -1 : leader->last_caught_up_timestamp;
@@ -132,11 +118,10 @@ Outcome<> run_status(Context& context, const NoOptions&) {
         end < 0 || replica.log_end_offset < 0 ? -1 : end - replica.log_end_offset;
     const std::int64_t fetched = age_ms(now_ms, replica.last_fetch_timestamp);
     const std::int64_t caught_up = age_ms(now_ms, replica.last_caught_up_timestamp);
-    const auto endpoint = seen.endpoint_of(replica.replica_id);
-    const std::string where =
-        endpoint ? fmt::format("{}://{}", endpoint->listener, endpoint->at.to_string()) : "-";
-    const std::string directory =
-        replica.replica_directory_id.is_zero() ? "-" : replica.replica_directory_id.to_string();
+    // Of observers nothing is told, and the disk that a voter had before is not where it is now.
+    const bool votes = seen.voter(replica.replica_id) == &replica;
+    const std::string where = votes ? printable(seen.endpoint_of(replica.replica_id)) : "-";
+    const std::string directory = printable(replica.replica_directory_id);
     table.add({std::to_string(replica.replica_id), role, or_none(replica.log_end_offset),
                or_none(lag), or_none(fetched), or_none(caught_up), directory, where});
     replicas.push_back({{"id", replica.replica_id},
@@ -149,13 +134,15 @@ Outcome<> run_status(Context& context, const NoOptions&) {
                         {"endpoint", where}});
   }
   if (context.json()) {
-    print_json({{"leader", partition.leader_id},
+    print_json({{"clusterId", cluster_id},
+                {"leader", partition.leader_id},
                 {"epoch", partition.leader_epoch},
                 {"highWatermark", partition.high_watermark},
                 {"replicas", replicas}});
   } else {
-    fmt::print("leader {}, epoch {}, high watermark {}\n\n{}", partition.leader_id,
-               partition.leader_epoch, partition.high_watermark, table.to_string());
+    fmt::print("cluster {}, leader {}, epoch {}, high watermark {}\n\n{}",
+               cluster_id.empty() ? "-" : cluster_id, partition.leader_id, partition.leader_epoch,
+               partition.high_watermark, table.to_string());
   }
   return {};
 }
@@ -164,7 +151,7 @@ Outcome<> run_status(Context& context, const NoOptions&) {
 
 // The request goes to whoever was asked if that serves it, else to the leader's own listener.
 template <class Response, class Request>
-Outcome<client::Answer<Response>> call_leader(const Context& context, Seen& seen,
+Outcome<client::Answer<Response>> call_leader(const Context& context, QuorumView& seen,
                                               const Request& request) {
   if (seen.client.version_of(static_cast<protocol::ApiKey>(Request::kApiKey)).has_value()) {
     TRY(auto answer, seen.client.call<Response>(request));
@@ -227,9 +214,28 @@ Outcome<ControllerEndpoint> parse_controller_endpoint(const std::string& text) {
   return ControllerEndpoint{text.substr(0, slashes), endpoints.front()};
 }
 
+// What is given beside the file must be what the file says.
+Outcome<> check_beside(const AddOptions& given, const AddOptions& read) {
+  const auto differs = [&read](std::string_view what, std::string_view one,
+                               std::string_view other) {
+    return fail(ExitCode::usage,
+                fmt::format("{} says that the {} is {}, not {}", read.file, what, other, one));
+  };
+  if (given.id >= 0 && given.id != read.id)
+    return differs("node.id", std::to_string(given.id), std::to_string(read.id));
+  if (!given.directory.empty() && given.directory != read.directory)
+    return differs("directory's id", given.directory, read.directory);
+  if (!given.endpoint.empty() && given.endpoint != read.endpoint)
+    return differs("endpoint", given.endpoint, read.endpoint);
+  return {};
+}
+
 Outcome<> run_add(Context& context, const AddOptions& options) {
   AddOptions voter = options;
-  if (!voter.file.empty()) TRY_VOID(read_node(voter.file, voter));
+  if (!voter.file.empty()) {
+    TRY_VOID(read_node(voter.file, voter));
+    TRY_VOID(check_beside(options, voter));
+  }
   if (voter.id < 0 || voter.directory.empty() || voter.endpoint.empty()) {
     return fail(ExitCode::usage, "which controller?",
                 "Give its server.properties with -c, or its ID, --directory and --endpoint.");
@@ -238,10 +244,10 @@ Outcome<> run_add(Context& context, const AddOptions& options) {
   if (!directory)
     return fail(ExitCode::usage, fmt::format("\"{}\" is no directory id", voter.directory));
   TRY(const ControllerEndpoint endpoint, parse_controller_endpoint(voter.endpoint));
-  TRY(Seen seen, look(context));
+  TRY(QuorumView seen, find_leader(context));
   protocol::AddRaftVoterRequest request;
   request.cluster_id = std::nullopt;
-  request.timeout_ms = context.timeout_ms;
+  request.timeout_ms = context.broker_timeout_ms();
   request.voter_id = voter.id;
   request.voter_directory_id = *directory;
   request.listeners.push_back({endpoint.listener, endpoint.at.host, endpoint.at.port});
@@ -260,7 +266,7 @@ struct RemoveOptions {
 };
 
 Outcome<> run_remove(Context& context, const RemoveOptions& options) {
-  TRY(Seen seen, look(context));
+  TRY(QuorumView seen, find_leader(context));
   const Quorum::ReplicaState* voter = seen.voter(options.id);
   std::optional<Uuid> directory;
   if (!options.directory.empty())
@@ -293,7 +299,7 @@ struct TransferOptions {
 
 // Kafka has no request for this. A leader that is told that its own epoch ends, and who is to
 // follow, hands over; Kafka's ignores it.
-Outcome<> ask_to_hand_over(const Context& context, const Seen& seen,
+Outcome<> ask_to_hand_over(const Context& context, const QuorumView& seen,
                            const Quorum::ReplicaState& to) {
   const Quorum::PartitionData& partition = seen.partition();
   const auto leader = seen.endpoint_of(partition.leader_id);
@@ -319,7 +325,7 @@ Outcome<> ask_to_hand_over(const Context& context, const Seen& seen,
 }
 
 Outcome<> run_transfer(Context& context, const TransferOptions& options) {
-  TRY(const Seen seen, look(context));
+  TRY(const QuorumView seen, find_leader(context));
   const Quorum::ReplicaState* to = seen.voter(options.to);
   if (to == nullptr) {
     return fail(ExitCode::not_found, fmt::format("{} is no voter", options.to),
@@ -328,17 +334,21 @@ Outcome<> run_transfer(Context& context, const TransferOptions& options) {
   if (seen.partition().leader_id == options.to) return report(context, options.to, "leads");
   TRY_VOID(ask_to_hand_over(context, seen, *to));
   using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + std::chrono::milliseconds(context.timeout_ms);
+  const auto begun = Clock::now();
+  const auto deadline = begun + std::chrono::milliseconds(context.timeout_ms);
+  Outcome<QuorumView> now = fail(ExitCode::unreachable, "nobody was asked");
   while (Clock::now() < deadline) {
-    // While nobody leads, nobody answers.
-    const auto now = look(context, std::min(context.timeout_ms, kLookMs));
-    if (now && now->partition().leader_epoch > seen.partition().leader_epoch) {
+    now = view_quorum(context.bootstrap, std::min(context.timeout_ms, kLookMs));
+    if (now && now->is_led && now->partition().leader_epoch > seen.partition().leader_epoch) {
       if (now->partition().leader_id == options.to) return report(context, options.to, "leads");
       return fail(ExitCode::failed, fmt::format("{} leads now", now->partition().leader_id),
                   "It was faster: try again.");
     }
+    // In favour of one that was gone: nobody follows.
+    if (now && lacks_majority(*now) && Clock::now() > begun + kHopeless) break;
     ::poll(nullptr, 0, kPollMs);
   }
+  if (now && !now->is_led) return std::unexpected(no_leader(*now));
   return fail(ExitCode::timed_out, fmt::format("{} still leads", seen.partition().leader_id),
               "Is the new one in touch and caught up? `drave quorum status` tells.");
 }
@@ -360,8 +370,10 @@ void add_quorum(CLI::App& app, Context& context) {
                                          "Its server.properties, which tells all three");
                        });
   add_verb<RemoveOptions>(
-      quorum, context, "remove-voter", "Take a voter out of the quorum", run_remove,
-      [](CLI::App& verb, RemoveOptions& options) {
+      quorum, context, "remove-voter",
+      "Take a voter out of the quorum (one with controller.quorum.auto.join.enable comes back "
+      "while it runs)",
+      run_remove, [](CLI::App& verb, RemoveOptions& options) {
         verb.add_option("ID", options.id, "The controller's node.id")->required();
         verb.add_option("-d,--directory", options.directory,
                         "The id of its directory; else the one it has now");

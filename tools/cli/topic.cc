@@ -71,7 +71,7 @@ Outcome<> run_create(Context& context, const CreateOptions& options) {
   TRY(const auto settings, parse_settings(options.configs));
   TRY(auto client, context.connect());
   protocol::CreateTopicsRequest request;
-  request.timeout_ms = context.timeout_ms;
+  request.timeout_ms = context.broker_timeout_ms();
   request.validate_only = options.validate_only;
   for (const std::string& name : options.topics) {
     auto& topic = request.topics.emplace_back();
@@ -147,7 +147,7 @@ struct AlterOptions {
 
 Outcome<> alter_partitions(Context& context, client::Client& client, const AlterOptions& options) {
   protocol::CreatePartitionsRequest request;
-  request.timeout_ms = context.timeout_ms;
+  request.timeout_ms = context.broker_timeout_ms();
   request.validate_only = options.validate_only;
   auto& topic = request.topics.emplace_back();
   topic.name = options.topic;
@@ -200,7 +200,7 @@ Outcome<> run_delete(Context& context, const DeleteOptions& options) {
   if (!confirmed(options)) return fail(ExitCode::failed, "nothing was deleted");
   TRY(auto client, context.connect());
   protocol::DeleteTopicsRequest request;
-  request.timeout_ms = context.timeout_ms;
+  request.timeout_ms = context.broker_timeout_ms();
   constexpr std::int16_t kWithTopics = 6;
   const bool by_state =
       client.version_of(protocol::ApiKey::delete_topics).value_or(0) >= kWithTopics;

@@ -49,6 +49,11 @@ class Client {
   // Metadata of these topics, of all if there are none; never creates one. Notes where brokers are.
   Result<Answer<protocol::MetadataResponse>> metadata(const std::vector<std::string>& topics);
 
+  // Connection::on_slow() of the broker that was reached first.
+  void on_slow(Milliseconds after, std::function<void()> told) {
+    bootstrap_->connection->on_slow(after, std::move(told));
+  }
+
   // The endpoint of a broker that metadata() named.
   Result<Endpoint> endpoint_of(NodeId node) const;
   // That which was reached first.

@@ -117,9 +117,19 @@ Result<void> Connection::receive(std::uint8_t* at, std::size_t size, Clock::time
   return {};
 }
 
+// Returns when something has come, or whoever wants to know has been told that nothing has.
+void Connection::wait_patiently(Clock::time_point end) {
+  if (slow_ == nullptr) return;
+  const Clock::time_point slow = Clock::now() + slow_after_;
+  if (slow >= end) return;
+  const Result<void> came = wait(POLLIN, slow);
+  if (!came && came.error().code == Errc::timed_out) std::exchange(slow_, nullptr)();
+}
+
 Result<void> Connection::exchange(std::vector<std::uint8_t>& body) {
   const Clock::time_point end = Clock::now() + timeout_;
   TRY_VOID(send_all(end));
+  wait_patiently(end);
   std::uint8_t length_bytes[4];
   TRY_VOID(receive(length_bytes, sizeof length_bytes, end));
   const auto length = load_big<std::int32_t>(length_bytes);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -81,6 +82,12 @@ class Connection {
   const Endpoint& endpoint() const { return endpoint_; }
   // Of each following call.
   void set_timeout(Milliseconds timeout) { timeout_ = timeout; }
+  // Of all following calls together, one that has no answer within `after` calls `told`, and then
+  // waits on.
+  void on_slow(Milliseconds after, std::function<void()> told) {
+    slow_after_ = after;
+    slow_ = std::move(told);
+  }
 
  private:
   Connection(Endpoint endpoint, Socket socket, Milliseconds timeout)
@@ -90,10 +97,13 @@ class Connection {
   Result<void> send_all(std::chrono::steady_clock::time_point end);
   Result<void> receive(std::uint8_t* at, std::size_t size,
                        std::chrono::steady_clock::time_point end) const;
+  void wait_patiently(std::chrono::steady_clock::time_point end);
 
   Endpoint endpoint_;
   Socket socket_;
   Milliseconds timeout_;
+  Milliseconds slow_after_{};
+  std::function<void()> slow_;  // null: nobody wants to know, or knows
   protocol::Writer out_;
   std::int32_t correlation_id_ = 0;
 };
