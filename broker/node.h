@@ -94,6 +94,8 @@ class Node final : public Publisher {
   using Refusals = std::map<std::string, protocol::ErrorCode>;
   io::Task<Refusals> auto_create(std::vector<std::string> names, Caller caller);
   io::Task<void> publish(metadata::ImagePtr image) override;
+  // The newest image that was published. Shards follow; while they start, only at the end of that.
+  const ServingImagePtr& serving() const { return serving_; }
 
   // --- Any thread
   // As of a moment ago; null: the node has no controller yet.

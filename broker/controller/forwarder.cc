@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "broker/node.h"
 #include "broker/shard.h"
 #include "protocol/header.h"
 #include "protocol/messages/envelope.h"
@@ -190,9 +191,11 @@ io::Task<Forwarder::Unwrapped> Forwarder::unwrap(Shard& shard,
           : Result<Caller>(failure(Errc::invalid, "there is no principal"));
   if (!caller) co_return Unwrapped{ErrorCode::principal_deserialization_failure, {}};
   if (!controller_.is_active()) co_return Unwrapped{ErrorCode::not_controller, {}};
-  const CallerRights rights{Access(shard, caller->principal_type + ":" + caller->principal_name,
-                                   *address, header.request_api_key),
-                            shard.image_ptr()};
+  const ServingImagePtr image = shard.node().serving();
+  const CallerRights rights{
+      Access(shard, *image, caller->principal_type + ":" + caller->principal_name, *address,
+             header.request_api_key),
+      image};
   const Result<Decision> decision = co_await api->decide(controller_, in.rest(), version, &rights);
   if (!decision) {
     const Errc why = decision.error().code;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "broker/net/connection.h"
+#include "broker/node.h"
 #include "broker/shard.h"
 #include "protocol/api_key.h"
 
@@ -22,17 +24,24 @@ std::string printable(std::string_view name) {
   return shown;
 }
 
+const ServingImage& image_for(const Request& request) {
+  if (!request.from_controller_listener) return request.shard.image();
+  ASSERT(request.shard.number() == 0);
+  return *request.shard.node().serving();
+}
+
 }  // namespace
 
 Access::Access(const Request& request)
-    : authorizer_(request.shard.image().restrictions()),
+    : authorizer_(image_for(request).restrictions()),
       shard_(&request.shard),
       api_key_(request.api_key) {
   if (!is_open()) host_ = metadata::canonical_host(request.connection.peer().host);
 }
 
-Access::Access(Shard& shard, std::string principal, std::string_view host, std::int16_t api_key)
-    : authorizer_(shard.image().restrictions()),
+Access::Access(Shard& shard, const ServingImage& image, std::string principal,
+               std::string_view host, std::int16_t api_key)
+    : authorizer_(image.restrictions()),
       principal_(std::move(principal)),
       shard_(&shard),
       api_key_(api_key) {

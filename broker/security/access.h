@@ -1,5 +1,7 @@
 #pragma once
-// What the sender of one request may do, by the ACLs of its shard's image (metadata/authorizer.h).
+// What the sender of one request may do, by the ACLs of its shard's image (metadata/authorizer.h);
+// on the controllers' listener, whose connections are shard 0's, and out of an Envelope by those of
+// the newest image: a controller decides also while its node's shards still start with an old one.
 //
 // Who sends is User:ANONYMOUS until listeners authenticate, from the address of its connection, or
 // whoever a node names that forwarded the request.
@@ -18,14 +20,17 @@
 
 namespace drave::broker {
 
+class ServingImage;
+
 inline constexpr std::string_view kAnonymous = "User:ANONYMOUS";
 
 class Access {
  public:
   explicit Access(const Request& request);
-  // Of who is behind a request that another node forwarded. On `shard`; `principal` as ACLs have it
-  // ("User:alice"), `host` its address.
-  Access(Shard& shard, std::string principal, std::string_view host, std::int16_t api_key);
+  // Of who is behind a request that another node forwarded, by the ACLs of `image`. On `shard`;
+  // `principal` as ACLs have it ("User:alice"), `host` its address.
+  Access(Shard& shard, const ServingImage& image, std::string principal, std::string_view host,
+         std::int16_t api_key);
 
   // Everything is allowed to everybody.
   bool is_open() const { return authorizer_ == nullptr; }

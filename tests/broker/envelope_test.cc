@@ -45,7 +45,7 @@ struct EnvelopeTest : NodeTest {
                  server_.host() + ":9093"};
   }
 
-  // `script` with a client of the controllers' listener.
+  // `script` with a client of the controllers' listener, as soon as there is one.
   template <class Script>
   void run_as_node(Script script) {
     bool done = false;
@@ -56,7 +56,8 @@ struct EnvelopeTest : NodeTest {
   template <class Script>
   io::Task<void> play_as_node(io::sim::Process& process, Script& script, bool& done) {
     KafkaClient client(process.loop(0));
-    if (co_await client.connect({server_.host(), 9093})) co_await script(client);
+    while (!co_await client.connect({server_.host(), 9093})) co_await client.wait(milliseconds(50));
+    co_await script(client);
     co_await client.close();
     done = true;
   }
@@ -187,6 +188,43 @@ TEST_F(EnvelopeTest, its_client_may_do_what_entries_say_and_no_more) {
       EXPECT_GE(error, 0) << name;
     }
   });
+  stop();
+}
+
+// A topic is closed to all but alice, and then bob asks for it, while the disk takes `stall` for
+// whatever is asked of it from then on.
+io::Task<void> ask_while_it_starts(KafkaClient& node, io::sim::Delay& stall, int& said) {
+  const Behind alice{"alice"};
+  const protocol::DescribeQuorumRequest nothing;
+  while (co_await forward<protocol::DescribeQuorumResponse>(node, nothing, 2, alice) != 0)
+    co_await node.wait(milliseconds(1));
+  co_await node.wait(milliseconds(50));  // the broker registers, and opens its partitions
+  stall = {seconds(1), seconds(1)};
+  protocol::CreateAclsRequest closed = entry_of(ResourceType::topic, "guarded");
+  closed.creations.push_back(entry_of(ResourceType::cluster, "kafka-cluster").creations[0]);
+  EXPECT_EQ(co_await forward<protocol::CreateAclsResponse>(node, closed, 3, alice), 0);
+  said = co_await forward<protocol::CreateTopicsResponse>(node, creation_of("guarded"), 7, {"bob"});
+}
+
+// What was acknowledged counts at once, also on a node that is the active controller before its own
+// shards have what they serve.
+TEST_F(EnvelopeTest, its_client_is_judged_by_the_newest_entries_while_the_node_still_starts) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    EXPECT_EQ(co_await test::create_topic(client, "many", 150), 0);
+  });
+  stop();
+  server_.disk().options().stall_one_in = 1;
+  server_.disk().options().stall_delay = {milliseconds(10), milliseconds(10)};
+  node_->start(1);
+  int said = 0;
+  run_as_node([this, &said](KafkaClient& node) {
+    return ask_while_it_starts(node, server_.disk().options().stall_delay, said);
+  });
+  EXPECT_EQ(said, kTopicRefused);
+  EXPECT_FALSE(node_->is_ready());
+  server_.disk().options().stall_one_in = 0;
+  ASSERT_TRUE(world_.run_until([&] { return node_->is_ready(); }, seconds(60)));
   stop();
 }
 

@@ -29,7 +29,9 @@ class KafkaClient {
     CO_TRY(socket_, co_await io::Socket::connect(loop_, std::move(address)));
     co_return Result<void>{};
   }
-  io::Task<void> close() { co_await socket_.close(); }
+  io::Task<void> close() {
+    if (socket_.is_open()) co_await socket_.close();
+  }
   io::Task<void> wait(Duration span) { co_await io::sleep_for(loop_, span); }
   io::Loop& loop() { return loop_; }
   bool is_open() const { return socket_.is_open(); }
