@@ -404,10 +404,17 @@ io::Task<Result<void>> Controller::sweep_pieces(metadata::PartitionSweep sweep,
     if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
     metadata::add_changed_topics(*before, *ahead_, changed_meanwhile);
   }
-  RecordList records;
-  sweep.revisit(context(), changed_meanwhile, records);
-  if (!records.empty())
-    CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
+  // What the image says of the partitions from here on, whoever asked for the sweep decides by.
+  for (bool more = true; more;) {
+    RecordList records;
+    more = sweep.revisit(context(), changed_meanwhile, records);
+    if (!records.empty()) {
+      CO_TRY_VOID(co_await append(std::move(records), metadata::Atomicity::each, what));
+      begun = true;
+    }
+    if (more) co_await io::next_pass(loop_);
+    if (!leads(epoch)) co_return failure(Errc::closed, "this node does not lead any more");
+  }
   co_return Result<void>{};
 }
 

@@ -70,6 +70,7 @@ struct Walk {
   std::size_t changed_max = SIZE_MAX;
   std::size_t topics_changed_max = SIZE_MAX;
   bool is_of_one_topic = false;
+  std::size_t looked_at = 0;
 };
 
 // Changes the partitions that `concerns` picks. False: it stopped before the end.
@@ -78,7 +79,6 @@ bool change_partitions(const ControllerContext& context, const BrokerChange& cha
                        Concerns concerns, Walk& walk, RecordList& records) {
   const auto& topics = context.image.topics().by_name();
   const std::size_t changed_before = records.size();
-  std::size_t looked_at = 0;
   std::size_t topics_changed = 0;
   for (auto at = topics.lower_bound(walk.topic); at != topics.end(); ++at) {
     const TopicImage& topic = *at->second;
@@ -91,12 +91,13 @@ bool change_partitions(const ControllerContext& context, const BrokerChange& cha
     auto place = topic.partitions.lower_bound(at->first == walk.topic ? walk.partition : 0);
     for (; place != topic.partitions.end(); ++place) {
       const auto& [index, partition] = *place;
-      if (looked_at++ == walk.looked_at_max ||
+      if (walk.looked_at >= walk.looked_at_max ||
           records.size() - changed_before >= walk.changed_max) {
         walk.topic = topic.name;
         walk.partition = index;
         return false;
       }
+      ++walk.looked_at;
       if (!concerns(partition)) continue;
       if (!rules.has_value()) rules = partition_rules(context, topic);
       auto record = change_partition(
@@ -208,15 +209,28 @@ bool PartitionSweep::next(const ControllerContext& context, RecordList& records)
   return !steps_.empty();
 }
 
-void PartitionSweep::revisit(const ControllerContext& context, const std::set<std::string>& topics,
-                             RecordList& records) const {
-  for (const SweepStep step : all_steps_) {
-    for (const std::string& name : topics) {
-      if (context.image.topics().find(name) == nullptr) continue;
-      Walk walk{.topic = name, .is_of_one_topic = true};
-      take_step(context, {broker_, directory_}, step, walk, records);
-    }
+bool PartitionSweep::revisit(const ControllerContext& context, const std::set<std::string>& topics,
+                             RecordList& records) {
+  ASSERT(steps_.empty());
+  if (revisited_ == all_steps_.size()) return false;
+  Walk walk{topic_, partition_, kLookedAtMax, kChangedMax, kTopicsChangedMax, true};
+  bool is_full = false;
+  for (auto at = topics.lower_bound(topic_); at != topics.end() && !is_full; ++at) {
+    if (walk.topic != *at) walk.partition = 0;
+    walk.topic = *at;
+    if (context.image.topics().find(*at) == nullptr) continue;
+    const std::size_t before = records.size();
+    is_full = !take_step(context, {broker_, directory_}, all_steps_[revisited_], walk, records);
+    walk.changed_max -= records.size() - before;
+    if (records.size() > before) --walk.topics_changed_max;
   }
+  if (!is_full) {
+    ++revisited_;
+    walk = {};
+  }
+  topic_ = std::move(walk.topic);
+  partition_ = walk.partition;
+  return revisited_ < all_steps_.size();
 }
 
 void add_changed_topics(const Image& before, const Image& after, std::set<std::string>& names) {

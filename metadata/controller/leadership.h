@@ -33,7 +33,8 @@ enum class SweepStep : std::uint8_t {
 
 // The same changes as those of the functions below, a piece at a time, for whoever appends them and
 // lets others run in between. What those decide then, the walk may have passed already: revisit()
-// sees to it, when there is nothing left to walk and before anything else is decided.
+// sees to it, when there is nothing left to walk, piece by piece as well, but between its pieces
+// nothing else may be decided.
 //
 // If the rest never comes, because the controller stopped, was deposed or had a piece refused, the
 // partitions and the broker's registration do not go together: a broker in service leads nothing,
@@ -60,15 +61,17 @@ class PartitionSweep {
   bool next(const ControllerContext& context, RecordList& records);
   // The broker, if it goes out of service.
   std::optional<NodeId> leaving() const;
-  // Adds the changes of these topics, as many as there are.
-  void revisit(const ControllerContext& context, const std::set<std::string>& topics,
-               RecordList& records) const;
+  // Adds the changes of the next of these topics, the same ones each time. False: that was the last
+  // piece.
+  bool revisit(const ControllerContext& context, const std::set<std::string>& topics,
+               RecordList& records);
 
  private:
   NodeId broker_;
   Uuid directory_;  // of out_of_directory
   std::vector<SweepStep> all_steps_;
   std::vector<SweepStep> steps_;  // the one under way is the first
+  std::size_t revisited_ = 0;     // of all steps
   // Where its next piece begins: topics in the order of their names.
   std::string topic_;
   PartitionIndex partition_ = 0;

@@ -316,6 +316,17 @@ struct Sweeps : Leadership {
     }
     return pieces;
   }
+  // How many pieces had records.
+  int revisit(PartitionSweep& sweep, const std::set<std::string>& topics) {
+    int pieces = 0;
+    for (bool more = true; more;) {
+      more = sweep.revisit(context(), topics, records);
+      EXPECT_LE(records.size(), PartitionSweep::kChangedMax);
+      if (!records.empty()) ++pieces;
+      accept();
+    }
+    return pieces;
+  }
   void expect_same_partitions(const Image& other) {
     for (const auto& [name, topic] : image.topics().by_name())
       EXPECT_TRUE(topic->partitions == other.topics().find(name)->partitions) << name;
@@ -435,11 +446,58 @@ TEST_F(Sweeps, what_was_made_behind_the_walk_is_revisited) {
   while (planned->next(context(), records)) accept();
   accept();
   EXPECT_EQ(image.replica_counts(2).leads, 1) << "the walk had passed it";
-  planned->revisit(context(), changed, records);
-  EXPECT_EQ(records.size(), 1u);
-  accept();
+  EXPECT_EQ(revisit(*planned, changed), 1);
   EXPECT_EQ(image.replica_counts(2).leads, 0);
   EXPECT_EQ(image.replica_counts(1).leads, 1);
+}
+
+// However much was made meanwhile: nobody waits for all of it in one pass.
+TEST_F(Sweeps, what_was_made_behind_the_walk_is_revisited_in_pieces) {
+  enable_elr();
+  create("zz", std::vector<std::vector<NodeId>>(600, Ids{2}));
+  auto planned = PartitionSweep::plan(
+      image, 2, {SweepStep::unclean_out_of_isrs, SweepStep::unclean_out_of_elrs});
+  ASSERT_TRUE(planned.has_value());
+  EXPECT_TRUE(planned->next(context(), records));
+  accept();
+  const Image before = image;
+  create_many(4);
+  create("few", {{2}, {1}});
+  std::set<std::string> changed;
+  add_changed_topics(before, image, changed);
+  changed.insert("gone");
+  while (planned->next(context(), records)) accept();
+  accept();
+  ASSERT_EQ(image.replica_counts(2).in_isr, 4 * 700 + 1);
+  EXPECT_EQ(revisit(*planned, changed), 6);
+  EXPECT_EQ(image.replica_counts(2).in_isr, 0);
+  EXPECT_EQ(image.replica_counts(2).in_elr, 0);
+  std::set<std::string> wide;
+  for (int i = 0; i < 3; ++i) {
+    wide.insert("wide-" + std::to_string(i));
+    create("wide-" + std::to_string(i),
+           std::vector<std::vector<NodeId>>(PartitionSweep::kLookedAtMax * 2 / 3, Ids{1}));
+  }
+  create("x", {{1, 3}});
+  wide.insert("x");
+  PartitionSweep looking(3, {SweepStep::out_of_isrs});
+  while (looking.next(context(), records)) accept();
+  records = RecordList();
+  int passes = 1;
+  while (looking.revisit(context(), wide, records)) ++passes;
+  EXPECT_EQ(passes, 2) << "by what is looked at, too";
+  EXPECT_EQ(records.size(), 1u);
+  accept();
+  PartitionSweep narrow(2, {SweepStep::out_of_isrs});
+  while (narrow.next(context(), records)) accept();
+  accept();
+  std::set<std::string> many;
+  for (int i = 0; i < 450; ++i) {
+    many.insert("narrow-" + std::to_string(i));
+    create("narrow-" + std::to_string(i), {{2}});
+  }
+  EXPECT_EQ(revisit(narrow, many), 3) << "and by topics";
+  EXPECT_EQ(image.replica_counts(2).in_isr, 0);
 }
 
 TEST_F(Sweeps, a_walk_that_finds_little_is_taken_in_pieces_too) {
