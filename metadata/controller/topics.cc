@@ -77,6 +77,11 @@ class TopicDeletion final : public Decision<protocol::DeleteTopicsResponse> {
           version_ < 3 ? ErrorCode::invalid_request : ErrorCode::topic_deletion_disabled;
       return refuse(name, topic.id, code, protocol::message(ErrorCode::topic_deletion_disabled));
     }
+    // As in Kafka, where the list of records is full then.
+    if (records.size() >= kRecordsPerRequestMax) {
+      return refuse(name, topic.id, ErrorCode::unknown_server_error,
+                    "Excessively large number of topics per request.");
+    }
     protocol::RemoveTopicRecord record;
     record.topic_id = topic.id;
     records.add(record);

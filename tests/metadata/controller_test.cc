@@ -188,6 +188,25 @@ TEST_F(Decisions, delete_topics_by_name_and_id) {
   EXPECT_TRUE(image.topics().by_name().empty());
 }
 
+TEST_F(Decisions, one_request_deletes_so_many_topics_and_no_more) {
+  protocol::DeleteTopicsRequest request;
+  std::deque<std::string> names;
+  for (std::size_t i = 0; i <= kRecordsPerRequestMax; ++i) {
+    protocol::TopicRecord topic;
+    topic.name = names.emplace_back(fmt::format("many-{}", i));
+    topic.topic_id = {1, i + 1};
+    records.add(topic);
+    request.topics.push_back({topic.name, TopicId()});
+  }
+  accept();
+  const auto answer = delete_topics(context(), request, 6, records);
+  EXPECT_EQ(records.size(), kRecordsPerRequestMax);
+  EXPECT_EQ(answer.message.responses[kRecordsPerRequestMax - 1].error_code, 0);
+  EXPECT_EQ(answer.message.responses[kRecordsPerRequestMax].error_code, -1);
+  accept();
+  EXPECT_EQ(image.topics().by_name().size(), 1u);
+}
+
 TEST_F(Decisions, what_is_to_be_deleted_twice_stays) {
   for (const char* name : {"one", "two", "three", "four"}) create(name);
   const TopicId two = image.topics().find(std::string_view("two"))->id;
