@@ -20,8 +20,8 @@ constexpr Duration kImpatience = milliseconds(10);
 // where it could not say yet whose successor it is (previous_epoch()).
 constexpr Duration kPredecessorPause = milliseconds(100);
 constexpr int kPredecessorHastyTries = 5;
-// Before a broker registers again whose registration does not count any more. Who has a copy of its
-// disk may have taken its place: two of them would go on for ever, each with a record.
+// Before a broker registers again whose registration does not count any more, or who was refused
+// because another process has its place: that of a copy of its disk may last for long.
 constexpr Duration kReplacedPause = milliseconds(100);
 constexpr Duration kReplacedPauseMax = seconds(30);
 // A registration that has stood for so long was not contested.
@@ -153,8 +153,10 @@ io::Task<void> BrokerLifecycle::run() {
       if (scope_.is_stopping()) break;
       co_await register_once();
       if (epoch_ >= 0 || scope_.is_stopping()) continue;
-      if (refusal_ == ErrorCode::duplicate_broker_registration &&
-          refusals_ > kPredecessorHastyTries)
+      const bool is_duplicate = refusal_ == ErrorCode::duplicate_broker_registration;
+      if (is_duplicate && is_taken())
+        replaced_ = true;
+      else if (is_duplicate && refusals_ > kPredecessorHastyTries)
         co_await wake_.wait_until(loop_.now() + kPredecessorPause);
       else
         co_await channel_.back_off();
@@ -192,15 +194,23 @@ void BrokerLifecycle::note_registered(std::int64_t epoch) {
   registered_ = loop_.now();
   refusal_ = ErrorCode::none;
   refusals_ = 0;
+  was_registered_ = true;
   LOG_INFO("broker", "registered id={} epoch={}", config_.node_id, epoch);
   changed_.wake_all();
+}
+
+// A registration that came after one of this process is that of another one that runs, with a copy
+// of the directories.
+bool BrokerLifecycle::is_taken() const {
+  const metadata::RegistrationImage* now = controller_.image()->broker(config_.node_id);
+  return was_registered_ && now != nullptr && now->incarnation_id != identity_.incarnation_id;
 }
 
 // Of the registration before, if its directories are here still: what was acknowledged is on their
 // disks, however the process ended.
 std::int64_t BrokerLifecycle::previous_epoch() const {
   const metadata::RegistrationImage* before = controller_.image()->broker(config_.node_id);
-  if (before == nullptr) return -1;
+  if (before == nullptr || is_taken()) return -1;
   const bool whole = std::all_of(
       before->directories.begin(), before->directories.end(), [this](const Uuid& directory) {
         return std::find(identity_.directories.begin(), identity_.directories.end(), directory) !=

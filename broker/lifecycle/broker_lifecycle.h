@@ -8,6 +8,12 @@
 //                comes back here with its next heartbeat
 //   leaving      controlled shutdown: what it leads is handed over where somebody can take it
 //
+// Of two processes with one id and copies of one disk the one that came last has the registration.
+// The other one is told DUPLICATE_BROKER_REGISTRATION and asks again, ever more rarely: when the
+// last one is gone, and its session over, the first may come back. In Kafka the one that came last
+// is refused while the first has a session; here it may be the first one's own successor, which
+// nobody lets wait for that.
+//
 // Lives on shard 0, above the ControllerChannel, which outlives it.
 
 #include <cstdint>
@@ -67,6 +73,7 @@ class BrokerLifecycle {
   io::Task<void> beat();
   io::Task<void> assign_directories();
   bool is_known_here() const;
+  bool is_taken() const;
   std::int64_t previous_epoch() const;
   bool must_leave_alone() const;
   void note_registered(std::int64_t epoch);
@@ -79,6 +86,7 @@ class BrokerLifecycle {
   ControllerChannel& channel_;
   BrokerIdentity identity_;
   std::int64_t epoch_ = -1;
+  bool was_registered_ = false;  // this process, at some time
   bool ready_ = false;
   bool in_service_ = false;
   bool leaving_ = false;

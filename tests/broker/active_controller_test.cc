@@ -4,6 +4,9 @@
 #include <deque>
 
 #include "io/scope.h"
+#include "metadata/features.h"
+#include "protocol/messages/broker_heartbeat.h"
+#include "protocol/messages/broker_registration.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/metadata.h"
@@ -329,6 +332,70 @@ TEST_F(CutFencingTest, who_was_heard_again_leads_what_was_taken_already) {
 
 TEST_F(CutFencingTest, also_if_all_was_taken_and_only_its_own_record_was_refused) {
   cut_after(kSweptPartitions);
+}
+
+// --- Two processes with one id
+
+protocol::BrokerRegistrationRequest registration_like(const metadata::RegistrationImage& broker,
+                                                      std::deque<std::string>& texts) {
+  protocol::BrokerRegistrationRequest request;
+  request.broker_id = broker.id;
+  request.cluster_id = "MkU3OEVBNTcwNTJENDM2Qg";
+  request.incarnation_id = {9, 9};
+  request.listeners.push_back({"PLAINTEXT", texts.emplace_back("elsewhere"), 9092, 0});
+  for (const auto& feature : metadata::supported_features())
+    request.features.push_back({feature.name, feature.min, feature.max});
+  request.rack.reset();
+  request.log_dirs = broker.directories;
+  request.previous_broker_epoch = broker.epoch;
+  return request;
+}
+
+// What a process with a copy of the broker's directories says; then it is silent.
+io::Task<void> register_copy(io::Loop& loop, std::string controller,
+                             metadata::RegistrationImage broker, Offset end) {
+  KafkaClient client(loop);
+  EXPECT_TRUE((co_await client.connect({controller, 9093})).has_value());
+  std::deque<std::string> texts;
+  const auto registered = co_await client.call<protocol::BrokerRegistrationResponse>(
+      registration_like(broker, texts), 4);
+  EXPECT_TRUE(registered.has_value());
+  if (registered) {
+    EXPECT_EQ(registered->message.error_code, 0);
+    protocol::BrokerHeartbeatRequest heartbeat;
+    heartbeat.broker_id = broker.id;
+    heartbeat.broker_epoch = registered->message.broker_epoch;
+    heartbeat.current_metadata_offset = end;
+    const auto answer = co_await client.call<protocol::BrokerHeartbeatResponse>(heartbeat, 1);
+    EXPECT_TRUE(answer.has_value() && answer->message.error_code == 0);
+  }
+  co_await client.close();
+}
+
+TEST_F(ActiveControllerTest, a_copy_of_a_broker_is_not_driven_out_while_it_lives) {
+  boot();
+  const int leader = wait_active();
+  const int victim = (leader + 1) % kNodes;
+  const auto registered = [&] { return *image_of(leader).broker(victim + 1); };
+  EXPECT_EQ(create(leader, "spread", 6), 0);
+  const auto leads = image_of(leader).replica_counts(victim + 1).leads;
+  EXPECT_GT(leads, 0);
+  const metadata::RegistrationImage before = registered();
+  run(leader, [&](KafkaClient& client) -> io::Task<void> {
+    return register_copy(client.loop(), machines_[leader]->host(), before, 1'000);
+  });
+  for (int i = 0; i < 7; ++i) {
+    world_.run_for(seconds(1));
+    EXPECT_EQ(registered().incarnation_id, (Uuid{9, 9})) << i;
+  }
+  const auto back = [&] {
+    return registered().incarnation_id == before.incarnation_id && !registered().fenced;
+  };
+  EXPECT_TRUE(world_.run_until(back, seconds(45)));
+  EXPECT_TRUE(world_.run_until(
+      [&] { return image_of(leader).replica_counts(victim + 1).leads == leads; }, seconds(1)))
+      << image_of(leader).replica_counts(victim + 1).leads << " of " << leads;
+  shut_down();
 }
 
 // --- Without a majority
