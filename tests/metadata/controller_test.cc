@@ -1,5 +1,7 @@
 // The controller's decisions, with the answers that Kafka 4.3.1 gave to the same requests.
 
+#include <deque>
+
 #include "metadata/controller/brokers.h"
 #include "metadata/controller/configs.h"
 #include "metadata/controller/features_update.h"
