@@ -37,14 +37,15 @@ struct QuorumOptions {
   std::int64_t spin_us = 0;
 };
 
-// A new folder for this run, removed with all that is in it.
+// A new folder for this run in one that there is, removed with all that is in it.
 class Folder {
  public:
   static Outcome<std::unique_ptr<Folder>> make(const std::string& parent) {
     std::error_code failed;
-    std::filesystem::create_directories(parent, failed);
+    if (!std::filesystem::is_directory(parent, failed))
+      return fail(ExitCode::not_found, parent + " is no folder", "--dir names one that is there.");
     std::string pattern = parent + "/quorum-XXXXXX";
-    if (failed || ::mkdtemp(pattern.data()) == nullptr)
+    if (::mkdtemp(pattern.data()) == nullptr)
       return fail(ExitCode::failed, "no folder can be made in " + parent);
     return std::make_unique<Folder>(pattern);
   }
@@ -272,6 +273,13 @@ Outcome<> measure_recovery(const Context& context, const QuorumOptions& options,
   return {};
 }
 
+// Whoever is tired of it leaves neither nodes nor the folder behind.
+void end_when_interrupted() {
+  struct sigaction action{};
+  action.sa_handler = [](int) { raft_bench::interrupt(); };
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(number, &action, nullptr);
+}
+
 Outcome<> run_bench_quorum(Context& context, const QuorumOptions& given) {
   QuorumOptions options = given;
   const bool is_failover = options.mode != "throughput" && options.mode != "recovery";
@@ -281,6 +289,7 @@ Outcome<> run_bench_quorum(Context& context, const QuorumOptions& given) {
     options.groups = 1;
     if (options.election_ms == 0) options.election_ms = 100;
   }
+  end_when_interrupted();
   TRY(const auto folder, Folder::make(options.directory));
   TRY(const ClusterOptions cluster_given, cluster_options(options, *folder));
   TRY(const auto cluster, Cluster::start(cluster_given));

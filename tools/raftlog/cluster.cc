@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <utility>
 
 extern char** environ;
@@ -23,6 +24,8 @@ namespace {
 constexpr std::int64_t kStartTimeoutMs = 30'000;
 constexpr std::int64_t kStopTimeoutMs = 30'000;
 constexpr std::int64_t kPollMs = 2;
+
+volatile std::sig_atomic_t interrupted = false;
 
 // Ports of 127.0.0.1 on which nobody listens now.
 Result<std::vector<std::uint16_t>> free_ports(int count) {
@@ -84,8 +87,12 @@ std::int64_t now_ns() {
 
 void pause_ms(std::int64_t span) {
   const std::int64_t until = now_ns() + span * 1'000'000;
-  for (std::int64_t left = span; left > 0; left = (until - now_ns()) / 1'000'000)
+  for (std::int64_t left = span; left > 0 && !interrupted; left = (until - now_ns()) / 1'000'000)
     ::poll(nullptr, 0, static_cast<int>(left));
+}
+
+void interrupt() {
+  interrupted = true;
 }
 
 // --- One process
@@ -142,8 +149,10 @@ Result<Json> NodeProcess::receive(std::int64_t timeout_ms) {
   while ((end = read_.find('\n')) == std::string::npos) {
     const std::int64_t left = (deadline - now_ns()) / 1'000'000;
     pollfd waiting{.fd = from_, .events = POLLIN, .revents = 0};
-    if (left < 0 || ::poll(&waiting, 1, static_cast<int>(left)) == 0)
-      return failure(Errc::timed_out, "a node does not answer");
+    const int ready = left < 0 || interrupted ? 0 : ::poll(&waiting, 1, static_cast<int>(left));
+    if (interrupted) return failure(Errc::canceled, "interrupted");
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready == 0) return failure(Errc::timed_out, "a node does not answer");
     char buffer[65536];
     const ssize_t got = ::read(from_, buffer, sizeof buffer);
     if (got <= 0) return failure(Errc::closed, "a node has ended");
@@ -267,8 +276,9 @@ Result<std::pair<std::size_t, Json>> Cluster::receive_any(std::size_t except,
     waiting.push_back(
         {.fd = is_asked ? nodes_[i]->descriptor() : -1, .events = POLLIN, .revents = 0});
   }
-  if (::poll(waiting.data(), waiting.size(), static_cast<int>(timeout_ms)) <= 0)
-    return failure(Errc::timed_out, "no node answers");
+  const int ready = ::poll(waiting.data(), waiting.size(), static_cast<int>(timeout_ms));
+  if (interrupted) return failure(Errc::canceled, "interrupted");
+  if (ready <= 0) return failure(Errc::timed_out, "no node answers");
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (waiting[i].revents == 0) continue;
     TRY(Json answer, nodes_[i]->receive());

@@ -33,6 +33,9 @@ struct ClusterOptions {
 // CLOCK_MONOTONIC, which all processes of a machine share.
 std::int64_t now_ns();
 void pause_ms(std::int64_t span);
+// From a signal's handler: what waits returns, and every call from now on fails with
+// Errc::canceled.
+void interrupt();
 
 class NodeProcess {
  public:

@@ -141,6 +141,8 @@ class Program {
 
 int serve(const Arguments& arguments) {
   log::set_level("*", "warn");
+  // Of passes that were slow; what that costs is in the figures.
+  log::set_level("io", "error");
   io::block_signals({SIGTERM, SIGINT});
   (void)io::raise_open_files_limit();
   auto threads =
@@ -172,6 +174,14 @@ int run(int argc, char** argv) {
   CLI::App app("drave-raftlog: a replicated log, steered over standard input");
   Arguments arguments;
   NodeOptions& node = arguments.node;
+  app.footer(
+      "Commands, a line of JSON each, every one answered by a line:\n"
+      "  {\"do\":\"status\"}                          leader, epoch, high watermark\n"
+      "  {\"do\":\"load\",\"size\":16,\"in_flight\":256}  proposers begin; \"count\":N ends them\n"
+      "  {\"do\":\"measure\"}  {\"do\":\"report\"}        counting begins anew, and ends\n"
+      "  {\"do\":\"idle\"}                            proposers end\n"
+      "  {\"do\":\"probe\"}  {\"do\":\"cancel\"}          when this node has led and committed\n"
+      "  {\"do\":\"stop\"}                            as SIGTERM does, or the end of the input");
   app.add_option("--id", node.id, "Of this node")->required();
   app.add_option("--voters", arguments.voters, "ID@HOST:PORT of every node")->required();
   app.add_option("--dir", node.directory, "Log directory; made if it is not there")->required();

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
@@ -156,6 +157,23 @@ class Verbs(unittest.TestCase):
         self.assertGreater(latency["endToEndMicroseconds"]["count"], 20)
         self.assertGreater(latency["endToEndMicroseconds"]["p50"], 0)
         self.drave("bench", "consume", "-t", "no-such-topic", code=4)
+
+    @unittest.skipIf(KIND == "kafka", "it asks no node")
+    def test_bench_quorum_leaves_nothing_behind(self):
+        with tempfile.TemporaryDirectory(prefix="drave-bench-") as name:
+            self.assertIn("no folder", self.drave("bench", "quorum", "--dir", name + "/none/x",
+                                                  code=4))
+            self.assertEqual(os.listdir(name), [])
+            for number in (signal.SIGINT, signal.SIGTERM):
+                bench = subprocess.Popen(
+                    [DRAVE, "bench", "quorum", "--dir", name, "--seconds", "60"],
+                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                end = time.monotonic() + 30
+                while not list(Path(name).glob("quorum-*/*/*")) and time.monotonic() < end:
+                    time.sleep(0.02)
+                bench.send_signal(number)
+                self.assertIn("interrupted", bench.communicate(timeout=30)[1])
+                self.assertEqual((bench.returncode, os.listdir(name)), (1, []))
 
     def test_quorum(self):
         status = self.json("quorum", "status")
