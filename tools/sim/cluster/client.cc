@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/log.h"
+#include "metadata/features.h"
 #include "protocol/error_code.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/create_partitions.h"
@@ -13,6 +14,7 @@
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
+#include "protocol/messages/update_features.h"
 #include "protocol/resource.h"
 
 namespace drave::simulation {
@@ -74,6 +76,11 @@ Task<void> ClusterClient::create_through_each(io::sim::Process& process) {
       if (!done) co_await io::sleep_for(process.loop(0), milliseconds(100));
     }
   }
+  const bool upgrades = is_static() && random_.one_in(2);
+  while (upgrades && is_static() && !ends_ && !is_dead()) {
+    co_await upgrade();
+    co_await io::sleep_for(process.loop(0), milliseconds(100));
+  }
   co_await close();
 }
 
@@ -111,6 +118,8 @@ Task<void> ClusterClient::act() {
       co_await create_acl();
     else
       co_await remove_acl(random_.below(acls_.size()));
+  } else if (draw < 14 && is_static()) {
+    co_await upgrade();
   } else {
     co_await take_producer_id();
   }
@@ -252,6 +261,21 @@ Task<void> ClusterClient::take_producer_id() {
   if (is_dead()) co_return;
   const Outcome outcome = noted(reply ? Outcome(reply->message.error_code) : std::nullopt);
   if (is(outcome, ErrorCode::none)) promises_.producer_id_given(reply->message.producer_id);
+}
+
+bool ClusterClient::is_static() const {
+  return watch_.newest()->feature(metadata::kKraftVersion) < 1;
+}
+
+Task<void> ClusterClient::upgrade() {
+  protocol::UpdateFeaturesRequest request;
+  request.timeout_ms = static_cast<std::int32_t>(random_.between(500, 4000));
+  request.feature_updates.push_back({metadata::kKraftVersion, 1});
+  const auto reply =
+      co_await any_broker().call<protocol::UpdateFeaturesResponse>(request, patience(), 2);
+  if (is_dead()) co_return;
+  const Outcome outcome = noted(reply ? Outcome(reply->message.error_code) : std::nullopt);
+  if (is(outcome, ErrorCode::none)) promises_.upgraded();
 }
 
 }  // namespace drave::simulation

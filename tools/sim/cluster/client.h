@@ -31,7 +31,8 @@ class ClusterClient {
   // Programs of its machine. Asks for this and that until it is told to end.
   io::Task<void> work(io::sim::Process& process);
   void end() { ends_ = true; }
-  // Creates a topic through each broker, however long that takes.
+  // Creates a topic through each broker, however long that takes; and a quorum that is static still
+  // may have to be upgraded.
   io::Task<void> create_through_each(io::sim::Process& process);
 
  private:
@@ -65,6 +66,8 @@ class ClusterClient {
   io::Task<void> create_acl();
   io::Task<void> remove_acl(std::size_t index);
   io::Task<void> take_producer_id();
+  bool is_static() const;
+  io::Task<void> upgrade();
   // Of a topic or ACL that is there; nothing: there is none that one may have.
   std::optional<std::size_t> own_topic();
   Outcome noted(Outcome outcome);

@@ -6,7 +6,8 @@
 // up, clean stops, requests to hand over, also to whom is down and while a leader has still to
 // become active, all drawn from the seed. Then all are healed: every node has the same image,
 // every broker is in service, and a topic can be created through each of them; and again, after all
-// have lost their power together.
+// have lost their power together. One cluster of six has a static quorum, which clients upgrade to
+// kraft.version 1, at the latest when all are healed in half of them.
 //
 // The scenarios `quorum` and `raft` look into what the controllers stand on, `wire` and `node` into
 // what the records do.
@@ -36,6 +37,7 @@ inline constexpr Floor kClusterFloors[] = {
     {"partitions_created", 200},
     {"configs_set", 400},
     {"producer_ids", 1000},
+    {"kraft_upgrades", 8},
     {"power_cuts", 300},
     {"power_cuts_of_all", 100},
     {"kills", 150},

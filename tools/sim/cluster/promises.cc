@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "metadata/features.h"
+
 namespace drave::simulation {
 
 void Promises::violate(std::string_view invariant, std::string detail) {
@@ -80,6 +82,11 @@ void Promises::producer_id_given(ProducerId id) {
   if (!producer_ids_.insert(id).second) violate("producer-id-twice", fmt::format("{}", id));
 }
 
+void Promises::upgraded() {
+  acknowledge("kraft_upgrades");
+  is_upgraded_ = true;
+}
+
 // --- What an image says
 
 void Promises::check_topic(const TopicId& id, const Topic& topic, const metadata::Image& image) {
@@ -140,6 +147,9 @@ void Promises::check(const metadata::Image& image) {
   ++tally_["images_checked"];
   for (const auto& [id, topic] : topics_) check_topic(id, topic, image);
   check_acls(image);
+  if (is_upgraded_ && image.feature(metadata::kKraftVersion) < 1)
+    violate("acknowledged-lost",
+            fmt::format("kraft.version 1 at offset {}", image.last_contained().offset));
   // The next block to be given begins behind what was given.
   if (!producer_ids_.empty() && image.next_producer_id() <= *producer_ids_.rbegin())
     violate("producer-id-twice",

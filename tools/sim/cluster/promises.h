@@ -37,6 +37,8 @@ class Promises {
   void acl_deletion_asked(const std::string& principal, const metadata::Image& seen);
   void acl_deleted(const std::string& principal);
   void producer_id_given(ProducerId id);
+  // To kraft.version 1.
+  void upgraded();
 
   // Leaders have committed everything below `end`.
   void committed(Offset end) { committed_end_ = end; }
@@ -76,6 +78,7 @@ class Promises {
   std::map<TopicId, Topic> topics_;            // whose ids were told
   std::map<std::string, Principal> principals_;
   std::set<ProducerId> producer_ids_;
+  bool is_upgraded_ = false;
   std::uint64_t acknowledged_ = 0;
   Offset committed_end_ = 0;
   Offset acknowledged_end_ = 0;  // what was committed at the last acknowledgement
