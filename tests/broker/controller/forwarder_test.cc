@@ -43,12 +43,14 @@ TEST(ClientAddress, is_four_or_sixteen_bytes) {
 TEST(ControllerRequests, say_how_long_their_client_waits) {
   protocol::CreateTopicsRequest request;
   request.timeout_ms = 1'500;
-  EXPECT_EQ(client_wait(request), milliseconds(1'500));
+  EXPECT_EQ(client_wait(request).most, milliseconds(1'500));
   request.timeout_ms = -1;
-  EXPECT_EQ(client_wait(request), Duration{});
+  EXPECT_EQ(client_wait(request).most, Duration{});
   request.timeout_ms = 100'000;
-  EXPECT_EQ(client_wait(request), kClientWaitMax);
-  EXPECT_EQ(client_wait(protocol::CreateAclsRequest()), kClientWaitMax);
+  EXPECT_EQ(client_wait(request).most, kClientWaitMax);
+  EXPECT_EQ(client_wait(protocol::CreateAclsRequest()).most, kClientWaitMax);
+  // Who wants to see the quorum wants to see that nobody leads it.
+  EXPECT_EQ(client_wait(protocol::DescribeQuorumRequest()).leaderless, kQuorumViewWait.leaderless);
   // What is not for the controller, or only from nodes, is in no Envelope.
   EXPECT_NE(find_controller_request(protocol::ApiKey::create_topics), nullptr);
   EXPECT_EQ(find_controller_request(protocol::ApiKey::produce), nullptr);
