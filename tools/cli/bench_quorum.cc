@@ -96,8 +96,10 @@ struct Total {
     for (const Json& bucket : report["latency_ns"])
       latency_ns.record(bucket[0].get<std::int64_t>(), bucket[1].get<std::uint64_t>());
   }
+  // A bucket's upper end may be above all that is in it.
   double us(double fraction) const {
-    return static_cast<double>(latency_ns.percentile(fraction)) / 1e3;
+    const auto ns = static_cast<std::uint64_t>(latency_ns.percentile(fraction));
+    return static_cast<double>(std::min(ns, max_ns)) / 1e3;
   }
 };
 
