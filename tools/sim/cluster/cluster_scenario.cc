@@ -256,8 +256,12 @@ class Run {
       case 16:
       case 17: ask_to_hand_over(random_.one_in(2)); break;
       case 18:
-        if (has_transactions_) harm_transaction();
+        if (has_transactions_)
+          harm_transaction();
+        else
+          depose();
         break;
+      case 19: depose(); break;
       default: break;
     }
   }
@@ -308,6 +312,35 @@ class Run {
       case 1: isolate(leader->machine()); break;
       default: leader->hand_over_to(any().id()); break;
     }
+  }
+
+  Member* active() {
+    for (const auto& member : members_) {
+      broker::QuorumController* controller = member->controller();
+      if (controller != nullptr && controller->is_active()) return member.get();
+    }
+    return nullptr;
+  }
+
+  // The active controller is cut off from all other members, and its clients go on asking it, until
+  // it knows that it leads no more: what it was asked for meanwhile it cannot promise.
+  void depose() {
+    Member* deposed = active();
+    if (deposed == nullptr || deposed->machine().is_paused()) return;
+    for (const auto& member : members_) {
+      if (member.get() == deposed) continue;
+      world_.network().block(deposed->machine(), member->machine());
+      world_.network().block(member->machine(), deposed->machine());
+    }
+    const bool is_deposed = run_until(
+        [&] {
+          broker::QuorumController* controller = deposed->controller();
+          return controller == nullptr || !controller->is_active();
+        },
+        seconds(4));
+    // Who leads next goes its own way.
+    run_until([&] { return active() != nullptr; }, seconds(4));
+    if (is_deposed) ++tally()["deposed"];
   }
 
   void harm_all() {

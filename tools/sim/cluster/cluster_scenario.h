@@ -2,12 +2,13 @@
 // Scenario `cluster`: whole nodes with their controllers on simulated machines, and clients that
 // create, change and delete through any of them: three that are both broker and controller, or
 // five, or with a broker that only observes, or with the roles apart; power cuts and kills of one
-// or of all, pauses, links that break in one or both directions, disks that fail, stall and fill
-// up, clean stops, requests to hand over, also to whom is down and while a leader has still to
-// become active, all drawn from the seed. Then all are healed: every node has the same image,
-// every broker is in service, and a topic can be created through each of them; and again, after all
-// have lost their power together. One cluster of six has a static quorum, which clients upgrade to
-// kraft.version 1, at the latest when all are healed in half of them.
+// or of all, pauses, links that break in one or both directions, an active controller that is cut
+// off until another leads, disks that fail, stall and fill up, clean stops, requests to hand over,
+// also to whom is down and while a leader has still to become active, all drawn from the seed. Then
+// all are healed: every node has the same image, every broker is in service, and a topic can be
+// created through each of them; and again, after all have lost their power together. One cluster of
+// six has a static quorum, which clients upgrade to kraft.version 1, at the latest when all are
+// healed in half of them.
 //
 // The scenarios `quorum` and `raft` look into what the controllers stand on, `wire` and `node` into
 // what the records do.
@@ -45,6 +46,7 @@ inline constexpr Floor kClusterFloors[] = {
     {"pauses", 100},
     {"blocked_links", 120},
     {"isolated", 50},
+    {"deposed", 70},
     {"clean_stops", 40},
     {"hand_overs", 40},
     {"hand_overs_of_new", 2},
