@@ -853,4 +853,29 @@ TEST(LogDirectoryInSimulator, nothing_acknowledged_is_lost_and_nothing_removed_c
   }
 }
 
+io::Task<void> format_twice(io::sim::Process& process, io::sim::Disk& disk, bool& ended) {
+  const MetaProperties properties{1, "q4x9lwHTRwKFrQ69LT3_Sg", 1, Uuid{7, 1}};
+  disk.options().sync_error_one_in = 1;
+  EXPECT_FALSE((co_await LogDirectory::format(process.loop(), "/data", properties)).has_value());
+  disk.options().sync_error_one_in = 0;
+  EXPECT_TRUE((co_await LogDirectory::format(process.loop(), "/data", properties)).has_value());
+  ended = true;
+}
+
+// The first attempt leaves the directory's name, which no later sync of what is below makes
+// durable.
+TEST(LogDirectoryInSimulator, what_a_second_attempt_has_formatted_is_there_after_a_power_cut) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    io::sim::World world(seed);
+    io::sim::Node& node = world.add_node();
+    bool ended = false;
+    node.start(
+        [&](io::sim::Process& process) { return format_twice(process, node.disk(), ended); });
+    world.run_until([&] { return ended; }, seconds(10));
+    ASSERT_TRUE(ended);
+    node.power_cut();
+    EXPECT_TRUE(node.disk().exists("/data/meta.properties")) << "seed " << seed;
+  }
+}
+
 }  // namespace drave::segments::testing
