@@ -82,12 +82,7 @@ Task<Result<void>> make_directories(Loop& loop, std::string path) {
     auto made =
         co_await on_name(loop, OperationCode::make_directory, "make directory", std::move(prefix));
     if (!made && made.error().code != Errc::already_exists) co_return made;
-    if (made) {
-      const std::string_view name = std::string_view(path).substr(0, end);
-      const std::size_t slash = name.rfind('/');
-      std::string parent(slash == std::string_view::npos ? "." : name.substr(0, slash));
-      CO_TRY_VOID(co_await sync_directory(loop, parent.empty() ? "/" : std::move(parent)));
-    }
+    if (made) CO_TRY_VOID(co_await sync_name(loop, path.substr(0, end)));
     if (end == std::string::npos) break;
   }
   CO_TRY(const FileStatus found, co_await status(loop, path));
@@ -116,6 +111,13 @@ Task<Result<void>> remove_tree(Loop& loop, std::string path) {
                                  directories.back()));
   }
   co_return Result<void>{};
+}
+
+Task<Result<void>> sync_name(Loop& loop, std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  const std::size_t slash = path.rfind('/');
+  std::string parent = slash == std::string::npos ? "." : path.substr(0, slash);
+  co_return co_await sync_directory(loop, parent.empty() ? "/" : std::move(parent));
 }
 
 Task<Result<void>> sync_directory(Loop& loop, std::string path) {

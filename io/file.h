@@ -78,6 +78,8 @@ Task<Result<void>> make_directories(Loop& loop, std::string path);
 // Unlinks a directory with everything in it.
 Task<Result<void>> remove_tree(Loop& loop, std::string path);
 Task<Result<void>> sync_directory(Loop& loop, std::string path);
+// Of the directory that holds `path`, whoever made that, also an attempt whose sync failed.
+Task<Result<void>> sync_name(Loop& loop, std::string path);
 Task<Result<Space>> free_space(Loop& loop, std::string path);
 
 // Whole small files (checkpoints, properties).

@@ -1,6 +1,7 @@
 #include "segments/log_directory.h"
 
 #include <fmt/format.h>
+
 #include <cerrno>
 
 #include "base/log.h"
@@ -43,25 +44,13 @@ io::Task<Result<std::unique_ptr<LogDirectory>>> LogDirectory::open(io::Loop& loo
   co_return std::unique_ptr<LogDirectory>(std::move(directory));
 }
 
-namespace {
-
-// The directory's own name may be left of an attempt whose sync failed, and everything below would
-// go with it. A parent that may not be read was made, as the directory was, by somebody else.
-io::Task<Result<void>> sync_parent(io::Loop& loop, std::string_view path) {
-  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
-  const std::size_t slash = path.rfind('/');
-  std::string parent(slash == std::string_view::npos ? "." : path.substr(0, slash));
-  auto synced = co_await io::sync_directory(loop, parent.empty() ? "/" : std::move(parent));
-  if (!synced && synced.error().system == EACCES) co_return Result<void>{};
-  co_return synced;
-}
-
-}  // namespace
-
 io::Task<Result<void>> LogDirectory::format(io::Loop& loop, std::string path,
                                             MetaProperties properties) {
   CO_TRY_VOID(co_await io::make_directories(loop, path));
-  CO_TRY_VOID(co_await sync_parent(loop, path));
+  // Its own name may be left of an attempt whose sync failed, and everything below would go with
+  // it. A parent that may not be read was made, as the directory was, by somebody else.
+  const Result<void> named = co_await io::sync_name(loop, path);
+  if (!named && named.error().system != EACCES) co_return named;
   std::string file = io::join_path(path, kMetaPropertiesName);
   auto there = co_await io::status(loop, file);
   if (there) co_return failure(Errc::already_exists, path + " is formatted already");

@@ -116,7 +116,8 @@ class LogDirectory {
   // Errc::corrupt.
   static io::Task<Result<std::unique_ptr<LogDirectory>>> open(io::Loop& loop, std::string path,
                                                               LogDirectoryOptions options);
-  // Writes meta.properties into an empty or new directory. Errc::already_exists if it has one.
+  // Writes meta.properties into an empty or new directory, which is durable with its own name then.
+  // Errc::already_exists if it has one.
   static io::Task<Result<void>> format(io::Loop& loop, std::string path, MetaProperties properties);
   static io::Task<Result<MetaProperties>> read_meta_properties(io::Loop& loop, std::string path);
 
