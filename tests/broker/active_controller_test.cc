@@ -294,7 +294,7 @@ io::Task<void> cut_fencing(io::Loop& loop, broker::QuorumController& controller,
     begin = controller.raft().end();
     co_await io::sleep_for(loop, Duration{1});
   } while (controller.raft().end() < begin + 400);
-  while (controller.raft().end() < begin + taken) co_await io::sleep_for(loop, Duration{1});
+  while (controller.raft().end() < begin + taken) co_await io::next_pass(loop);
   scope.spawn(beat_as(controller, silent));
   [[maybe_unused]] const auto moved = co_await controller.raft().transfer(silent);
   co_await scope.join();

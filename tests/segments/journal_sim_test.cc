@@ -45,6 +45,14 @@ io::Task<void> count_groups(Process& process, int& groups) {
   if (scanned && !process.is_dead()) groups = scanned->groups;
 }
 
+// By the next start.
+int groups_found(io::sim::World& world, io::sim::Node& node) {
+  int groups = -1;
+  node.start([&](Process& process) { return count_groups(process, groups); });
+  EXPECT_TRUE(world.run_until([&] { return groups >= 0; }, seconds(1)));
+  return groups;
+}
+
 // A kill during the write of a group leaves it in the page cache, perhaps whole. A start that has
 // acted on it and is cut from power must not have acted on something that never was.
 TEST(JournalSim, a_group_that_a_start_has_found_is_there_after_a_power_cut) {
@@ -58,14 +66,9 @@ TEST(JournalSim, a_group_that_a_start_has_found_is_there_after_a_power_cut) {
     world.run_for(microseconds(world.random().between(5'000, 15'000)));
     world.run_until([&] { return node.has_disk_writes_in_flight(); }, milliseconds(10));
     node.kill();
-    int before = -1;
-    int after = -1;
-    node.start([&](Process& process) { return count_groups(process, before); });
-    world.run_until([&] { return before >= 0; }, seconds(1));
+    const int before = groups_found(world, node);
     node.power_cut();
-    node.start([&](Process& process) { return count_groups(process, after); });
-    world.run_until([&] { return after >= 0; }, seconds(1));
-    ASSERT_EQ(after, before) << "seed " << seed;
+    ASSERT_EQ(groups_found(world, node), before) << "seed " << seed;
     if (before > 0) ++found_whole;
   }
   EXPECT_GT(found_whole, 50);
@@ -91,14 +94,9 @@ TEST(JournalSim, a_group_whose_sync_failed_is_there_when_a_start_has_found_it) {
     if (world.counters().failed_syncs > before_failure) ++failed;
     node.kill();
     node.disk().options().sync_error_one_in = 0;
-    int before = -1;
-    int after = -1;
-    node.start([&](Process& process) { return count_groups(process, before); });
-    world.run_until([&] { return before >= 0; }, seconds(1));
+    const int before = groups_found(world, node);
     node.power_cut();
-    node.start([&](Process& process) { return count_groups(process, after); });
-    world.run_until([&] { return after >= 0; }, seconds(1));
-    ASSERT_EQ(after, before) << "seed " << seed;
+    ASSERT_EQ(groups_found(world, node), before) << "seed " << seed;
     if (before > 0) ++found_more;
   }
   EXPECT_GT(failed, 30);

@@ -322,8 +322,9 @@ TEST(QuorumController, brokers_are_heard_while_features_become_visible) {
     life.published.takes = milliseconds(500);
     io::Scope others(loop);
     std::int16_t updated = -1;
+    const Offset before = life.controller.raft().end();
     others.spawn(downgrade_transactions(life, &updated));
-    co_await io::sleep_for(loop, milliseconds(20));
+    while (life.controller.raft().end() == before) co_await io::next_pass(loop);
     EXPECT_EQ(updated, -1);
     const Instant asked = loop.now();
     protocol::BrokerHeartbeatResponse answer;
