@@ -243,7 +243,8 @@ class RaftLog {
       const protocol::BeginQuorumEpochRequest& request, std::int16_t version) = 0;
   virtual io::Task<protocol::OwnedMessage<protocol::EndQuorumEpochResponse>> end_quorum_epoch(
       const protocol::EndQuorumEpochRequest& request, std::int16_t version) = 0;
-  // Of replicas; waits up to max_wait_ms for something to send.
+  // Of replicas; waits for something to send, up to max_wait_ms and no longer than a fetch timeout,
+  // one of each replica: an older one is answered then.
   virtual io::Task<protocol::OwnedMessage<protocol::FetchResponse>> fetch(
       const protocol::FetchRequest& request, std::int16_t version) = 0;
   // The same of one that was read without a FetchRequest.

@@ -30,7 +30,11 @@
 //   a leader within a fetch timeout refuses, and refuses real votes of newer epochs alike, without
 //   taking their epoch (stickiness).
 // - A leader that a majority did not fetch from for 1.5 fetch timeouts, or whose disk does not
-//   finish a write for a fetch timeout, resigns and names successors.
+//   finish a write for a fetch timeout, resigns and names successors. A voter that asks again for
+//   what it was sent does not hear this leader, and does not count.
+// - A node that is no voter stands all the same while voters whose logs are shorter ask for its
+//   vote. Elected, it leads until a majority has all of its log.
+// - An epoch that is far ahead is taken from nobody who was not asked (kEpochLeapMax).
 // - All timeouts are drawn from [t, 2t), so that nodes that stopped together do not wake together.
 //   A connection that ended shortens the wait; a pre-vote then asks the others.
 
