@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -145,10 +146,11 @@ bool RaftLogImpl::is_alone() const {
 // Epochs are the batches' own where they were scanned, below that what the log's checkpoint says.
 LogView RaftLogImpl::recovered_view() const {
   const Offset start = log_->log_start();
-  OffsetAndEpoch start_id{start, 0};
-  for (const StoredSnapshot& snapshot : snapshots_.all()) {
-    if (snapshot.id.offset <= start) start_id.epoch = snapshot.id.epoch;
-  }
+  const auto ends_there = std::ranges::find(
+      snapshots_.all(), start, [](const StoredSnapshot& each) { return each.id.offset; });
+  const bool is_known = ends_there != snapshots_.all().end();
+  ASSERT(start == 0 || is_known);  // fit_log_to_snapshot()
+  const OffsetAndEpoch start_id{start, is_known ? ends_there->id.epoch : 0};
   std::vector<EpochStart> epochs;
   Offset known = scanned_from_;
   while (known > start) {
@@ -220,8 +222,13 @@ io::Task<Result<void>> RaftLogImpl::fit_log_to_snapshot() {
                       fmt::format("{}: the log begins at {}, and no snapshot reaches so far", path_,
                                   log_->log_start()));
   }
-  // The start of a log is not written down, but that of what is kept of it is.
-  const Offset kept = snapshots_.all().empty() ? 0 : snapshots_.all().front().id.offset;
+  // The start of a log is not written down, but where its snapshots end is: of what stands before
+  // the start, only a snapshot that ends there tells the epoch. An older one may be left of a node
+  // that ended when its segments were deleted and it was not.
+  Offset kept = 0;
+  for (const StoredSnapshot& snapshot : snapshots_.all() | std::views::reverse) {
+    if (snapshot.id.offset >= log_->log_start()) kept = snapshot.id.offset;
+  }
   bool fits = log_->end() >= covered;
   if (fits && kept > log_->log_start()) CO_TRY_VOID(co_await log_->advance_log_start(kept));
   if (fits && covered > log_->log_start()) {

@@ -372,6 +372,48 @@ TEST(RaftLogSim, segments_below_the_start_of_the_log_are_deleted) {
   expect_no_violation(cluster);
 }
 
+std::string snapshot_path(OffsetAndEpoch id) {
+  return fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic, raft::snapshot_name(id));
+}
+
+// A node ended when the segments between two snapshots were deleted and the older snapshot was not.
+// Of what stands before the first segment that is left no snapshot tells the epoch: the older one's
+// would let a log of an epoch that ended before pass for the same.
+TEST(RaftLogSim, a_log_that_begins_between_two_snapshots_begins_at_the_newer_one) {
+  raft::RaftOptions options;
+  options.retention_bytes = 0;
+  RaftCluster cluster(19, 1, 0, options);
+  RaftPeer& peer = cluster.peer(0);
+  OffsetAndEpoch older;
+  std::vector<std::uint8_t> bytes;
+  for (int life = 0; life < 3; ++life) {
+    peer.start();
+    ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+    for (int i = 0; i < 40; ++i)
+      ASSERT_TRUE(cluster.commit(fmt::format("{} {}", life, std::string(3000, 'x')), seconds(5)));
+    if (life == 2) break;
+    cluster.world().run_for(seconds(60));  // what is in the segments only can be deleted
+    peer.snapshot();
+    cluster.world().run_for(seconds(1));
+    if (life == 0) {
+      older = peer.log().latest_snapshot();
+      bytes = peer.node().disk().content(snapshot_path(older));
+    }
+    peer.node().stop();
+    ASSERT_TRUE(cluster.run_until([&] { return !peer.node().is_running(); }, seconds(5)));
+  }
+  const OffsetAndEpoch newer = peer.log().latest_snapshot();
+  ASSERT_EQ(peer.log().log_start(), newer.offset);
+  ASSERT_GT(newer.epoch, older.epoch);
+  peer.node().stop();
+  ASSERT_TRUE(cluster.run_until([&] { return !peer.node().is_running(); }, seconds(5)));
+  peer.node().disk().put(snapshot_path(older), bytes);
+  peer.start();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  EXPECT_EQ(peer.log().log_start(), newer.offset);
+  expect_no_violation(cluster);
+}
+
 // The journal holds one MiB: whoever appends has to wait for the segments.
 TEST(RaftLogSim, a_full_journal_is_waited_for) {
   RaftCluster cluster(14, 3, 0, defaults());
