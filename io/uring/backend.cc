@@ -243,6 +243,9 @@ void UringBackend::cancel(Operation& operation) {
   operation.backend_word[1] |= kCanceled;
   switch (stage_of(operation)) {
     case kInKernel: {
+      // Whoever tries again may reach another of the name's addresses.
+      if (operation.code == OperationCode::connect && extra_of(operation)->addresses.size() > 1)
+        resolver_->note_silent(operation.address);
       // Entries are taken in order, so this one cannot meet a later operation at the same address.
       io_uring_sqe& entry = next_entry();
       // To make room for it, completions may have been taken; this operation's among them.
@@ -254,6 +257,7 @@ void UringBackend::cancel(Operation& operation) {
     case kStarved:
     case kRestarting: operation.unlink(); return finish(operation, -ECANCELED);
     case kResolving:
+      resolver_->forget(extra_of(operation)->question);
       resolving_.erase(extra_of(operation)->question);
       return finish(operation, -ECANCELED);
     default: return;
