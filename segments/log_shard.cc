@@ -130,10 +130,8 @@ OpenLog* LogShardImpl::log_of(JournalClient& client) {
 io::Task<Result<void>> LogShardImpl::sync_names() {
   if (DRAVE_CANARY("missing-directory-sync")) co_return Result<void>{};
   LogDirectoryImpl* directory = &directory_;
-  auto synced = co_await io::call_on(loop_, directory_.home_shard(),
-                                     [directory] { return directory->sync_names(); });
-  if (!synced && synced.error().code != Errc::no_space) fence(synced.error());
-  co_return synced;
+  co_return co_await io::call_on(loop_, directory_.home_shard(),
+                                 [directory] { return directory->sync_names(); });
 }
 
 io::Task<Result<PartitionLog*>> LogShardImpl::open_or_create(PartitionToOpen partition) {
@@ -159,11 +157,22 @@ io::Task<Result<std::unique_ptr<PartitionLogImpl>>> LogShardImpl::create(
     co_return failure(Errc::already_exists,
                       path + " holds another topic of that name, id " + there->to_string());
   }
-  if (there) {
+  if (!there && there.error().code != Errc::not_found)
+    co_return std::unexpected(std::move(there).error());
+  auto made = co_await make(std::move(partition), path, there.has_value());
+  // A sync that failed may have lost what it covered, and the next one would say nothing of it: in
+  // this process it is not tried again.
+  if (!made && made.error().code != Errc::no_space) fence(made.error());
+  co_return made;
+}
+
+io::Task<Result<std::unique_ptr<PartitionLogImpl>>> LogShardImpl::make(PartitionToOpen partition,
+                                                                       std::string path,
+                                                                       bool is_there) {
+  if (is_there) {
     // Perhaps of a creation that ended before this was durable.
     CO_TRY_VOID(co_await io::sync_directory(loop_, path));
   } else {
-    if (there.error().code != Errc::not_found) co_return std::unexpected(std::move(there).error());
     CO_TRY_VOID(co_await io::make_directories(loop_, path));
     CO_TRY_VOID(co_await write_partition_metadata(loop_, path, partition.id.topic_id));
   }

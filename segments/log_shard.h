@@ -91,6 +91,8 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
 
   PartitionLog* adopt(std::unique_ptr<PartitionLogImpl> log);
   io::Task<Result<std::unique_ptr<PartitionLogImpl>>> create(PartitionToOpen partition);
+  io::Task<Result<std::unique_ptr<PartitionLogImpl>>> make(PartitionToOpen partition,
+                                                           std::string path, bool is_there);
   io::Task<Result<void>> remove_from_disk(std::string path, std::string topic, TopicIdPartition id,
                                           Duration delay);
   io::Task<Result<void>> take_name(std::string path, std::string doomed, TopicPartitionName name);

@@ -349,7 +349,9 @@ std::int32_t SimBackend::name_error(const Flight& flight) {
 }
 
 std::int32_t SimBackend::perform(Flight& flight) {
-  if (const std::int32_t error = name_error(flight); error != 0) return error;
+  if (const std::int32_t error = name_error(flight); error != 0) {
+    return is_sync(flight.operation->code) ? fail_directory_sync(flight, error) : error;
+  }
   switch (flight.operation->code) {
     case OperationCode::close: return close(*flight.operation);
     case OperationCode::listen: {
@@ -430,6 +432,7 @@ std::int32_t SimBackend::open(Flight& flight) {
   made.options = flight.operation->open;
   const int error = node_.disk().open(flight.operation->path, made.options, wall_now(), made.inode);
   flight.inode = made.inode;
+  if (error == 0) made.failed_syncs_seen = made.inode->failed_syncs;
   return error != 0 ? error : process_.add_descriptor(std::move(made));
 }
 
@@ -502,12 +505,29 @@ std::int32_t SimBackend::write(Flight& flight) {
   return static_cast<std::int32_t>(disk.write(*flight.inode, operation.position, bytes, durable));
 }
 
+// Whoever has the directory open hears of it, once.
+std::int32_t SimBackend::fail_directory_sync(Flight& flight, std::int32_t error) {
+  ++node_.world().counters().failed_syncs;
+  if (has_seen_failures(flight)) ++flight.inode->failed_syncs;
+  node_.disk().fail_sync(*flight.inode, flight.change_number);
+  process_.find_descriptor(flight.operation->handle)->failed_syncs_seen =
+      flight.inode->failed_syncs;
+  return error;
+}
+
+bool SimBackend::has_seen_failures(const Flight& flight) {
+  const Descriptor* descriptor = process_.find_descriptor(flight.operation->handle);
+  return descriptor->failed_syncs_seen == flight.inode->failed_syncs;
+}
+
 std::int32_t SimBackend::sync(Flight& flight) {
   Disk& disk = node_.disk();
   const bool is_directory = flight.inode->is_directory;
+  if (is_directory && !has_seen_failures(flight)) return fail_directory_sync(flight, -EIO);
   if (happens(disk.random(), disk.options().sync_error_one_in)) {
+    if (is_directory) return fail_directory_sync(flight, -EIO);
     ++node_.world().counters().failed_syncs;
-    if (!is_directory) flight.inode->data.fail_sync();
+    flight.inode->data.fail_sync();
     return -EIO;
   }
   if (happens(disk.random(), disk.options().lying_sync_one_in)) {

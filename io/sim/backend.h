@@ -66,6 +66,8 @@ class SimBackend final : public Backend {
   std::int32_t read(Flight& flight);
   std::int32_t write(Flight& flight);
   std::int32_t sync(Flight& flight);
+  std::int32_t fail_directory_sync(Flight& flight, std::int32_t error);
+  bool has_seen_failures(const Flight& flight);
   std::int32_t close(const Operation& operation);
   void last_effect(Flight& flight, bool power);
   void complete_dead(Operation& operation);

@@ -236,16 +236,23 @@ void Disk::apply(const Change& change) {
   }
 }
 
-void Disk::sync_directory(const Inode& directory, std::uint64_t number) {
+// The pending changes that a sync of `directory` writes: its own and what they need, also of what
+// an earlier sync has failed to write.
+std::vector<bool> Disk::covered_by_sync(const Inode& directory, std::uint64_t number) const {
   std::vector<bool> chosen(changes_.size(), false);
   for (std::size_t i = changes_.size(); i-- > 0;) {
     const Change& change = changes_[i];
-    chosen[i] = change.number < number &&
+    chosen[i] = change.number < number && !change.sync_failed &&
                 (change.directory.get() == &directory || change.directory_to.get() == &directory);
     for (std::size_t later = i + 1; !chosen[i] && later < changes_.size(); ++later) {
       chosen[i] = chosen[later] && depends(changes_[later], change);
     }
   }
+  return chosen;
+}
+
+void Disk::sync_directory(const Inode& directory, std::uint64_t number) {
+  const std::vector<bool> chosen = covered_by_sync(directory, number);
   std::deque<Change> kept;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (chosen[i]) {
@@ -255,6 +262,15 @@ void Disk::sync_directory(const Inode& directory, std::uint64_t number) {
     }
   }
   changes_ = std::move(kept);
+}
+
+void Disk::fail_sync(const Inode& directory, std::uint64_t number) {
+  const std::vector<bool> chosen = covered_by_sync(directory, number);
+  for (std::size_t i = 0; i < chosen.size(); ++i) changes_[i].sync_failed |= chosen[i];
+}
+
+void Disk::forget_failed_syncs() {
+  for (Change& change : changes_) change.sync_failed = false;
 }
 
 void Disk::interrupt_write(Inode& inode, std::uint64_t position, ByteView bytes, bool power) {

@@ -5,7 +5,10 @@
 // directory that began after it has ended (a rename between directories: of either). At a power cut
 // each pending change of a name survives or not by a draw; a rename is atomic; a change survives
 // only if the earlier pending changes of the same names and of the same file do. A sync of a file
-// says nothing about its name. What is no longer reachable by a durable name is gone.
+// says nothing about its name. What is no longer reachable by a durable name is gone. A sync of a
+// directory that failed is told to whoever had the directory open, once each: for the rest of this
+// process's life what it covered stays pending whatever is synced later, unless a later change of
+// the same name or file is. Syncs of a later process write it.
 //
 // Paths start at the root, with or without a slash in front. Errors are negative errnos, as the
 // kernel would give them.
@@ -70,6 +73,7 @@ struct Inode {
   bool is_counted = true;
   bool is_unlinked = false;
   std::uint32_t open_count = 0;
+  std::uint64_t failed_syncs = 0;  // of a directory
   FileData data;
   Entries entries;  // what processes see
   Entries durable_entries;
@@ -105,6 +109,10 @@ class Disk {
   // A sync of a directory covers what was done before `number`.
   std::uint64_t change_number() const { return change_number_; }
   void sync_directory(const Inode& directory, std::uint64_t number);
+  // The same sync, failed.
+  void fail_sync(const Inode& directory, std::uint64_t number);
+  // Another process comes.
+  void forget_failed_syncs();
 
   // --- Crashes.
   // A write that was in flight: any subset of its sectors has been written, at a power cut perhaps
@@ -139,6 +147,7 @@ class Disk {
     std::string name;
     InodePointer directory_to;  // rename only
     std::string name_to;
+    bool sync_failed = false;
   };
   struct Place {
     InodePointer directory;
@@ -150,6 +159,7 @@ class Disk {
   void add_change(Change change);
   static bool depends(const Change& later, const Change& earlier);
   static void apply(const Change& change);
+  std::vector<bool> covered_by_sync(const Inode& directory, std::uint64_t number) const;
   void settle_tree(Inode& directory);
   bool has_room(std::uint64_t pages) const;
   void collect(const Inode& directory, const std::string& prefix,

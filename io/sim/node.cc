@@ -91,6 +91,7 @@ void Node::start(Program program, std::uint32_t shards) {
   has_power_ = true;
   paused_ = false;
   world_.network().node_started(*this);
+  disk_.forget_failed_syncs();
   process_ =
       std::make_unique<Process>(*this, shards == 0 ? options_.shards : shards, ++incarnations_);
   Process& process = *process_;

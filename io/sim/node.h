@@ -40,6 +40,7 @@ class World;
 struct Descriptor {
   InodePointer inode;
   OpenOptions options;
+  std::uint64_t failed_syncs_seen = 0;  // of its inode: told to this descriptor, or before its time
   std::shared_ptr<Connection> connection;
   int side = 0;
   std::shared_ptr<ListeningSocket> listening;

@@ -35,8 +35,8 @@ struct DiskOptions {
   std::uint32_t no_space_one_in = 0;     // -ENOSPC although there is room
   // The same of what changes a name or a size: creating, renaming, removing, truncating, and the
   // sync of a directory.
-  std::uint32_t name_error_one_in = 0;     // -EIO; nothing has happened
-  std::uint32_t name_no_space_one_in = 0;  // -ENOSPC; nothing has happened
+  std::uint32_t name_error_one_in = 0;     // -EIO; nothing has happened, a sync has failed
+  std::uint32_t name_no_space_one_in = 0;  // -ENOSPC; likewise
   std::uint32_t short_read_one_in = 0;
   std::uint32_t short_write_one_in = 0;
   std::uint32_t stall_one_in = 0;  // an operation takes stall_delay longer

@@ -696,6 +696,50 @@ TEST(LogDirectoryInSimulator, epochs_that_found_no_space_are_written_when_there_
   EXPECT_EQ(found.last_epoch, 7);
 }
 
+// Makes a partition while syncs fail, and again when they do not.
+io::Task<void> create_twice(io::sim::Process& process, io::sim::DiskOptions& disk,
+                            bool& was_refused, bool& has_ended) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", small_directory());
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)
+                   ->start_shard(
+                       loop, [](const PartitionToOpen&) { return true; },
+                       [](const PartitionToOpen&) { return LogConfig{}; });
+  EXPECT_TRUE(shard.has_value());
+  disk.sync_error_one_in = 1;
+  auto log = co_await (*shard)->open_or_create({"t", {{1, 1}, 0}, LogConfig{}});
+  EXPECT_FALSE(log.has_value());
+  disk.sync_error_one_in = 0;
+  log = co_await (*shard)->open_or_create({"t", {{1, 1}, 0}, LogConfig{}});
+  was_refused = !log.has_value();
+  if (log) co_await append_in_epoch(**log, 1, 4);
+  has_ended = true;
+  co_await io::sleep_for(loop, seconds(1000));
+}
+
+// The second one's syncs say nothing of the names that the first one's have lost.
+TEST(LogDirectoryInSimulator, a_creation_whose_sync_failed_is_not_tried_again) {
+  bool was_refused = false;
+  for (std::uint64_t seed = 1; seed <= 20 && !HasFailure(); ++seed) {
+    io::sim::World world(seed, {});
+    io::sim::Node& node = world.add_node();
+    put_identity(node);
+    bool has_ended = false;
+    node.start(
+        [&](io::sim::Process& process) {
+          return create_twice(process, node.disk().options(), was_refused, has_ended);
+        },
+        1);
+    world.run_until([&] { return has_ended; }, seconds(60));
+    ASSERT_TRUE(has_ended);
+    node.power_cut();
+    EXPECT_TRUE(was_refused || node.disk().exists("/data/t-0"))
+        << "acknowledged records are lost, seed " << seed;
+  }
+  EXPECT_TRUE(was_refused);
+}
+
 struct Removal {
   bool waited = false;
   Result<void> outcome;
@@ -853,26 +897,24 @@ TEST(LogDirectoryInSimulator, nothing_acknowledged_is_lost_and_nothing_removed_c
   }
 }
 
-io::Task<void> format_twice(io::sim::Process& process, io::sim::Disk& disk, bool& ended) {
+io::Task<void> format_once(io::sim::Process& process, bool& is_formatted) {
   const MetaProperties properties{1, "q4x9lwHTRwKFrQ69LT3_Sg", 1, Uuid{7, 1}};
-  disk.options().sync_error_one_in = 1;
-  EXPECT_FALSE((co_await LogDirectory::format(process.loop(), "/data", properties)).has_value());
-  disk.options().sync_error_one_in = 0;
-  EXPECT_TRUE((co_await LogDirectory::format(process.loop(), "/data", properties)).has_value());
-  ended = true;
+  is_formatted = (co_await LogDirectory::format(process.loop(), "/data", properties)).has_value();
 }
 
 // The first attempt leaves the directory's name, which no later sync of what is below makes
-// durable.
+// durable. The second one is another process.
 TEST(LogDirectoryInSimulator, what_a_second_attempt_has_formatted_is_there_after_a_power_cut) {
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     io::sim::World world(seed);
     io::sim::Node& node = world.add_node();
-    bool ended = false;
-    node.start(
-        [&](io::sim::Process& process) { return format_twice(process, node.disk(), ended); });
-    world.run_until([&] { return ended; }, seconds(10));
-    ASSERT_TRUE(ended);
+    for (const std::uint32_t sync_error_one_in : {1U, 0U}) {
+      node.disk().options().sync_error_one_in = sync_error_one_in;
+      bool is_formatted = false;
+      node.start([&](io::sim::Process& process) { return format_once(process, is_formatted); });
+      world.run_until([&] { return !node.is_running(); }, seconds(10));
+      ASSERT_EQ(is_formatted, sync_error_one_in == 0);
+    }
     node.power_cut();
     EXPECT_TRUE(node.disk().exists("/data/meta.properties")) << "seed " << seed;
   }

@@ -400,6 +400,40 @@ TEST(SimDisk, unsynced_unlinks_come_back_in_any_combination) {
   EXPECT_EQ(seen.size(), 4u);
 }
 
+// Whether a name that a failed sync covered is there after a power cut, in any of some fates;
+// `then` is what happens before the power goes.
+bool is_ever_lost_after_failed_sync(void (*then)(Disk&)) {
+  WorldCounters counters;
+  bool lost = false;
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    Disk disk({}, seed, counters);
+    make_file(disk, "/a");
+    InodePointer root;
+    EXPECT_EQ(disk.open("/", {.directory = true}, 0, root), 0);
+    disk.fail_sync(*root, disk.change_number());
+    then(disk);
+    disk.power_cut();
+    lost = lost || (!disk.exists("/a") && !disk.exists("/c"));
+  }
+  return lost;
+}
+
+TEST(SimDisk, what_a_failed_sync_of_a_directory_covered_no_later_sync_makes_durable) {
+  EXPECT_TRUE(is_ever_lost_after_failed_sync([](Disk& disk) {
+    make_file(disk, "/b");
+    sync_directory(disk, "/");
+    sync_directory(disk, "/");
+  }));
+  EXPECT_FALSE(is_ever_lost_after_failed_sync([](Disk& disk) {
+    EXPECT_EQ(disk.rename("/a", "/c"), 0);
+    sync_directory(disk, "/");
+  })) << "a later change of the same name writes it again";
+  EXPECT_FALSE(is_ever_lost_after_failed_sync([](Disk& disk) {
+    disk.forget_failed_syncs();
+    sync_directory(disk, "/");
+  })) << "a later process writes it";
+}
+
 TEST(SimDisk, what_lies_in_a_directory_whose_name_is_lost_is_lost) {
   WorldCounters counters;
   bool lost = false;

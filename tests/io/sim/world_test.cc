@@ -428,6 +428,29 @@ TEST(SimWorld, a_sync_that_finds_no_space_has_failed) {
   EXPECT_EQ(synced.error().system, ENOSPC);
 }
 
+Task<void> sync_through_two(Process& process, DiskOptions& disk, std::vector<bool>& outcomes) {
+  auto first = co_await File::open(process.loop(), "/", {.directory = true});
+  auto second = co_await File::open(process.loop(), "/", {.directory = true});
+  disk.sync_error_one_in = 1;
+  outcomes.push_back((co_await first->sync()).has_value());
+  disk.sync_error_one_in = 0;
+  for (File* each : {&*second, &*second, &*first})
+    outcomes.push_back((co_await each->sync()).has_value());
+  auto late = co_await File::open(process.loop(), "/", {.directory = true});
+  outcomes.push_back((co_await late->sync()).has_value());
+}
+
+// As Linux does: once each.
+TEST(SimWorld, whoever_has_a_directory_open_hears_of_a_failed_sync) {
+  World world(1);
+  Node& node = world.add_node();
+  std::vector<bool> outcomes;
+  run_to_end(world, node, [&](Process& process) {
+    return sync_through_two(process, node.disk().options(), outcomes);
+  });
+  EXPECT_EQ(outcomes, (std::vector<bool>{false, false, true, true, true}));
+}
+
 TEST(SimWorld, buffers_that_change_in_flight_corrupt_the_file_in_some_worlds) {
   std::set<int> seen;
   for (std::uint64_t seed = 0; seed < 20; ++seed) {

@@ -570,6 +570,12 @@ Task<PartitionLog*> Workload::create(Boot& boot, TopicSlot& slot, LogShard& logs
   slot.model = models_.back().get();
   LOG_DEBUG("sim", "create {}", slot.model->text());
   auto created = co_await logs.open_or_create(partition);
+  // A broker tries again as long as the directory takes writes.
+  if (!created && faulty_ && logs.accepts_writes() && !boot.is_over()) {
+    ++tally_["creations_tried_again"];
+    LOG_DEBUG("sim", "create again {} error={}", slot.model->text(), created.error().message());
+    created = co_await logs.open_or_create(partition);
+  }
   if (!created) {
     failed(boot, "create", created.error());
     co_return nullptr;
