@@ -7,6 +7,7 @@
 #include "io/file.h"
 #include "protocol/metadata_record.h"
 #include "raftlog/core/features.h"
+#include "raftlog/quorum_state.h"
 #include "raftlog/raft_log.h"
 #include "raftlog/snapshot.h"
 #include "segments/log_directory.h"
@@ -16,6 +17,8 @@ namespace drave::raft {
 namespace {
 
 using Levels = std::map<std::string, std::int16_t, std::less<>>;
+
+constexpr OffsetAndEpoch kFormatSnapshot{0, 0};  // the voters that a quorum begins with
 
 bool is_dynamic(FormatMode mode) {
   return mode != FormatMode::static_voters;
@@ -128,6 +131,54 @@ io::Task<Result<bool>> is_formatted(io::Loop& loop, std::string directory,
   co_return true;
 }
 
+std::string metadata_log_of(const std::string& directory) {
+  return io::join_path(directory, fmt::format("{}-0", kMetadataTopic));
+}
+
+// What a node that ran left is no new node's: it would bring an epoch, records and voters along.
+// The checkpoint of an earlier format is none of it.
+io::Task<Result<void>> check_no_earlier_log(io::Loop& loop, const std::string& directory) {
+  const std::string log = metadata_log_of(directory);
+  const auto entries = co_await io::list_directory(loop, log);
+  if (!entries && entries.error().code == Errc::not_found) co_return Result<void>{};
+  if (!entries) co_return std::unexpected(entries.error());
+  for (const io::DirectoryEntry& entry : *entries) {
+    const std::optional<OffsetAndEpoch> snapshot = parse_snapshot_name(entry.name);
+    bool is_earlier =
+        entry.name == kQuorumStateFile || (snapshot.has_value() && *snapshot != kFormatSnapshot);
+    if (entry.name.ends_with(".log")) {
+      CO_TRY(const io::FileStatus status,
+             co_await io::status(loop, io::join_path(log, entry.name)));
+      is_earlier = status.size > 0;
+    }
+    if (!is_earlier) continue;
+    co_return failure(
+        Errc::invalid,
+        fmt::format("{} has no meta.properties, but {} has {}: the metadata log of a node that "
+                    "ran. Where only meta.properties was lost, put it back; else move what is in "
+                    "{} away",
+                    directory, log, entry.name, directory));
+  }
+  co_return Result<void>{};
+}
+
+// The quorum's first voters; none: nothing is left of those that an earlier attempt wrote.
+io::Task<Result<void>> write_voters(io::Loop& loop, const std::string& directory,
+                                    const std::vector<Voter>& voters, TimestampMs now) {
+  const std::string log = metadata_log_of(directory);
+  const std::string path = io::join_path(log, snapshot_name(kFormatSnapshot));
+  if (voters.empty()) {
+    const Result<void> gone = co_await io::unlink(loop, path);
+    if (!gone && gone.error().code == Errc::not_found) co_return Result<void>{};
+    if (!gone) co_return gone;
+    co_return co_await io::sync_directory(loop, log);
+  }
+  CO_TRY_VOID(co_await io::make_directories(loop, log));
+  SnapshotBuilder snapshot(kFormatSnapshot.epoch, now, 1, voters, now);
+  CO_TRY_VOID(co_await io::replace_file(loop, path, std::move(snapshot).finish()));
+  co_return co_await io::sync_directory(loop, directory);
+}
+
 Result<void> check_initial_controllers(const FormatOptions& options) {
   if (options.mode != FormatMode::initial_controllers) return {};
   if (options.initial_controllers.size() > kVotersMax) {
@@ -192,8 +243,10 @@ io::Task<Result<std::vector<std::string>>> format(io::Loop& loop, FormatOptions 
                                     directory));
   }
   // The metadata directory last: it names the quorum, and with its identity the node is whole.
-  if (std::erase(empty, options.metadata_directory) > 0)
+  if (std::erase(empty, options.metadata_directory) > 0) {
     empty.push_back(options.metadata_directory);
+    CO_TRY_VOID(co_await check_no_earlier_log(loop, options.metadata_directory));
+  }
   for (const std::string& directory : empty) {
     CO_TRY_VOID(co_await io::make_directories(loop, directory));
     Uuid id = draw(loop);
@@ -201,14 +254,7 @@ io::Task<Result<std::vector<std::string>>> format(io::Loop& loop, FormatOptions 
       if (options.mode == FormatMode::initial_controllers) id = *named_directory(options);
       CO_TRY(const std::vector<Voter> voters, voters_of(options, id));
       const TimestampMs now = loop.wall_now();
-      if (!voters.empty()) {
-        const std::string log = io::join_path(directory, fmt::format("{}-0", kMetadataTopic));
-        CO_TRY_VOID(co_await io::make_directories(loop, log));
-        SnapshotBuilder snapshot(0, now, 1, voters, now);
-        CO_TRY_VOID(co_await io::replace_file(loop, io::join_path(log, snapshot_name({0, 0})),
-                                              std::move(snapshot).finish()));
-        CO_TRY_VOID(co_await io::sync_directory(loop, directory));
-      }
+      CO_TRY_VOID(co_await write_voters(loop, directory, voters, now));
       CO_TRY_VOID(co_await io::replace_file(loop, io::join_path(directory, kBootstrapFile),
                                             bootstrap_checkpoint(levels, now)));
     }

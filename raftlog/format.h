@@ -46,10 +46,12 @@ struct FormatOptions {
   bool ignore_formatted = false;
 };
 
-// Durable when the task completes, with the directories that were not formatted before. Errors:
+// Durable when the task completes, with the directories that were not formatted before. What an
+// attempt that did not complete left is replaced, whatever it was to become. Errors:
 // already_exists (formatted before, without ignore_formatted), invalid (a level, a cluster id, a
-// mode that cannot be; a directory of another cluster or node), io, no_space. Writes nothing if an
-// argument is wrong.
+// mode that cannot be; a directory of another cluster or node, or with the metadata log of a node
+// whose meta.properties is gone), io, no_space. Writes nothing if an argument is wrong, or where
+// there is such a log.
 io::Task<Result<std::vector<std::string>>> format(io::Loop& loop, FormatOptions options);
 
 }  // namespace drave::raft
