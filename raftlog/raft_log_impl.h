@@ -272,6 +272,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   ErrorCode introduce(const ChangeVoterRequest& request, Voter voter);
   ChangeVoterRequest upgrade_request() const;
   io::Task<void> run_voter_upkeep();
+  void note_removed();
   void connect_voters();
   static io::Task<void> connect(RpcClient& client);
   io::Task<void> update_own_voter(NodeId leader, io::SocketAddress address);
@@ -368,6 +369,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   Instant heard_leader_{};  // a leader's last answer; or when it was last this node, or the start
   Instant leaderless_told_{};       // when it is told next
   LeaderEpoch introduced_in_ = -1;  // whose leader knows this voter of a static quorum
+  bool has_joined_ = false;         // has been in a committed set since it started
+  bool removal_told_ = false;
   std::vector<std::pair<std::uint64_t, Asking*>> asking_;  // by token; each replica waits with one
   std::uint64_t last_token_ = 0;
   std::size_t serving_ = 0;

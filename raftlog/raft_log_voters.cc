@@ -322,6 +322,8 @@ io::Task<void> RaftLogImpl::run_voter_upkeep() {
                "a majority and never leads. Remove it from the voters",
                self_.id, options_.topic);
     }
+    const Voter* own = find_voter(self_);
+    has_joined_ |= own != nullptr && history_.voters_offset() < core_->high_watermark();
     const NodeId leader = core_->leader();
     if (!options_.voter_role || core_->role() != Role::follower) continue;
     const std::optional<io::SocketAddress> address = address_of(leader);
@@ -331,12 +333,20 @@ io::Task<void> RaftLogImpl::run_voter_upkeep() {
         co_await update_own_voter(leader, *address);
       continue;
     }
-    const Voter* own = find_voter(self_);
     if (own != nullptr && is_stale(*own))
       co_await update_own_voter(leader, *address);
-    else if (own == nullptr && options_.auto_join)
+    else if (own == nullptr && options_.auto_join && !has_joined_)
       co_await join_voters(leader, *address);
+    else if (own == nullptr && options_.auto_join)
+      note_removed();
   }
+}
+
+// Somebody wanted that: it stays what it is until it is started again.
+void RaftLogImpl::note_removed() {
+  if (std::exchange(removal_told_, true)) return;
+  LOG_INFO("raft", "node={} topic={} was removed from the voters and joins them at its next start",
+           self_.id, options_.topic);
 }
 
 // An election finds its connections made.

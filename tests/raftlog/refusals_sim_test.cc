@@ -74,6 +74,40 @@ TEST(RaftRefusals, who_is_no_controller_never_leads) {
   }
 }
 
+// Somebody wanted it out, and may be about to stop it.
+TEST(RaftRefusals, who_was_removed_does_not_join_by_itself_before_it_starts_again) {
+  for (const bool removes_leader : {false, true}) {
+    raft::RaftOptions options;
+    options.auto_join = true;
+    RaftCluster cluster(315, 3, 0, options);
+    cluster.start_all();
+    ASSERT_TRUE(cluster.commit("first", seconds(10)));
+    cluster.world().run_for(seconds(3));
+    RaftPeer* leader = cluster.leader();
+    ASSERT_NE(leader, nullptr);
+    RaftPeer& other = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+    RaftPeer& removed = removes_leader ? *leader : other;
+    Outcome told;
+    leader->scope().spawn(remove_voter(leader->log(), removed.id(), removed.directory_id(), told));
+    ASSERT_TRUE(cluster.run_until([&] { return told.error.has_value(); }, seconds(10)));
+    ASSERT_EQ(*told.error, 0) << told.message;
+    const auto is_voter = [&] {
+      const RaftPeer* led = cluster.leader();
+      if (led == nullptr) return false;
+      const std::vector<raft::Voter>& voters = cluster.leader()->log().voters();
+      return std::any_of(voters.begin(), voters.end(),
+                         [&](const raft::Voter& each) { return each.id == removed.id(); });
+    };
+    EXPECT_FALSE(cluster.run_until(is_voter, seconds(10)));
+    ASSERT_TRUE(cluster.commit("without it", seconds(10)));
+    ASSERT_TRUE(cluster.await_agreement(seconds(10))) << "it follows as an observer";
+    removed.node().kill();
+    removed.start();
+    EXPECT_TRUE(cluster.run_until(is_voter, seconds(20)));
+    EXPECT_EQ(cluster.ledger().violation(), "");
+  }
+}
+
 TEST(RaftRefusals, a_change_of_voters_says_what_is_missing) {
   RaftCluster cluster(310, 1, 1, raft::RaftOptions());
   RaftPeer& leader = cluster.peer(0);

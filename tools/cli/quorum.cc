@@ -372,7 +372,7 @@ void add_quorum(CLI::App& app, Context& context) {
   add_verb<RemoveOptions>(
       quorum, context, "remove-voter",
       "Take a voter out of the quorum (one with controller.quorum.auto.join.enable comes back "
-      "while it runs)",
+      "when it is started again)",
       run_remove, [](CLI::App& verb, RemoveOptions& options) {
         verb.add_option("ID", options.id, "The controller's node.id")->required();
         verb.add_option("-d,--directory", options.directory,
