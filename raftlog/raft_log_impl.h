@@ -190,8 +190,11 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void note_stranger(NodeId who, std::optional<std::string_view> cluster_id, ErrorCode error);
   bool hears_leader() const;
   void note_leaderless();
-  // The voters with their addresses, for an operator; a voter says whom of them it reaches.
+  // The voters with their addresses, for an operator; a voter says whom of them it reaches. Who
+  // asks bootstrap servers says what came of it.
   std::string list_voters() const;
+  std::string list_bootstrap_servers() const;
+  void note_bootstrap(NodeId server, std::string said);
   // Who leads instead of this node, or that nobody does; empty: this node leads.
   std::string why_not_leader() const;
   void note_lost_log();
@@ -361,6 +364,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   wire::LeaderAddress leader_address_;  // as last heard; id -1: not heard
   Instant refusal_told_until_{};
   std::string refusal_;  // the last
+  // What each bootstrap server said last; empty: none was asked since a leader was heard.
+  std::vector<std::string> bootstrap_said_;
   Instant stranger_told_until_{};
   Instant misfit_told_until_{};
   Instant lost_told_until_{};

@@ -17,6 +17,27 @@ namespace drave::raft {
 namespace {
 constexpr std::int16_t kFirstPreVoteVersion = 2;  // of Vote
 constexpr Duration kRefusalTold = seconds(30);
+
+bool is_bootstrap(NodeId node) {
+  return node <= kFirstBootstrapId;
+}
+
+// What it means for who looks for the leader.
+std::string describe(const FetchReply& reply) {
+  switch (reply.error) {
+    case ErrorCode::unknown_topic_or_partition:
+    case ErrorCode::unknown_topic_id:
+      return fmt::format("no controllers' listener: it answers {}", protocol::name(reply.error));
+    case ErrorCode::none:
+    case ErrorCode::not_leader_or_follower:
+    case ErrorCode::fenced_leader_epoch:
+    case ErrorCode::unknown_leader_epoch:
+      return reply.leader < 0 ? "it knows no leader"
+                              : fmt::format("it says that {} leads", reply.leader);
+    default: return fmt::format("it answers {}", protocol::name(reply.error));
+  }
+}
+
 }  // namespace
 
 void RaftLogImpl::step(Event event, const Received* received) {
@@ -246,6 +267,24 @@ std::optional<io::SocketAddress> RaftLogImpl::address_of(NodeId node) const {
   return std::nullopt;
 }
 
+// Nobody else tells that the wrong servers are asked.
+void RaftLogImpl::note_bootstrap(NodeId server, std::string said) {
+  bootstrap_said_.resize(options_.bootstrap_servers.size());
+  bootstrap_said_[static_cast<std::size_t>(kFirstBootstrapId - server)] = std::move(said);
+}
+
+// Those that were asked since a leader was heard, and what they said last; empty: none was asked.
+std::string RaftLogImpl::list_bootstrap_servers() const {
+  std::string servers;
+  for (std::size_t i = 0; i < bootstrap_said_.size(); ++i) {
+    const io::SocketAddress& address = options_.bootstrap_servers[i];
+    servers += fmt::format("{}{}:{} ({})", i == 0 ? "; bootstrap servers: " : ", ", address.host,
+                           address.port,
+                           bootstrap_said_[i].empty() ? "not asked yet" : bootstrap_said_[i]);
+  }
+  return servers;
+}
+
 void RaftLogImpl::note_leader_address(const std::optional<wire::LeaderAddress>& leader) {
   if (leader.has_value() && leader->id != self_.id) leader_address_ = *leader;
 }
@@ -332,6 +371,7 @@ bool RaftLogImpl::hears_leader() const {
 // there.
 void RaftLogImpl::note_leaderless() {
   if (hears_leader()) {
+    bootstrap_said_.clear();
     leaderless_told_ = loop_.now() + kLeaderlessTold;
     return;
   }
@@ -360,7 +400,8 @@ std::string RaftLogImpl::list_voters() const {
     const bool is_reached = links_.to(voter.id, *address, Lane::other).is_connected();
     voters += is_reached ? " (connected)" : " (not reached)";
   }
-  return voters.empty() ? "none is known" : voters;
+  if (voters.empty()) voters = "none is known";
+  return voters + list_bootstrap_servers();
 }
 
 std::string RaftLogImpl::why_not_leader() const {
@@ -394,6 +435,7 @@ void RaftLogImpl::send(OutgoingRequest& request) {
 void RaftLogImpl::request_failed(NodeId to, std::uint64_t id, const Error& error) {
   if (stopping_) return;
   LOG_DEBUG("raft", "no answer topic={} from={} error={}", options_.topic, to, error.message());
+  if (is_bootstrap(to)) note_bootstrap(to, error.message());
   if (leader_address_.id == to) leader_address_ = {};
   step(RequestFailed{to, id});
 }
@@ -456,6 +498,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   Result<FetchReply> reply = wire::reply_of(group_, answer->message, leader, received.records);
   if (!reply) co_return request_failed(to, id, reply.error());
   note_refusal(to, reply->error);
+  if (is_bootstrap(to)) note_bootstrap(to, describe(*reply));
   if (reply->error == ErrorCode::none) heard_leader_ = loop_.now();
   note_leader_address(leader);
   reply->batches = wire::read_batches(received.records, received.controls);

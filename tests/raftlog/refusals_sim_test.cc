@@ -244,6 +244,54 @@ TEST(RaftRefusals, without_a_majority_nobody_is_named_as_the_leader) {
   EXPECT_EQ(named, 0);
 }
 
+// As a broker does where it is asked for the metadata log.
+class StrangeServer final : public raft::RpcHandler {
+ public:
+  io::Task<void> run(io::sim::Process& process) {
+    raft::RpcServerOptions options;
+    options.apis = {protocol::ApiKey::fetch};
+    raft::RpcServer server(process.loop(), options, *this);
+    io::Gate stop(process.loop());
+    process.on_stop([&stop] { stop.open(); });
+    EXPECT_TRUE((co_await server.listen({"0.0.0.0", kRaftPort})).has_value());
+    co_await stop.wait();
+    co_await server.close();
+  }
+  io::Task<void> serve(raft::RpcExchange& exchange) override {
+    protocol::FetchRequest request;
+    EXPECT_TRUE(exchange.read(request).has_value());
+    protocol::FetchResponse answer;
+    auto& topic = answer.responses.emplace_back();
+    topic.topic = raft::kMetadataTopic;
+    topic.topic_id = kMetadataTopicId;
+    topic.partitions.emplace_back().error_code = code(ErrorCode::unknown_topic_or_partition);
+    EXPECT_TRUE(exchange.answer(answer).has_value());
+    co_return;
+  }
+};
+
+// The commonest mistake of a first cluster: brokers are named, or nobody.
+TEST(RaftRefusals, bootstrap_servers_that_are_no_controllers_are_named) {
+  RaftCluster cluster(316, 1, 1, raft::RaftOptions());
+  io::sim::Node& stranger = cluster.peer(0).node();
+  RaftPeer& joins = cluster.peer(1);
+  joins.options().raft.bootstrap_servers.push_back({stranger.host(), kRaftPort + 1});
+  StrangeServer server;
+  stranger.start([&server](io::sim::Process& process) { return server.run(process); });
+  ::testing::internal::CaptureStderr();
+  joins.start();
+  cluster.world().run_for(seconds(13));
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(stranger.is_running() && joins.is_running()) << told;
+  EXPECT_NE(
+      told.find(fmt::format("voters: none is known; bootstrap servers: {0}:{1} (no controllers' "
+                            "listener: it answers UNKNOWN_TOPIC_OR_PARTITION), {0}:{2} (",
+                            stranger.host(), kRaftPort, kRaftPort + 1)),
+      std::string::npos)
+      << told;
+  EXPECT_NE(told.find("refused)"), std::string::npos) << told;
+}
+
 using Described = protocol::DescribeQuorumResponse;
 
 protocol::OwnedMessage<Described> describe(raft::RaftLog& log, std::int16_t version = 2) {
