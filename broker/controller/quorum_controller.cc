@@ -49,14 +49,18 @@ Result<void> apply(metadata::Delta& delta, const RecordList& records, std::size_
   return {};
 }
 
-// `image` with what a control batch says; it still ends where it ended.
-ImagePtr with_control(const ImagePtr& image, const protocol::BatchView& batch) {
+// `image` with what a control batch says; it still ends where it ended, or where what is committed
+// by now does.
+ImagePtr with_control(const ImagePtr& image, const protocol::BatchView& batch,
+                      const metadata::Image& committed) {
   metadata::Loader patched;
   patched.set_images(image, nullptr);
   if (!patched.apply(batch)) return image;
+  const metadata::Image& newer =
+      image->last_contained() < committed.last_contained() ? committed : *image;
   return std::make_shared<const metadata::Image>(
       metadata::Delta(*patched.image())
-          .finish(image->last_contained(), image->last_contained_timestamp()));
+          .finish(newer.last_contained(), newer.last_contained_timestamp()));
 }
 
 }  // namespace
@@ -138,10 +142,12 @@ Result<bool> Controller::on_batch(const protocol::BatchView& batch) {
   } else {
     // Voters changed. What was decided meanwhile was made without it; that may be committed, too,
     // and no part of loader_.image(), of a transaction that goes on.
-    ahead_ = with_control(ahead_, batch);
+    const metadata::Image& committed = *loader_.image();
+    ahead_ = with_control(ahead_, batch, committed);
     for (Pending& pending : pending_) {
-      pending.visible = with_control(pending.visible, batch);
-      if (pending.working != nullptr) pending.working = with_control(pending.working, batch);
+      pending.visible = with_control(pending.visible, batch, committed);
+      if (pending.working != nullptr)
+        pending.working = with_control(pending.working, batch, committed);
     }
   }
   ahead_end_ = std::max(ahead_end_, committed_end_);

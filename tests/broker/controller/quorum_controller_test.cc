@@ -197,6 +197,38 @@ TEST(QuorumController, voters_may_change_while_a_transaction_goes_on) {
   EXPECT_GT(within, 2);
 }
 
+io::Task<void> upgrade(Life life) {
+  EXPECT_TRUE(co_await life.controller.raft().upgrade_kraft_version(1));
+}
+
+io::Task<void> watch_images(Life life, const bool* done) {
+  Offset last = -1;
+  while (!*done) {
+    const Offset next = life.controller.image()->last_contained().offset;
+    EXPECT_GE(next, last);
+    last = next;
+    co_await io::next_pass(life.process.loop());
+  }
+}
+
+// What a transaction leaves visible while it goes on was made before the voters were committed.
+TEST(QuorumController, images_do_not_go_back_when_voters_are_named_before_a_transaction) {
+  ControllerRun run;
+  run.config.quorum_voters = {{1, "localhost", 19193}};
+  run.live([&run](Life life) -> io::Task<void> {
+    io::Scope scope(life.process.loop());
+    bool created = false;
+    scope.spawn(watch_images(life, &created));
+    run.node().disk().options().device_delay = {milliseconds(500), milliseconds(500)};
+    const Offset before = life.controller.raft().end();
+    scope.spawn(upgrade(life));
+    while (life.controller.raft().end() == before) co_await io::next_pass(life.process.loop());
+    co_await create_many(life, &created);
+    co_await scope.join();
+    EXPECT_EQ(life.controller.image()->feature("kraft.version"), 1);
+  });
+}
+
 // 21 pieces, each in a pass of its own; a pass without any work is a tick of the clock.
 TEST(QuorumController, many_topics_are_decided_in_pieces_and_come_together) {
   ControllerRun run;
