@@ -17,6 +17,13 @@ inline constexpr std::size_t kProposedBatchBytes = 1 << 20;
 inline constexpr std::size_t kLogReadBytes = 1 << 20;
 // Of one piece of a snapshot.
 inline constexpr std::size_t kSnapshotPieceBytes = 1 << 20;
+// What bytes_since_snapshot() says where one is wanted at once: more than anybody's bound, and more
+// may be added.
+inline constexpr std::int64_t kSnapshotAtOnce = INT64_MAX / 2;
+// That the log or a snapshot cannot be read is said once in so long.
+inline constexpr Duration kUnreadableTold = seconds(30);
+// A snapshot that was found whole is not looked at again for so long.
+inline constexpr Duration kSnapshotCheckedFor = seconds(60);
 // Of one look at what may be deleted of the log.
 inline constexpr int kSegmentsDeletedAtOnce = 16;
 // Of what a voter says of where it listens; the set of all goes into one batch. More is refused

@@ -178,7 +178,7 @@ io::Task<Result<void>> RaftLogImpl::load_snapshot() {
       const std::size_t count = snapshots_.all().size();
       if (count == 1 || snapshots_.all()[count - 2].id.offset < log_->log_start())
         co_return failure(Errc::corrupt, fmt::format("{}: {}", path, whole.error().context));
-      snapshots_.pass_over_latest();
+      snapshots_.pass_over(id);
       continue;
     }
     if (const Result<void> known = note_snapshot_controls(bytes, id); !known)

@@ -231,7 +231,8 @@ class RaftLog {
   virtual io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
                                                 std::vector<std::uint8_t> bytes) = 0;
   virtual OffsetAndEpoch latest_snapshot() const = 0;  // {-1, -1}: none
-  // Bytes of committed batches behind latest_snapshot().
+  // Bytes of committed batches behind latest_snapshot(); more than any bound (kSnapshotAtOnce) when
+  // a replica needs a new one, for what it has to be sent cannot be read.
   virtual std::int64_t bytes_since_snapshot() const = 0;
 
   // --- Requests of others, answered as KRaft answers them, in every version that Kafka 4.3

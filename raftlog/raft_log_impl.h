@@ -263,9 +263,10 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   }
   const VoterEndpoint* leader_endpoint(NodeId leader) const;
   io::Task<wire::Fetched> find_for(wire::Asked<FetchRequest> asked, std::int32_t wanted);
-  static ErrorCode take_records(Offset from,
-                                const Result<std::optional<segments::ReadResult>>& found,
-                                wire::Fetched& fetched);
+  static void take_records(const segments::ReadResult& read, wire::Fetched& fetched);
+  void go_around(const Error& error, FetchReply& reply);
+  bool may_tell_unreadable();
+  ErrorCode note_unreadable_snapshot(OffsetAndEpoch id, const Error& error);
 
   // raft_log_voters.cc
   bool names_controllers_listener(const Voter& voter) const;
@@ -368,6 +369,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::vector<std::string> bootstrap_said_;
   Instant stranger_told_until_{};
   Instant misfit_told_until_{};
+  Instant unreadable_told_until_{};
   Instant lost_told_until_{};
   ElectionCounters elections_;
   Instant leaderless_since_{};

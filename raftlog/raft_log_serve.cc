@@ -163,27 +163,49 @@ io::Task<wire::Fetched> RaftLogImpl::find_for(wire::Asked<FetchRequest> asked,
     if (read && !read->has_value()) read = co_await log_->read(range);
     // What is there now may be another leader's.
     const bool still_leads = core_->is_leader() && core_->epoch() == reply.epoch;
-    reply.error =
-        still_leads ? take_records(reply.from, read, fetched) : ErrorCode::not_leader_or_follower;
+    if (!still_leads)
+      reply.error = ErrorCode::not_leader_or_follower;
+    else if (read)
+      take_records(**read, fetched);
+    else if (read.error().code == Errc::out_of_range)
+      reply.error = ErrorCode::offset_out_of_range;
+    else
+      go_around(read.error(), reply);
   }
   fetched.leader = leader_endpoint(reply.leader);
   co_return fetched;
 }
 
-// What is in one piece is not copied.
-ErrorCode RaftLogImpl::take_records(Offset from,
-                                    const Result<std::optional<segments::ReadResult>>& found,
-                                    wire::Fetched& fetched) {
-  if (!found) {
-    if (found.error().code == Errc::out_of_range) return ErrorCode::offset_out_of_range;
-    LOG_ERROR("raft", "the log cannot be read offset={} error={}", from, found.error().message());
-    return ErrorCode::kafka_storage_error;
+// What cannot be read of the log a snapshot above it stands for: the newest, or the next one.
+void RaftLogImpl::go_around(const Error& error, FetchReply& reply) {
+  const OffsetAndEpoch newest = snapshots_.latest();
+  const bool is_covered = newest.offset > reply.from;
+  if (may_tell_unreadable()) {
+    LOG_ERROR("raft", "the log cannot be read node={} topic={} offset={} error={}: who needs it {}",
+              self_.id, options_.topic, reply.from, error.message(),
+              is_covered ? "is sent a snapshot" : "waits for the next snapshot");
   }
-  const segments::ReadResult& read = **found;
+  if (is_covered) {
+    reply.snapshot = newest;
+  } else {
+    reply.error = ErrorCode::kafka_storage_error;
+    bytes_since_snapshot_ = kSnapshotAtOnce;
+  }
+  reply.from = -1;
+}
+
+bool RaftLogImpl::may_tell_unreadable() {
+  if (loop_.now() < unreadable_told_until_) return false;
+  unreadable_told_until_ = loop_.now() + kUnreadableTold;
+  return true;
+}
+
+// What is in one piece is not copied.
+void RaftLogImpl::take_records(const segments::ReadResult& read, wire::Fetched& fetched) {
   if (read.pieces.size() == 1) {
     fetched.records = read.pieces.front().bytes();
     fetched.bytes = read.pieces.front().owner();
-    return ErrorCode::none;
+    return;
   }
   // In memory of its own also where it is short: views of it must outlive a move.
   auto joined = std::make_shared<std::string>();
@@ -191,7 +213,6 @@ ErrorCode RaftLogImpl::take_records(Offset from,
   for (const segments::LogPiece& piece : read.pieces) *joined += as_text(piece.bytes());
   fetched.records = as_bytes(*joined);
   fetched.bytes = std::move(joined);
-  return ErrorCode::none;
 }
 
 io::Task<OwnedMessage<protocol::FetchSnapshotResponse>> RaftLogImpl::fetch_snapshot(
@@ -210,21 +231,37 @@ io::Task<OwnedMessage<protocol::FetchSnapshotResponse>> RaftLogImpl::fetch_snaps
   std::vector<std::uint8_t> bytes;
   if (reply.error == ErrorCode::none) {
     reply.size = snapshots_.size_of(reply.id).value_or(0);
-    Result<std::vector<std::uint8_t>> read =
-        co_await snapshots_.read_at(reply.id, reply.position, bytes_max);
+    Result<void> whole;
+    if (reply.position == 0) whole = co_await snapshots_.check(reply.id);
+    Result<std::vector<std::uint8_t>> read = std::unexpected(Error{});
+    if (whole)
+      read = co_await snapshots_.read_at(reply.id, reply.position, bytes_max);
+    else
+      read = std::unexpected(std::move(whole).error());
     if (read)
       bytes = std::move(*read);
-    else if (read.error().code == Errc::not_found)
-      reply.error = ErrorCode::snapshot_not_found;
-    else if (read.error().code == Errc::out_of_range)
-      reply.error = ErrorCode::position_out_of_range;
     else
-      reply.error = ErrorCode::kafka_storage_error;
+      reply.error = note_unreadable_snapshot(reply.id, read.error());
   }
   auto answer = wire::answer_of(group_, reply, leader_endpoint(reply.leader), version);
   answer.message.topics.front().partitions.front().unaligned_records =
       as_bytes(answer.keep(std::string(as_text(bytes))));
   co_return answer;
+}
+
+// One that cannot be served is passed over, and another one is wanted at once: who needs it has no
+// other way.
+ErrorCode RaftLogImpl::note_unreadable_snapshot(OffsetAndEpoch id, const Error& error) {
+  if (error.code == Errc::out_of_range) return ErrorCode::position_out_of_range;
+  if (!snapshots_.size_of(id).has_value()) return ErrorCode::snapshot_not_found;
+  if (may_tell_unreadable()) {
+    LOG_ERROR("raft",
+              "a snapshot cannot be read node={} topic={} path={} error={}: another one is written",
+              self_.id, options_.topic, snapshots_.path(id), error.message());
+  }
+  snapshots_.pass_over(id);
+  bytes_since_snapshot_ = kSnapshotAtOnce;
+  return ErrorCode::snapshot_not_found;
 }
 
 }  // namespace drave::raft

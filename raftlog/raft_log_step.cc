@@ -38,6 +38,12 @@ std::string describe(const FetchReply& reply) {
   }
 }
 
+// What only a leader answers.
+bool is_leaders(ErrorCode error) {
+  return error == ErrorCode::none || error == ErrorCode::kafka_storage_error ||
+         error == ErrorCode::snapshot_not_found;
+}
+
 }  // namespace
 
 void RaftLogImpl::step(Event event, const Received* received) {
@@ -499,8 +505,12 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   if (!reply) co_return request_failed(to, id, reply.error());
   note_refusal(to, reply->error);
   if (is_bootstrap(to)) note_bootstrap(to, describe(*reply));
-  if (reply->error == ErrorCode::none) heard_leader_ = loop_.now();
+  if (is_leaders(reply->error)) heard_leader_ = loop_.now();
   note_leader_address(leader);
+  if (reply->error == ErrorCode::kafka_storage_error && may_tell_unreadable()) {
+    LOG_WARN("raft", "node={} topic={} leader {} cannot read what goes on from this log's end {}",
+             self_.id, options_.topic, to, log_->end());
+  }
   reply->batches = wire::read_batches(received.records, received.controls);
   if (reply->batches.empty() && !received.records.empty()) {
     LOG_WARN("raft", "records of the leader fail their check topic={} from={}", options_.topic, to);
@@ -520,7 +530,7 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
   const Result<SnapshotReply> reply =
       wire::reply_of(group_, answer->message, leader, received.chunk);
   if (!reply) co_return request_failed(to, id, reply.error());
-  if (reply->error == ErrorCode::none) heard_leader_ = loop_.now();
+  if (is_leaders(reply->error)) heard_leader_ = loop_.now();
   note_leader_address(leader);
   step(ReplyReceived{to, id, *reply}, &received);
 }

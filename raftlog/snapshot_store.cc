@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "raftlog/raft_limits.h"
 #include "raftlog/wire.h"
 
 namespace drave::raft {
@@ -44,7 +45,7 @@ io::Task<Result<void>> SnapshotStore::open() {
 }
 
 void SnapshotStore::add(OffsetAndEpoch id, std::int64_t size) {
-  std::erase_if(snapshots_, [id](const StoredSnapshot& each) { return each.id == id; });
+  pass_over(id);
   const auto above = std::find_if(snapshots_.begin(), snapshots_.end(),
                                   [id](const StoredSnapshot& each) { return each.id > id; });
   snapshots_.insert(above, {id, size, loop_.wall_now()});
@@ -87,8 +88,28 @@ io::Task<Result<void>> SnapshotStore::write(OffsetAndEpoch id, std::vector<std::
 
 io::Task<Result<void>> SnapshotStore::remove(OffsetAndEpoch id) {
   Result<void> gone = co_await io::unlink(loop_, path(id));
-  if (gone) std::erase_if(snapshots_, [id](const StoredSnapshot& each) { return each.id == id; });
+  if (!gone && gone.error().code == Errc::not_found) gone = {};
+  if (gone) pass_over(id);
   co_return gone;
+}
+
+void SnapshotStore::pass_over(OffsetAndEpoch id) {
+  std::erase_if(snapshots_, [id](const StoredSnapshot& each) { return each.id == id; });
+}
+
+io::Task<Result<void>> SnapshotStore::check(OffsetAndEpoch id) {
+  const auto find = [this, id] { return std::ranges::find(snapshots_, id, &StoredSnapshot::id); };
+  const auto found = find();
+  if (found == snapshots_.end()) co_return failure(Errc::not_found, path(id));
+  if (loop_.now() < found->whole_until) co_return Result<void>{};
+  const std::int64_t size = found->size;
+  CO_TRY(const std::vector<std::uint8_t> bytes, co_await read(id));
+  if (static_cast<std::int64_t>(bytes.size()) != size)
+    co_return failure(Errc::corrupt, fmt::format("{} bytes instead of {}", bytes.size(), size));
+  CO_TRY_VOID(check_snapshot(bytes));
+  if (const auto still = find(); still != snapshots_.end())
+    still->whole_until = loop_.now() + kSnapshotCheckedFor;
+  co_return Result<void>{};
 }
 
 // --- Fetching one

@@ -25,6 +25,7 @@ struct StoredSnapshot {
   OffsetAndEpoch id;
   std::int64_t size = 0;
   TimestampMs written_ms = 0;
+  Instant whole_until{};  // it was found whole, and is not looked at again before
 };
 
 class SnapshotStore {
@@ -40,19 +41,22 @@ class SnapshotStore {
     return snapshots_.empty() ? OffsetAndEpoch{-1, -1} : snapshots_.back().id;
   }
   std::string path(OffsetAndEpoch id) const;
-  // The newest is damaged: it is passed over, its file left where it is.
-  void pass_over_latest() { snapshots_.pop_back(); }
+  // It is damaged, and for this store not there any more; its file is left where it is.
+  void pass_over(OffsetAndEpoch id);
 
   io::Task<Result<std::vector<std::uint8_t>>> read(OffsetAndEpoch id);
   // At most `bytes_max` bytes from `position` on. Errors: not_found, out_of_range (a position at or
   // behind the end), io.
   io::Task<Result<std::vector<std::uint8_t>>> read_at(OffsetAndEpoch id, std::int64_t position,
                                                       std::size_t bytes_max);
+  // Whether it is there and whole. Errors: not_found, corrupt, io.
+  io::Task<Result<void>> check(OffsetAndEpoch id);
   // The size of a snapshot; nothing: there is none with this id.
   std::optional<std::int64_t> size_of(OffsetAndEpoch id) const;
 
   // Durable on return.
   io::Task<Result<void>> write(OffsetAndEpoch id, std::vector<std::uint8_t> bytes);
+  // Also one whose file is gone already.
   io::Task<Result<void>> remove(OffsetAndEpoch id);
 
   // A piece of a snapshot that is being fetched; position 0 begins a new one, whatever was there.

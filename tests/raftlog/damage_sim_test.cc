@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <functional>
 
 #include "gtest/gtest.h"
 #include "protocol/record_batch.h"
+#include "raftlog/raft_limits.h"
+#include "raftlog/snapshot.h"
 #include "tools/sim/raft/raft_peer.h"
 
 namespace drave::simulation {
@@ -109,6 +112,142 @@ TEST(RaftDamage, a_log_with_an_epoch_that_nobody_led_does_not_win_an_election) {
     EXPECT_EQ(cluster.ledger().applied().size(), 5u);
     EXPECT_EQ(cluster.ledger().violation(), "");
   }
+}
+
+// --- What a leader cannot read any more
+
+struct Unreadable : testing::Test {
+  // One of three is away while the others go on, until what it needs is in segments only.
+  void leave_one_behind() {
+    for (std::size_t i = 0; i < cluster.size(); ++i)
+      cluster.peer(i).options().tail_bytes_max = 64 * kKiB;
+    cluster.start_all();
+    ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+    ASSERT_TRUE(cluster.commit("first", seconds(5)));
+    ASSERT_TRUE(cluster.await_agreement(seconds(5)));
+    away = &cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+    away_end = away->log().end();
+    away->node().stop();
+    ASSERT_TRUE(cluster.run_until([&] { return !away->node().is_running(); }, seconds(5)));
+    for (int i = 0; i < 200; ++i)
+      ASSERT_TRUE(cluster.commit(fmt::format("{} {}", i, std::string(3000, 'x')), seconds(5)));
+    cluster.world().run_for(seconds(60));
+  }
+  void rot_what_it_needs() {
+    for_the_others([&](RaftPeer& peer) {
+      const std::vector<std::uint8_t> bytes = peer.node().disk().content(segment_path());
+      protocol::BatchIterator walk(bytes);
+      std::uint64_t at = 0;
+      for (auto batch = walk.next(); batch.has_value(); batch = walk.next()) {
+        if (batch->base_offset() >= away_end) break;
+        at = walk.position();
+      }
+      ASSERT_LT(at, bytes.size());
+      peer.node().disk().flip(segment_path(), at + 100);
+    });
+  }
+  void for_the_others(const std::function<void(RaftPeer&)>& act) {
+    for (std::size_t i = 0; i < cluster.size(); ++i) {
+      if (&cluster.peer(i) != away) act(cluster.peer(i));
+    }
+  }
+
+  RaftCluster cluster{3, 3, 0, {}};
+  RaftPeer* away = nullptr;
+  Offset away_end = 0;
+};
+
+TEST_F(Unreadable, a_replica_below_rot_in_the_leaders_log_gets_the_snapshot_above_it) {
+  ASSERT_NO_FATAL_FAILURE(leave_one_behind());
+  for_the_others([](RaftPeer& peer) { peer.snapshot(); });
+  cluster.world().run_for(seconds(1));
+  for_the_others([](RaftPeer& peer) { peer.node().stop(); });
+  cluster.world().run_for(seconds(5));
+  ASSERT_NO_FATAL_FAILURE(rot_what_it_needs());
+  for_the_others([](RaftPeer& peer) { peer.start(); });
+  ASSERT_TRUE(cluster.commit("after", seconds(20)));
+  ASSERT_EQ(cluster.leader()->log().log_start(), 0);
+  away->start();
+  EXPECT_TRUE(cluster.run_until([&] { return away->snapshots_loaded() > 0; }, seconds(10)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  EXPECT_EQ(cluster.ledger().violation(), "");
+}
+
+// Without a snapshot above it the next one is wanted at once, and helps.
+TEST_F(Unreadable, a_replica_below_rot_that_no_snapshot_covers_waits_for_one) {
+  ASSERT_NO_FATAL_FAILURE(leave_one_behind());
+  ASSERT_NO_FATAL_FAILURE(rot_what_it_needs());
+  away->start();
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return cluster.leader()->log().bytes_since_snapshot() >= raft::kSnapshotAtOnce; },
+      seconds(10)));
+  EXPECT_EQ(away->log().end(), away_end);
+  cluster.leader()->snapshot();
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  EXPECT_EQ(away->snapshots_loaded(), 1u);
+  EXPECT_LT(cluster.leader()->log().bytes_since_snapshot(), kMiB);
+  EXPECT_EQ(cluster.ledger().violation(), "");
+}
+
+// A snapshot that is needed and damaged is written again, at the same offset if nothing was
+// committed since.
+TEST(RaftDamage, a_leader_replaces_a_snapshot_that_it_cannot_serve) {
+  raft::RaftOptions options;
+  options.retention_bytes = 0;
+  RaftCluster cluster(4, 3, 0, options);
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  away.node().kill();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(cluster.commit(fmt::format("{}", i), seconds(10)));
+    cluster.world().run_for(seconds(1));
+    for (std::size_t peer = 0; peer < cluster.size(); ++peer) {
+      if (cluster.peer(peer).is_running()) cluster.peer(peer).snapshot();
+    }
+    cluster.world().run_for(seconds(1));
+  }
+  raft::RaftLog& log = cluster.leader()->log();
+  ASSERT_GT(log.log_start(), 0);
+  const OffsetAndEpoch damaged = log.latest_snapshot();
+  const std::string path =
+      fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic, raft::snapshot_name(damaged));
+  const std::vector<std::uint8_t> sound = cluster.leader()->node().disk().content(path);
+  cluster.leader()->node().disk().flip(path, 70);
+  away.start();
+  ASSERT_TRUE(cluster.run_until([&] { return log.bytes_since_snapshot() >= raft::kSnapshotAtOnce; },
+                                seconds(10)));
+  EXPECT_NE(log.latest_snapshot(), damaged);
+  cluster.leader()->snapshot();
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  EXPECT_EQ(away.snapshots_loaded(), 1u);
+  EXPECT_EQ(log.latest_snapshot(), damaged);
+  EXPECT_EQ(cluster.leader()->node().disk().content(path).size(), sound.size());
+  EXPECT_EQ(cluster.ledger().violation(), "");
+}
+
+// Somebody made room by hand.
+TEST(RaftDamage, a_snapshot_whose_file_is_gone_does_not_keep_the_log_from_moving_on) {
+  raft::RaftOptions options;
+  options.retention_bytes = 0;
+  RaftCluster cluster(5, 1, 0, options);
+  RaftPeer& peer = cluster.peer(0);
+  peer.start();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_TRUE(cluster.commit(fmt::format("{}", i), seconds(10)));
+    cluster.world().run_for(seconds(1));
+    peer.snapshot();
+    cluster.world().run_for(seconds(1));
+    if (i != 1) continue;
+    peer.node().disk().remove(fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic,
+                                          raft::snapshot_name(peer.log().latest_snapshot())));
+  }
+  EXPECT_EQ(peer.log().log_start(), peer.log().latest_snapshot().offset);
+  std::size_t left = 0;
+  for (const std::string& path : peer.node().disk().files_below(kRaftDirectory))
+    left += path.ends_with(".checkpoint") && !path.ends_with("bootstrap.checkpoint") ? 1 : 0;
+  EXPECT_EQ(left, 1u);
 }
 
 }  // namespace
