@@ -467,12 +467,15 @@ ErrorCode assign(const ControllerContext& context, const TopicImage& topic, Part
   if (at == partition.replicas.end()) return ErrorCode::not_leader_or_follower;
   const PartitionRules rules = partition_rules(context, topic);
   const bool online = is_online(assignment.broker, assignment.directory);
-  PartitionGoal goal = goal_of(context.image, {.removed = online ? -1 : broker}, partition,
-                               !online && rules.unclean_election);
-  goal.directories = partition.directories;
-  goal.directories.resize(partition.replicas.size());
-  goal.directories[static_cast<std::size_t>(at - partition.replicas.begin())] =
+  // Who may lead is judged by where the replica is now: one that was in a directory that is gone
+  // leads from here on, and not only after the broker's next start.
+  PartitionImage moved = partition;
+  moved.directories.resize(moved.replicas.size());
+  moved.directories[static_cast<std::size_t>(at - partition.replicas.begin())] =
       assignment.directory;
+  PartitionGoal goal = goal_of(context.image, {.removed = online ? -1 : broker}, moved,
+                               !online && rules.unclean_election);
+  goal.directories = moved.directories;
   if (auto record = change_partition(partition, goal, rules))
     add_change(*record, topic.id, index, rules.metadata_version, records);
   return ErrorCode::none;

@@ -114,7 +114,8 @@ protocol::OwnedMessage<protocol::ElectLeadersResponse> elect_leaders(
 void refuse_election(const protocol::ElectLeadersRequest& request, std::int16_t error_code,
                      protocol::ElectLeadersResponse& answer);
 
-// AssignReplicasToDirs: a broker says where it keeps its replicas.
+// AssignReplicasToDirs: a broker says where it keeps its replicas. One that nobody leads, because
+// the directory that it was in is gone, is led from then on.
 protocol::OwnedMessage<protocol::AssignReplicasToDirsResponse> assign_replicas_to_dirs(
     const ControllerContext& context, const protocol::AssignReplicasToDirsRequest& request,
     RecordList& records);

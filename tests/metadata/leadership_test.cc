@@ -285,6 +285,65 @@ TEST_F(Assignments, to_a_directory_that_is_gone_take_the_replica_out) {
   EXPECT_EQ(partition("t", 0).isr, Ids{3});
 }
 
+// Broker 2 comes back with an empty disk: its replicas are in a directory that nobody has.
+struct LostDirectory : Assignments {
+  TopicId lose() {
+    const TopicId topic = create("t", {{2}, {2, 3}});
+    auto another = registration(2, 2);
+    another.log_dirs = {Uuid{8, 2}};
+    enroll(another, at_ms(9001));
+    beat(heartbeat(2, next_offset));
+    EXPECT_TRUE(image.broker(2)->is_active());
+    EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+    request.broker_epoch = image.broker(2)->epoch;
+    return topic;
+  }
+};
+
+TEST_F(LostDirectory, is_left_for_another_by_the_only_replica_which_leads_at_once) {
+  const TopicId topic = lose();
+  const std::int32_t epoch = partition("t", 0).leader_epoch;
+  assign({8, 2}, topic, 0);
+  EXPECT_EQ(run(), (std::vector<int>{0, 0}));
+  EXPECT_EQ(partition("t", 0).directories, (std::vector<Uuid>{{8, 2}}));
+  EXPECT_EQ(partition("t", 0).leader, 2);
+  EXPECT_EQ(partition("t", 0).isr, Ids{2});
+  EXPECT_EQ(partition("t", 0).leader_epoch, epoch + 1) << "consumers see that it is another log";
+}
+
+TEST_F(LostDirectory, is_left_for_another_by_the_one_that_led_last_which_recovers) {
+  enable_elr();
+  const TopicId topic = lose();
+  EXPECT_EQ(partition("t", 0).last_known_elr, Ids{2});
+  assign({8, 2}, topic, 0);
+  EXPECT_EQ(run(), (std::vector<int>{0, 0}));
+  EXPECT_EQ(partition("t", 0).leader, 2);
+  EXPECT_EQ(partition("t", 0).isr, Ids{2});
+  EXPECT_EQ(partition("t", 0).leader_recovery_state, 1);
+}
+
+TEST_F(LostDirectory, is_left_for_another_and_who_leads_goes_on_leading) {
+  const TopicId topic = lose();
+  EXPECT_EQ(partition("t", 1).leader, 3);
+  const std::int32_t epoch = partition("t", 1).leader_epoch;
+  assign({8, 2}, topic, 1);
+  EXPECT_EQ(run(), (std::vector<int>{0, 0}));
+  EXPECT_EQ(partition("t", 1).directories, (std::vector<Uuid>{{8, 2}, {7, 3}}));
+  EXPECT_EQ(partition("t", 1).leader, 3);
+  EXPECT_EQ(partition("t", 1).isr, Ids{3});
+  EXPECT_EQ(partition("t", 1).leader_epoch, epoch);
+}
+
+TEST_F(LostDirectory, is_left_by_a_fenced_broker_which_leads_when_it_comes_back) {
+  const TopicId topic = lose();
+  fence(2);
+  assign({8, 2}, topic, 0);
+  EXPECT_EQ(run(), (std::vector<int>{0, 0}));
+  EXPECT_EQ(partition("t", 0).leader, kNoLeader);
+  unfence(2);
+  EXPECT_EQ(partition("t", 0).leader, 2);
+}
+
 TEST_F(Assignments, of_stale_brokers_and_in_old_clusters_are_refused) {
   request.broker_epoch = 11;
   EXPECT_EQ(run(), std::vector<int>{code(ErrorCode::stale_broker_epoch)});
