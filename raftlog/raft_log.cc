@@ -68,7 +68,9 @@ RaftLogImpl::RaftLogImpl(io::Loop& loop, RaftOptions options, RaftListener& list
       deliver_(loop),
       flush_(*this),
       own_links_(loop, rpc_options(options_)),
-      links_(options_.links != nullptr ? *options_.links : own_links_) {}
+      links_(options_.links != nullptr ? *options_.links : own_links_),
+      fetch_size_(options_.fetch_bytes_max),
+      snapshot_size_(options_.snapshot_bytes_max) {}
 
 RaftLogImpl::~RaftLogImpl() {
   ASSERT(log_ == nullptr && asking_.empty() && serving_ == 0);

@@ -74,6 +74,10 @@ struct RaftOptions {
   std::vector<Voter> static_voters;
   // controller.quorum.bootstrap.servers: who may know the leader. Looked up anew on each attempt.
   std::vector<io::SocketAddress> bootstrap_servers;
+  // controller.quorum.fetch.max.bytes, controller.quorum.fetch.snapshot.max.bytes: what is asked
+  // for at once, at most; less after answers that came too late (FetchSize). A batch is never cut.
+  std::size_t fetch_bytes_max = kLogReadBytes;
+  std::size_t snapshot_bytes_max = kSnapshotPieceBytes;
   VoterEndpoint endpoint;  // where this controller is reached; kept up to date in the voter set
   QuorumTimers timers;
 

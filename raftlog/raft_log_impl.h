@@ -25,6 +25,7 @@
 #include "io/timer_wheel.h"
 #include "protocol/batch_builder.h"
 #include "raftlog/core/core.h"
+#include "raftlog/fetch_size.h"
 #include "raftlog/links.h"
 #include "raftlog/log_writer.h"
 #include "raftlog/raft_log.h"
@@ -201,6 +202,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void note_misfit();
   void note_lost_voter(const LostLog& lost);
   void note_leader_address(const std::optional<wire::LeaderAddress>& leader);
+  void note_answered(FetchSize& size, Instant asked, const Error* error) const;
   void request_failed(NodeId to, std::uint64_t id, const Error& error);
   io::Task<void> send_to(NodeId to, std::uint64_t id, RpcClient& client, VoteRequest request);
   io::Task<void> send_to(NodeId to, std::uint64_t id, RpcClient& client, BeginEpochRequest request);
@@ -369,6 +371,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::vector<std::string> bootstrap_said_;
   Instant stranger_told_until_{};
   Instant misfit_told_until_{};
+  FetchSize fetch_size_;
+  FetchSize snapshot_size_;
   Instant unreadable_told_until_{};
   Instant lost_told_until_{};
   ElectionCounters elections_;

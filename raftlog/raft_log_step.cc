@@ -438,6 +438,13 @@ void RaftLogImpl::send(OutgoingRequest& request) {
       request.request);
 }
 
+void RaftLogImpl::note_answered(FetchSize& size, Instant asked, const Error* error) const {
+  if (error == nullptr)
+    size.answered(loop_.now() - asked, options_.timers.request_timeout);
+  else if (error->code == Errc::timed_out)
+    size.timed_out();
+}
+
 void RaftLogImpl::request_failed(NodeId to, std::uint64_t id, const Error& error) {
   if (stopping_) return;
   LOG_DEBUG("raft", "no answer topic={} from={} error={}", options_.topic, to, error.message());
@@ -496,8 +503,11 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
 
 io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
                                     FetchRequest request) {
-  const wire::FetchQuestion question{group_, request, static_cast<std::int32_t>(kLogReadBytes)};
+  const wire::FetchQuestion question{group_, request,
+                                     static_cast<std::int32_t>(fetch_size_.bytes())};
+  const Instant asked = loop_.now();
   auto answer = co_await client.call<wire::FetchTold>(question);
+  note_answered(fetch_size_, asked, answer ? nullptr : &answer.error());
   if (!answer) co_return request_failed(to, id, answer.error());
   std::optional<wire::LeaderAddress> leader;
   Received received;
@@ -522,8 +532,10 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
 io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& client,
                                     SnapshotRequest request) {
   const auto message =
-      wire::request_of(group_, request, static_cast<std::int32_t>(kSnapshotPieceBytes));
+      wire::request_of(group_, request, static_cast<std::int32_t>(snapshot_size_.bytes()));
+  const Instant asked = loop_.now();
   const auto answer = co_await client.call<protocol::FetchSnapshotResponse>(message);
+  note_answered(snapshot_size_, asked, answer ? nullptr : &answer.error());
   if (!answer) co_return request_failed(to, id, answer.error());
   std::optional<wire::LeaderAddress> leader;
   Received received;

@@ -59,6 +59,8 @@ void read_cluster(Settings& settings, BrokerConfig& config) {
   }
   config.quorum_election_timeout_ms = small(settings, "controller.quorum.election.timeout.ms");
   config.quorum_fetch_timeout_ms = small(settings, "controller.quorum.fetch.timeout.ms");
+  config.quorum_fetch_bytes_max = small(settings, "controller.quorum.fetch.max.bytes");
+  config.quorum_snapshot_bytes_max = small(settings, "controller.quorum.fetch.snapshot.max.bytes");
   config.quorum_election_backoff_ms_max =
       small(settings, "controller.quorum.election.backoff.max.ms");
   config.quorum_request_timeout_ms = small(settings, "controller.quorum.request.timeout.ms");

@@ -76,6 +76,8 @@ struct BrokerConfig {
   bool quorum_auto_join_enable = false;
   std::int32_t quorum_election_timeout_ms = 1'000;
   std::int32_t quorum_fetch_timeout_ms = 2'000;
+  std::int32_t quorum_fetch_bytes_max = 1 << 20;
+  std::int32_t quorum_snapshot_bytes_max = 1 << 20;
   std::int32_t quorum_election_backoff_ms_max = 1'000;
   std::int32_t quorum_request_timeout_ms = 2'000;
   std::int32_t quorum_retry_backoff_ms = 20;

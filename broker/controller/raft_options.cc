@@ -17,6 +17,8 @@ raft::RaftOptions raft_options(const BrokerConfig& config, std::string cluster_i
   }
   for (const QuorumServer& server : config.quorum_bootstrap_servers)
     options.bootstrap_servers.push_back({server.host, server.port});
+  options.fetch_bytes_max = static_cast<std::size_t>(config.quorum_fetch_bytes_max);
+  options.snapshot_bytes_max = static_cast<std::size_t>(config.quorum_snapshot_bytes_max);
   const Endpoint& endpoint = config.advertised_controller_listener;
   options.endpoint = {endpoint.listener, endpoint.host, endpoint.port};
   options.timers.election_timeout = milliseconds(config.quorum_election_timeout_ms);
