@@ -73,6 +73,11 @@ void Ledger::apply_control(Offset offset, NodeId by) {
                       offset, at->second, by));
 }
 
+void Ledger::applied_lost(NodeId node, Offset end, Offset applied) {
+  violate(fmt::format("applied-not-durable: node {} ends at {}, and had applied up to {}", node,
+                      end, applied));
+}
+
 void Ledger::acknowledge(std::string_view value, Acknowledged by) {
   const Offset offset = by.end - 1;
   apply(offset, value, -1);
@@ -93,18 +98,23 @@ void Ledger::note_vote(const raft::ReplicaKey& voter, LeaderEpoch epoch, NodeId 
                         candidate, epoch));
 }
 
-void Ledger::recovered(const raft::ReplicaKey& voter, const raft::ElectionState& state) {
+std::optional<Ledger::Vote> Ledger::last_vote(const raft::ReplicaKey& voter) const {
   const Key key = key_of(voter);
   auto newest = votes_.upper_bound({key, INT32_MAX});
-  if (newest == votes_.begin()) return;
+  if (newest == votes_.begin()) return std::nullopt;
   --newest;
-  const auto& [of, promised] = newest->first;
-  if (of != key || promised < state.epoch) return;
+  if (newest->first.first != key) return std::nullopt;
+  return Vote{newest->first.second, newest->second};
+}
+
+void Ledger::recovered(const raft::ReplicaKey& voter, const raft::ElectionState& state) {
+  const std::optional<Vote> promised = last_vote(voter);
+  if (!promised || promised->epoch < state.epoch) return;
   // Who knows the leader of the epoch votes for nobody else in it.
   const NodeId voted = state.voted.value_or(raft::ReplicaKey{}).id;
-  if (promised == state.epoch && (state.leader >= 0 || voted == newest->second)) return;
+  if (promised->epoch == state.epoch && (state.leader >= 0 || voted == promised->candidate)) return;
   violate(fmt::format("vote-not-durable: node {} voted for {} in epoch {}, its disk says {} in {}",
-                      voter.id, newest->second, promised, voted, state.epoch));
+                      voter.id, promised->candidate, promised->epoch, voted, state.epoch));
 }
 
 // --- A node
@@ -125,6 +135,7 @@ void RaftPeer::wipe(Uuid directory_id) {
   ASSERT(!node_.is_running());
   options_.directory_id = directory_id;
   options_.voters.clear();
+  durable_end_ = 0;
   for (const std::string& path : node_.disk().files_below(kRaftDirectory))
     node_.disk().remove(path);
   node_.disk().sync_all();
@@ -135,7 +146,7 @@ void RaftPeer::forget_life() {
   opened_end_.reset();
   applied_end_ = 0;
   applied_epoch_ = 0;
-  leads_ = false;
+  leads_ = has_led_ = false;
   controls_.clear();
   failed_.reset();
 }
@@ -190,6 +201,8 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
       done = co_await server.listen({node_.host(), options.endpoint.port});
       if (done) {
         log_->start();
+        if (const auto promised = ledger_.last_vote(key()); promised && !process_->is_dead())
+          scope_->spawn(ask_for_promised(*log_, *promised));
         co_await stop_->wait();
       }
       co_await scope_->join();
@@ -213,6 +226,7 @@ io::Task<Result<void>> RaftPeer::run_log(io::sim::Process& process) {
 void RaftPeer::note_opened() {
   if (process_->is_dead()) return;
   opened_end_ = log_->end();
+  if (*opened_end_ < durable_end_) ledger_.applied_lost(options_.id, *opened_end_, durable_end_);
   const std::string path =
       fmt::format("{}/{}-0/{}", kRaftDirectory, raft::kMetadataTopic, raft::kQuorumStateFile);
   raft::ElectionState state;
@@ -228,6 +242,25 @@ io::Task<void> RaftPeer::serve(raft::RpcExchange& exchange) {
   if (log_ == nullptr) return nothing();
   if (exchange.key == protocol::ApiKey::vote) return serve_vote(*log_, exchange);
   return raft::serve_raft(*log_, exchange);
+}
+
+// A vote of an earlier life is given to nobody else, however much that one has. Few elections have
+// two candidates and a voter that starts in between, so somebody asks whenever one has started.
+io::Task<void> RaftPeer::ask_for_promised(raft::RaftLog& log, Ledger::Vote promised) {
+  protocol::VoteRequest request;
+  auto& topic = request.topics.emplace_back();
+  topic.topic_name = raft::kMetadataTopic;
+  auto& asked = topic.partitions.emplace_back();
+  asked.replica_epoch = promised.epoch;
+  asked.replica_id = promised.candidate == 1 ? 2 : 1;
+  asked.replica_directory_id = {7, static_cast<std::uint64_t>(asked.replica_id)};
+  asked.last_offset_epoch = promised.epoch - 1;
+  asked.last_offset = INT32_MAX;
+  const NodeId candidate = asked.replica_id;
+  const auto answer = co_await log.vote(request, 2);
+  const auto& topics = answer.message.topics;
+  if (process_->is_dead() || topics.empty() || topics[0].partitions.empty()) co_return;
+  if (topics[0].partitions[0].vote_granted) ledger_.note_vote(key(), promised.epoch, candidate);
 }
 
 // What is said of votes is also noted.
@@ -272,8 +305,7 @@ Result<void> RaftPeer::on_snapshot(ByteView batches, OffsetAndEpoch id) {
     });
   }
   if (id.offset > 0) ++snapshots_loaded_;
-  applied_end_ = id.offset;
-  applied_epoch_ = id.epoch;
+  note_applied(id.offset, id.epoch);
   return {};
 }
 
@@ -291,9 +323,14 @@ Result<bool> RaftPeer::on_batch(const protocol::BatchView& batch) {
   } else {
     each_record(batch, [this](Offset offset, std::string_view text) { apply(offset, text); });
   }
-  applied_end_ = batch.last_offset() + 1;
-  applied_epoch_ = batch.leader_epoch();
+  note_applied(batch.last_offset() + 1, batch.leader_epoch());
   return true;
+}
+
+void RaftPeer::note_applied(Offset end, LeaderEpoch epoch) {
+  applied_end_ = end;
+  applied_epoch_ = epoch;
+  if (!has_led_ && !process_->is_dead()) durable_end_ = std::max(durable_end_, end);
 }
 
 void RaftPeer::on_high_watermark(Offset high_watermark) {
@@ -309,6 +346,7 @@ void RaftPeer::on_leading(LeaderEpoch epoch) {
 }
 
 void RaftPeer::on_leader_changed(NodeId leader, LeaderEpoch epoch) {
+  has_led_ |= leader == options_.id;
   if (leader >= 0 && !process_->is_dead()) ledger_.note_leader(epoch, leader, options_.id);
 }
 

@@ -28,7 +28,8 @@ inline constexpr const char* kRaftDirectory = "/data";
 
 // What every node agrees on, whatever became of it.
 //
-// Invariants: states-differ, acknowledged-entry-lost, two-leaders, vote-changed, vote-not-durable.
+// Invariants: states-differ, acknowledged-entry-lost, applied-not-durable, two-leaders,
+// vote-changed, vote-not-durable.
 class Ledger {
  public:
   // The last acknowledgement, and who was to have the entry on disk by then: the voters at its
@@ -43,6 +44,9 @@ class Ledger {
   void apply(Offset offset, std::string_view value, NodeId by);
   // A node has applied a control batch, which is no value.
   void apply_control(Offset offset, NodeId by);
+  // A node's log ends there when it starts; before, it had applied more as a follower, which was
+  // flushed by then.
+  void applied_lost(NodeId node, Offset end, Offset applied);
   // Somebody was told that it is committed.
   void acknowledge(std::string_view value, Acknowledged by);
   // A node knows this leader (R1).
@@ -51,6 +55,12 @@ class Ledger {
   void note_vote(const raft::ReplicaKey& voter, LeaderEpoch epoch, NodeId candidate);
   // What its disk says when it starts again: never less than it has promised.
   void recovered(const raft::ReplicaKey& voter, const raft::ElectionState& state);
+  // Who got this replica's last vote, and in which epoch.
+  struct Vote {
+    LeaderEpoch epoch = 0;
+    NodeId candidate = -1;
+  };
+  std::optional<Vote> last_vote(const raft::ReplicaKey& voter) const;
 
   const std::map<Offset, std::string>& applied() const { return applied_; }
   std::size_t acknowledged() const { return acknowledged_.size(); }
@@ -138,12 +148,14 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   io::Task<void> run(io::sim::Process& process);
   io::Task<Result<void>> run_log(io::sim::Process& process);
   io::Task<void> serve_vote(raft::RaftLog& log, raft::RpcExchange& exchange);
+  io::Task<void> ask_for_promised(raft::RaftLog& log, Ledger::Vote promised);
   raft::ReplicaKey key() const { return {options_.id, options_.directory_id}; }
   void note_opened();
   static void proposal_done(raft::Proposal& proposal, const Error* error);
   io::Task<void> write_snapshot(OffsetAndEpoch id, std::vector<std::uint8_t> bytes);
   void apply(Offset offset, std::string_view value);
   void forget_life();
+  void note_applied(Offset end, LeaderEpoch epoch);
 
   io::sim::Node& node_;
   Options options_;
@@ -155,7 +167,9 @@ class RaftPeer final : public raft::RaftListener, public raft::RpcHandler {
   std::map<Offset, std::string> state_;
   std::optional<Offset> opened_end_;
   Offset applied_end_ = 0;
-  Offset begun_ = -1;  // the base of the last batch of which a piece was taken
+  bool has_led_ = false;    // in this life: a leader's own disk may be the last one
+  Offset durable_end_ = 0;  // what it applied in lives in which it did not lead
+  Offset begun_ = -1;       // the base of the last batch of which a piece was taken
   LeaderEpoch applied_epoch_ = 0;
   bool leads_ = false;
   LeaderEpoch led_epoch_ = 0;

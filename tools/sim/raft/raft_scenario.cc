@@ -36,10 +36,12 @@ io::sim::WorldOptions world_options(std::uint64_t seed) {
   if (seed % 2 == 0) return {};
   io::sim::WorldOptions options = io::sim::WorldOptions::harsh(seed);
   if (seed % 3 == 0) {
-    options.node.disk.write_error_one_in = 500;
+    options.node.disk.write_error_one_in = 200;
     options.node.disk.sync_error_one_in = 100;
     options.node.disk.no_space_one_in = 200;
     options.node.disk.name_no_space_one_in = 100;
+    // Then every group of the journal takes a sync.
+    if (seed % 4 == 3) options.node.disk.direct_supported = false;
   }
   return options;
 }
@@ -174,20 +176,29 @@ class Run {
     }
   }
 
-  // D1: all lose their power at the very moment at which an entry is acknowledged. One of them is
-  // slower than the others: nobody may count it too early.
+  // D1: all lose their power at the very moment at which an entry is acknowledged. Half of them are
+  // slower than the others, the leader, too: nobody may count them too early. Some entries come
+  // while others are being written.
   void lose_power_at_commit() {
     RaftPeer* leader = cluster_.leader();
     if (leader == nullptr) return;
-    const std::size_t before = cluster_.ledger().acknowledged();
-    io::sim::DiskOptions& slow = (random_.one_in(3) ? *leader : any()).node().disk().options();
-    const io::sim::Delay usual =
-        std::exchange(slow.device_delay, io::sim::Delay{milliseconds(1), milliseconds(9)});
-    for (std::uint64_t n = 1 + random_.below(8); n > 0; --n)
-      leader->propose(fmt::format("{} {}", ++value_, std::string(random_.below(400), 'x')));
+    std::vector<io::sim::Delay> usual;
+    for (std::size_t i = 0; i < cluster_.size(); ++i) {
+      io::sim::Delay& delay = peer(i).node().disk().options().device_delay;
+      usual.push_back(delay);
+      if (random_.one_in(2)) delay = {milliseconds(1), milliseconds(9)};
+    }
+    std::size_t before = 0;
+    for (std::uint64_t bursts = 1 + random_.below(4); bursts > 0 && leader->is_leader(); --bursts) {
+      before = cluster_.ledger().acknowledged();
+      for (std::uint64_t n = 1 + random_.below(8); n > 0; --n)
+        leader->propose(fmt::format("{} {}", ++value_, std::string(random_.below(400), 'x')));
+      if (bursts > 1) cluster_.world().run_for(microseconds(random_.between(10, 3000)));
+    }
     const bool is_acknowledged =
         cluster_.run_until([&] { return cluster_.ledger().acknowledged() > before; }, seconds(1));
-    slow.device_delay = usual;
+    for (std::size_t i = 0; i < cluster_.size(); ++i)
+      peer(i).node().disk().options().device_delay = usual[i];
     if (!is_acknowledged) return;
     ++tally_["power_lost_at_commit"];
     cluster_.cut_power();

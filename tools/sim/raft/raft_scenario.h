@@ -12,6 +12,8 @@
 // Twice in a run or so, and once all are healed, all lose their power at the moment at which an
 // entry was acknowledged or a vote promised: what then is on a majority of the disks, and what
 // stands in quorum-state, was promised.
+// Who starts again is asked for the vote that it had promised, in another's name, and has what it
+// had applied as a follower.
 //
 // Invariants: those of Ledger (raft_peer.h), commit-without-majority, node-failed, no-progress,
 // no-agreement.
@@ -29,8 +31,8 @@ inline constexpr Floor kRaftFloors[] = {
     {"power_cuts", 200},
     {"lost_sectors", 100},
     {"torn_writes", 20},
-    {"write_errors", 5},
-    {"failed_syncs", 5},
+    {"write_errors", 10},
+    {"failed_syncs", 50},
     {"no_space", 5},
     {"name_errors", 50},
     {"stalls", 50},
