@@ -231,7 +231,8 @@ class RaftLog {
 
   // --- Snapshots
   // Writes a snapshot, durable on return, then drops the snapshots and the part of the log that
-  // retention no longer wants. `id.offset` is at most the high watermark and was delivered.
+  // retention no longer wants. `id.offset` is at most the high watermark and was delivered. On a
+  // disk that is full nothing has happened; one that fails ends the log.
   virtual io::Task<Result<void>> write_snapshot(OffsetAndEpoch id,
                                                 std::vector<std::uint8_t> bytes) = 0;
   virtual OffsetAndEpoch latest_snapshot() const = 0;  // {-1, -1}: none

@@ -139,7 +139,10 @@ io::Task<Result<void>> RaftLogImpl::write_snapshot(OffsetAndEpoch id,
   if (failed_.has_value() || stopping_) co_return std::unexpected(gone());
   const std::size_t size = bytes.size();
   const std::int64_t bytes_before = bytes_since_snapshot_;
-  CO_TRY_VOID(co_await snapshots_.write(id, std::move(bytes)));
+  const Result<void> written = co_await snapshots_.write(id, std::move(bytes));
+  // A sync that failed may have lost another name of this directory, quorum-state's.
+  if (!written && written.error().code == Errc::io) fail(written.error());
+  CO_TRY_VOID(written);
   // What was appended while the file was written counts for the next one.
   bytes_since_snapshot_ = std::max<std::int64_t>(bytes_since_snapshot_ - bytes_before, 0);
   LOG_INFO("raft", "snapshot written node={} topic={} offset={} epoch={} bytes={}", self_.id,

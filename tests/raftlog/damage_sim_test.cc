@@ -226,6 +226,23 @@ TEST(RaftDamage, a_leader_replaces_a_snapshot_that_it_cannot_serve) {
   EXPECT_EQ(cluster.ledger().violation(), "");
 }
 
+// What the failed sync of its directory lost may be quorum-state, too; a full disk loses nothing.
+TEST(RaftDamage, a_disk_that_fails_at_a_snapshot_ends_the_log_and_a_full_one_does_not) {
+  for (const bool is_full : {true, false}) {
+    RaftCluster cluster(6, 1, 0, {});
+    RaftPeer& peer = cluster.peer(0);
+    peer.start();
+    ASSERT_TRUE(cluster.await_leader(seconds(10)) != nullptr && cluster.commit("1", seconds(10)));
+    io::sim::DiskOptions& disk = peer.node().disk().options();
+    (is_full ? disk.no_space_one_in : disk.name_error_one_in) = 1;
+    peer.snapshot();
+    cluster.world().run_for(seconds(1));
+    disk.stop_errors();
+    EXPECT_EQ(peer.failed().has_value(), !is_full);
+    EXPECT_EQ(cluster.commit("2", seconds(10)), is_full);
+  }
+}
+
 // Somebody made room by hand.
 TEST(RaftDamage, a_snapshot_whose_file_is_gone_does_not_keep_the_log_from_moving_on) {
   raft::RaftOptions options;
