@@ -28,10 +28,12 @@ std::string source_name(std::int8_t source) {
   }
 }
 
-// Which broker answers for the resource: for one broker's configs that broker itself.
+constexpr NodeId kAny = -1;
+
+// Which broker answers for the resource: for one broker's configs that broker itself, if it is in
+// service.
 Outcome<NodeId> node_for(client::Client& client, protocol::ConfigResourceType type,
                          const std::string& name) {
-  constexpr NodeId kAny = -1;
   if (type != protocol::ConfigResourceType::broker || name.empty()) return kAny;
   if (name.find_first_not_of("0123456789") != std::string::npos || name.size() > 9)
     return fail(ExitCode::usage, fmt::format("broker \"{}\": expected its id, a number", name));
@@ -96,7 +98,9 @@ Outcome<> alter_configs(client::Client& client, protocol::ConfigResourceType typ
   }
   for (const std::string& key : changes.unset)
     resource.configs.push_back({.name = key, .config_operation = kDelete, .value = std::nullopt});
-  TRY(const NodeId node, node_for(client, type, name));
+  TRY(NodeId node, node_for(client, type, name));
+  // The controller decides, whoever is asked.
+  if (node != kAny && !client.endpoint_of(node)) node = kAny;
   TRY(auto answer, ask<protocol::IncrementalAlterConfigsResponse>(client, node, request));
   for (const auto& one : answer.message.responses) {
     const auto code = static_cast<ErrorCode>(one.error_code);
@@ -116,6 +120,10 @@ Outcome<std::vector<ConfigEntry>> describe_configs(client::Client& client,
   resource.resource_name = name;
   resource.configuration_keys.reset();
   TRY(const NodeId node, node_for(client, type, name));
+  if (node != kAny && !client.endpoint_of(node)) {
+    return fail(ExitCode::not_found,
+                fmt::format("broker {} is not in service: it is fenced or not registered", node));
+  }
   TRY(auto answer, ask<protocol::DescribeConfigsResponse>(client, node, request));
   std::vector<ConfigEntry> entries;
   for (const auto& result : answer.message.results) {

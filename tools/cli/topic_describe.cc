@@ -11,7 +11,16 @@
 namespace drave::cli {
 namespace {
 
+using protocol::ErrorCode;
 using Offsets = std::map<PartitionIndex, client::PartitionOffset>;
+
+// A leader that hangs costs a tenth of the time that a request may take, once, and the offsets of
+// its partitions: what all others say of the topic is shown.
+constexpr int kPartForLeader = 10;
+constexpr client::Milliseconds kLeaderAnswersMin{1000};
+
+// Leaders that could not be asked, and why.
+using Silent = std::map<NodeId, Error>;
 
 struct Described {
   MetadataAnswer metadata;
@@ -22,15 +31,38 @@ struct Described {
   const auto& topic() const { return metadata.message.topics.front(); }
 };
 
-Outcome<Described> describe(client::Client& client, const std::string& name) {
+ErrorCode code_of(const Error& error) {
+  return error.code == Errc::timed_out ? ErrorCode::request_timed_out
+                                       : ErrorCode::broker_not_available;
+}
+
+// Adds the offsets of the partitions of one leader; those of one that cannot be asked are its
+// error.
+void add_offsets(client::Client& client, Described& found, NodeId leader,
+                 const std::vector<PartitionIndex>& partitions, Silent& silent) {
+  for (const auto& [timestamp, offsets] :
+       {std::pair{client::kEarliest, &found.start}, {client::kLatest, &found.end}}) {
+    if (!silent.contains(leader)) {
+      auto asked = client::list_offsets(client, found.topic(), partitions, timestamp, false);
+      if (asked) {
+        offsets->merge(*asked);
+        continue;
+      }
+      silent.emplace(leader, std::move(asked).error());
+    }
+    for (const PartitionIndex index : partitions)
+      (*offsets)[index].error = code_of(silent.at(leader));
+  }
+}
+
+Outcome<Described> describe(client::Client& client, const std::string& name, Silent& silent) {
   Described found;
   TRY(found.metadata, metadata_of(client, name));
-  std::vector<PartitionIndex> partitions;
+  std::map<NodeId, std::vector<PartitionIndex>> led;
   for (const auto& partition : found.topic().partitions)
-    partitions.push_back(partition.partition_index);
-  TRY(found.start,
-      client::list_offsets(client, found.topic(), partitions, client::kEarliest, false));
-  TRY(found.end, client::list_offsets(client, found.topic(), partitions, client::kLatest, false));
+    led[partition.leader_id].push_back(partition.partition_index);
+  for (const auto& [leader, partitions] : led)
+    add_offsets(client, found, leader, partitions, silent);
   TRY(found.configs,
       describe_configs(client, protocol::ConfigResourceType::topic, name, "topic " + name));
   std::erase_if(found.configs, [](const ConfigEntry& one) { return one.source != "topic"; });
@@ -41,14 +73,17 @@ Json to_json(const Described& found) {
   Json partitions = Json::array();
   for (const auto& partition : found.topic().partitions) {
     const PartitionIndex index = partition.partition_index;
-    partitions.push_back({{"partition", index},
-                          {"leader", partition.leader_id},
-                          {"leaderEpoch", partition.leader_epoch},
-                          {"replicas", partition.replica_nodes},
-                          {"isr", partition.isr_nodes},
-                          {"offline", partition.offline_replicas},
-                          {"startOffset", found.start.at(index).offset},
-                          {"endOffset", found.end.at(index).offset}});
+    Json row = {{"partition", index},
+                {"leader", partition.leader_id},
+                {"leaderEpoch", partition.leader_epoch},
+                {"replicas", partition.replica_nodes},
+                {"isr", partition.isr_nodes},
+                {"offline", partition.offline_replicas},
+                {"startOffset", found.start.at(index).offset},
+                {"endOffset", found.end.at(index).offset}};
+    if (const ErrorCode error = found.end.at(index).error; error != ErrorCode::none)
+      row["offsetError"] = protocol::name(error);
+    partitions.push_back(std::move(row));
   }
   Json configs = Json::object();
   for (const ConfigEntry& one : found.configs)
@@ -62,7 +97,7 @@ Json to_json(const Described& found) {
 
 // An offset, or why there is none.
 std::string cell(const client::PartitionOffset& offset) {
-  if (offset.error != protocol::ErrorCode::none) return std::string(protocol::name(offset.error));
+  if (offset.error != ErrorCode::none) return std::string(protocol::name(offset.error));
   return std::to_string(offset.offset);
 }
 
@@ -87,14 +122,20 @@ void print_table(const Described& found) {
 
 Outcome<> run_describe(Context& context, const DescribeOptions& options) {
   TRY(auto client, context.connect());
+  const client::Milliseconds timeout(context.timeout_ms);
+  client.set_node_timeout(std::min(timeout, std::max(timeout / kPartForLeader, kLeaderAnswersMin)));
   Json all = Json::array();
-  std::optional<Failure> first;
+  Silent silent;
+  std::optional<Failure> last;
+  const auto note = [&last](Failure failure) {
+    if (last) print_failure(*last);
+    last = std::move(failure);
+  };
   bool printed = false;
   for (const std::string& name : options.topics) {
-    Outcome<Described> found = describe(client, name);
+    Outcome<Described> found = describe(client, name, silent);
     if (!found) {
-      if (first) print_failure(*first);
-      first = std::move(found).error();
+      note(std::move(found).error());
       continue;
     }
     if (context.json()) {
@@ -105,7 +146,8 @@ Outcome<> run_describe(Context& context, const DescribeOptions& options) {
     }
   }
   if (context.json()) print_json(all);
-  if (first) return std::unexpected(std::move(*first));
+  for (const auto& [leader, error] : silent) note(error);
+  if (last) return std::unexpected(std::move(*last));
   return {};
 }
 

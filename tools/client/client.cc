@@ -18,7 +18,7 @@ Result<Client> Client::connect(std::vector<Endpoint> endpoints, Milliseconds tim
   Client client(timeout);
   Error tried{Errc::closed, 0, ""};
   for (const Endpoint& endpoint : endpoints) {
-    Result<std::unique_ptr<Peer>> peer = client.open_peer(endpoint);
+    Result<std::unique_ptr<Peer>> peer = open_peer(endpoint, timeout);
     if (peer) {
       client.bootstrap_ = std::move(*peer);
       return client;
@@ -31,9 +31,10 @@ Result<Client> Client::connect(std::vector<Endpoint> endpoints, Milliseconds tim
   return std::unexpected(tried);
 }
 
-Result<std::unique_ptr<Client::Peer>> Client::open_peer(const Endpoint& endpoint) const {
+Result<std::unique_ptr<Client::Peer>> Client::open_peer(const Endpoint& endpoint,
+                                                        Milliseconds timeout) {
   auto peer = std::make_unique<Peer>();
-  TRY(peer->connection, Connection::open(endpoint, timeout_));
+  TRY(peer->connection, Connection::open(endpoint, timeout));
   protocol::ApiVersionsRequest request;
   request.client_software_name = "drave";
   request.client_software_version = DRAVE_VERSION;
@@ -103,7 +104,7 @@ Result<Client::Peer*> Client::peer_of(NodeId node) {
   if (endpoint == bootstrap_->connection->endpoint()) return bootstrap_.get();
   std::unique_ptr<Peer>& peer = peers_[node];
   if (!peer) {
-    Result<std::unique_ptr<Peer>> opened = open_peer(endpoint);
+    Result<std::unique_ptr<Peer>> opened = open_peer(endpoint, node_timeout_);
     if (!opened) {
       Error error = std::move(opened).error();
       error.context += fmt::format(" (broker {} advertises this address)", node);

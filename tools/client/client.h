@@ -54,6 +54,9 @@ class Client {
     bootstrap_->connection->on_slow(after, std::move(told));
   }
 
+  // Of the requests to brokers that call_node() connects to from now on, and of connecting.
+  void set_node_timeout(Milliseconds timeout) { node_timeout_ = timeout; }
+
   // The endpoint of a broker that metadata() named.
   Result<Endpoint> endpoint_of(NodeId node) const;
   // That which was reached first.
@@ -71,8 +74,8 @@ class Client {
     std::map<std::int16_t, VersionRange> versions;
   };
 
-  explicit Client(Milliseconds timeout) : timeout_(timeout) {}
-  Result<std::unique_ptr<Peer>> open_peer(const Endpoint& endpoint) const;
+  explicit Client(Milliseconds timeout) : node_timeout_(timeout) {}
+  static Result<std::unique_ptr<Peer>> open_peer(const Endpoint& endpoint, Milliseconds timeout);
   Result<Peer*> peer_of(NodeId node);
   static Result<std::int16_t> choose_version(const Peer& peer, std::int16_t key,
                                              std::int16_t version_min, std::int16_t version_max);
@@ -86,7 +89,7 @@ class Client {
     return answer;
   }
 
-  Milliseconds timeout_;
+  Milliseconds node_timeout_;
   std::unique_ptr<Peer> bootstrap_;
   std::map<NodeId, Endpoint> brokers_;
   std::map<NodeId, std::unique_ptr<Peer>> peers_;

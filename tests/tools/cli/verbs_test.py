@@ -3,9 +3,12 @@
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 from pathlib import Path
@@ -13,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tests"))
 from harness.node import make_node  # noqa: E402
+from harness.wire import string  # noqa: E402
 
 DRAVE = os.environ.get("DRAVE") or str(ROOT / "build" / "release" / "bin" / "drave")
 KIND = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1] in ("draved", "kafka") else "draved"
@@ -76,6 +80,10 @@ class Verbs(unittest.TestCase):
         self.drave("config", "alter", "topic", "configured", "-s", "no.such.key=1", code=1)
         self.drave("config", "alter", "topic", "configured", code=2)
         self.assertTrue(self.json("config", "describe", "broker", "1", "--all"))
+        self.assertIn("broker 9 is not in service",
+                      self.drave("config", "describe", "broker", "9", code=4))
+        refused = self.drave("config", "alter", "broker", "9", "-s", "message.max.bytes=1", code=1)
+        self.assertNotIn("not in service", refused)  # a node was asked
 
     @unittest.skipIf(KIND == "kafka", "Kafka has no authorizer without being asked for one")
     def test_acls(self):
@@ -319,6 +327,66 @@ class Verbs(unittest.TestCase):
         self.drave("topic", code=2)
         self.drave("log", "dump", "/no/such/file", code=4)
         self.assertEqual(len(self.drave("random-uuid").strip()), 22)
+
+
+class Stub(threading.Thread):
+    """A broker, node 1, that knows one topic, "apart". It leads partition 0; partition 1 is led by
+    node 2, which takes connections and says nothing."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.silent = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+
+    def run(self):
+        connection, _ = self.listening.accept()
+        with connection:
+            while header := connection.recv(4, socket.MSG_WAITALL):
+                frame = connection.recv(struct.unpack(">i", header)[0], socket.MSG_WAITALL)
+                key, _, correlation = struct.unpack(">hhi", frame[:8])
+                answer = struct.pack(">i", correlation) + self.answer(key)
+                connection.sendall(struct.pack(">i", len(answer)) + answer)
+
+    def answer(self, key):
+        """Of the versions that the answer to ApiVersions names: ListOffsets 1, Metadata 4,
+        DescribeConfigs 1."""
+        topic = string("apart")
+        if key == 18:
+            served = ((2, 1), (3, 4), (18, 3), (32, 1))
+            rows = b"".join(struct.pack(">hhhb", api, version, version, 0)
+                            for api, version in served)
+            return struct.pack(">hb", 0, len(served) + 1) + rows + struct.pack(">ib", 0, 0)
+        if key == 3:
+            brokers = b"".join(struct.pack(">i", node) + string("127.0.0.1") +
+                               struct.pack(">ih", server.getsockname()[1], -1)
+                               for node, server in ((1, self.listening), (2, self.silent)))
+            partitions = b"".join(struct.pack(">hiiiiii", 0, index, leader, 1, leader, 1, leader)
+                                  for index, leader in ((0, 1), (1, 2)))
+            return (struct.pack(">ii", 0, 2) + brokers + struct.pack(">hiih", -1, 1, 1, 0) + topic +
+                    struct.pack(">bi", 0, 2) + partitions)
+        if key == 2:
+            return struct.pack(">i", 1) + topic + struct.pack(">iihqq", 1, 0, 0, -1, 7)
+        return struct.pack(">iihhb", 0, 1, 0, -1, 2) + topic + struct.pack(">i", 0)
+
+
+class Silence(unittest.TestCase):
+    def test_a_leader_that_hangs_costs_a_moment_and_the_offsets_of_its_partitions(self):
+        stub = Stub()
+        self.addCleanup(stub.silent.close)
+        self.addCleanup(stub.listening.close)
+        stub.start()
+        begun = time.monotonic()
+        done = subprocess.run([DRAVE, "-b", f"127.0.0.1:{stub.port}", "--timeout", "10000",
+                               "-o", "json", "topic", "describe", "apart", "apart"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertLess(time.monotonic() - begun, 8)  # once, and not for the 10 s that others have
+        self.assertEqual(done.returncode, 5, done.stderr)
+        self.assertEqual(done.stderr.count("(broker 2 advertises this address)"), 1, done.stderr)
+        for topic in json.loads(done.stdout):
+            self.assertEqual([(row["leader"], row["endOffset"], row.get("offsetError"))
+                              for row in topic["partitions"]],
+                             [(1, 7, None), (2, -1, "REQUEST_TIMED_OUT")])
 
 
 if __name__ == "__main__":
