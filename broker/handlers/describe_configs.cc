@@ -183,6 +183,8 @@ void Describer::describe(const ResourceAsked& asked, ResourceResult& result) {
       return add(asked, result,
                  metadata::describe_client_metrics_configs(image.configs({type, name})));
     case ConfigResourceType::broker_logger:
+      return refuse(answer_, result, ErrorCode::invalid_request,
+                    std::string(metadata::kWhereLogLevelsAre));
     case ConfigResourceType::unknown: break;
   }
   refuse(answer_, result, ErrorCode::invalid_request,

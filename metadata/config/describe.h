@@ -10,6 +10,10 @@
 
 namespace drave::metadata {
 
+// What is told to those who look for a node's loggers among the configs.
+inline constexpr std::string_view kWhereLogLevelsAre =
+    "Log levels are changed by the key drave.log.level of the node's file.";
+
 struct ConfigSynonym {
   std::string name;
   std::optional<std::string> value;  // nullopt: sensitive, or null

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "metadata/controller/configs.h"
 #include "metadata/delta.h"
 #include "metadata/features.h"
 #include "protocol/record.h"
@@ -63,15 +64,8 @@ Result<RecordList> bootstrap_records(ByteView checkpoint, std::int32_t min_insyn
     records.add(begin);
   }
   for (std::size_t index = 0; index < content.size(); ++index) records.add_encoded(content[index]);
-  const ConfigResource cluster{ConfigResourceType::broker, ""};
-  if (image.feature(kElrVersion) >= 1 && !image.configs(cluster).contains("min.insync.replicas")) {
-    const std::string value = std::to_string(min_insync_replicas);
-    protocol::ConfigRecord config;
-    config.resource_type = static_cast<std::int8_t>(ConfigResourceType::broker);
-    config.name = "min.insync.replicas";
-    config.value = value;
-    records.add(config);
-  }
+  if (image.feature(kElrVersion) >= 1)
+    add_elr_configs(image, std::to_string(min_insync_replicas), records);
   if (in_transaction) records.add(protocol::EndTransactionRecord());
   return records;
 }

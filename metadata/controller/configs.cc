@@ -9,6 +9,7 @@
 #include <set>
 #include <type_traits>
 
+#include "metadata/config/describe.h"
 #include "metadata/config/validate.h"
 #include "metadata/features.h"
 #include "protocol/error_code.h"
@@ -46,6 +47,12 @@ std::optional<ConfigScope> scope_of(ConfigResourceType type) {
   }
 }
 
+// A broker or a controller that registered, or a voter of the quorum.
+bool is_node(const Image& image, NodeId id) {
+  return image.broker(id) != nullptr || image.controllers().contains(id) ||
+         std::ranges::find(image.voters(), id, &VoterImage::id) != image.voters().end();
+}
+
 Problem check_resource(const ControllerContext& context, const ConfigResource& resource) {
   if (resource.name.size() > kTextLengthMax)
     return {ErrorCode::invalid_request, "The resource name is too long."};
@@ -65,7 +72,7 @@ Problem check_resource(const ControllerContext& context, const ConfigResource& r
         return {ErrorCode::invalid_request,
                 fmt::format("Node id must be an integer, but it is: {}", resource.name)};
       }
-      if (context.image.broker(id) == nullptr)
+      if (!is_node(context.image, id))
         return {ErrorCode::broker_id_not_registered, fmt::format("No node with id {} found.", id)};
       return {};
     }
@@ -75,8 +82,7 @@ Problem check_resource(const ControllerContext& context, const ConfigResource& r
         return {ErrorCode::invalid_request, "Default configs are not supported for this resource."};
       return {};
     case ConfigResourceType::broker_logger:
-      return {ErrorCode::invalid_request,
-              "Log levels are changed by the key log.levels of the node's file."};
+      return {ErrorCode::invalid_request, std::string(kWhereLogLevelsAre)};
     case ConfigResourceType::unknown: break;
   }
   return {ErrorCode::invalid_request,
@@ -324,6 +330,20 @@ class Alteration final : public Decision<Response> {
 };
 
 }  // namespace
+
+void add_elr_configs(const Image& image, std::string_view min_insync_replicas,
+                     RecordList& records) {
+  const ConfigResource cluster{ConfigResourceType::broker, ""};
+  if (!image.configs(cluster).contains(kMinInsyncReplicas))
+    add_config(records, cluster, kMinInsyncReplicas, min_insync_replicas);
+  for (auto node = image.all_configs().lower_bound(cluster); node != image.all_configs().end();
+       ++node) {
+    const auto& [resource, configs] = *node;
+    if (resource.type != ConfigResourceType::broker) break;
+    if (!resource.name.empty() && configs.contains(kMinInsyncReplicas))
+      add_config(records, resource, kMinInsyncReplicas, std::nullopt);
+  }
+}
 
 std::unique_ptr<Decision<protocol::IncrementalAlterConfigsResponse>>
 begin_incremental_alter_configs(const ControllerContext& context,

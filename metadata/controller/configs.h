@@ -4,6 +4,7 @@
 // Decided in pieces (begin_...) or at once.
 
 #include <memory>
+#include <string_view>
 
 #include "metadata/controller/context.h"
 #include "metadata/controller/decision.h"
@@ -13,6 +14,11 @@
 #include "protocol/owned_message.h"
 
 namespace drave::metadata {
+
+// What goes before the level that turns eligible leader replicas on: with them the cluster's
+// min.insync.replicas decides. It is set to `min_insync_replicas` unless there is one, and those of
+// single nodes are removed, which nobody could do afterwards.
+void add_elr_configs(const Image& image, std::string_view min_insync_replicas, RecordList& records);
 
 std::unique_ptr<Decision<protocol::IncrementalAlterConfigsResponse>>
 begin_incremental_alter_configs(const ControllerContext& context,

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
+#include "metadata/controller/configs.h"
 #include "metadata/features.h"
 #include "protocol/error_code.h"
 
@@ -118,6 +120,20 @@ Problem decide(const ControllerContext& context, const Update& update, std::int1
   return {};
 }
 
+bool turns_elr_on(const protocol::UpdateFeaturesRequest& request) {
+  return std::ranges::any_of(request.feature_updates, [](const Update& update) {
+    return update.feature == kElrVersion && update.max_version_level > 0;
+  });
+}
+
+// What holds for topics by this node's file alone.
+std::string min_insync_of_file(const ControllerContext& context) {
+  static const ConfigMap kNone;
+  const auto value = resolve_config(*find_config(ConfigScope::topic, "min.insync.replicas"),
+                                    {kNone, kNone, kNone, context.fixed});
+  return value.has_value() ? value->value : "1";
+}
+
 }  // namespace
 
 protocol::OwnedMessage<protocol::UpdateFeaturesResponse> refuse_features(ErrorCode error,
@@ -149,6 +165,7 @@ protocol::OwnedMessage<protocol::UpdateFeaturesResponse> update_features(
       problem = {ErrorCode::invalid_update_version, valid.error().context};
   }
   if (problem.code != ErrorCode::none) return refuse_features(problem.code, problem.text);
+  if (turns_elr_on(request)) add_elr_configs(context.image, min_insync_of_file(context), records);
   for (const Update& update : request.feature_updates) {
     if (update.feature == kKraftVersion) {
       if (update.max_version_level > context.image.feature(kKraftVersion))

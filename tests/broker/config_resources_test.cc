@@ -105,6 +105,23 @@ TEST_F(ConfigResources, are_listed_by_type) {
   stop();
 }
 
+TEST_F(ConfigResources, of_loggers_are_in_the_file) {
+  boot(1);
+  run([](KafkaClient& client) -> io::Task<void> {
+    protocol::DescribeConfigsRequest request;
+    auto& asked = request.resources.emplace_back();
+    asked.resource_type = kBrokerLogger;
+    asked.resource_name = "1";
+    const auto answer = co_await client.call<protocol::DescribeConfigsResponse>(request, 4);
+    EXPECT_TRUE(answer.has_value());
+    if (!answer) co_return;
+    const auto& result = answer->message.results.at(0);
+    EXPECT_EQ(result.error_code, code(ErrorCode::invalid_request));
+    EXPECT_NE(result.error_message.value_or("").find("drave.log.level"), std::string_view::npos);
+  });
+  stop();
+}
+
 TEST_F(ConfigResources, of_client_metrics_are_described) {
   boot(1);
   run([](KafkaClient& client) -> io::Task<void> {

@@ -1,5 +1,7 @@
 // The controller's decisions, with the answers that Kafka 4.3.1 gave to the same requests.
 
+#include <fmt/format.h>
+
 #include <deque>
 
 #include "metadata/controller/brokers.h"
@@ -260,6 +262,37 @@ TEST_F(Decisions, configs_are_altered_as_kafka_does) {
             (ConfigMap{{"segment.bytes", "1048576"}}));
 }
 
+TEST_F(Decisions, configs_of_every_node_of_the_cluster_are_altered) {
+  protocol::RegisterControllerRecord controller;
+  controller.controller_id = 8;
+  records.add(controller);
+  protocol::VotersRecord voters;
+  voters.voters.emplace_back().voter_id = 9;  // of metadata versions that register no controllers
+  Delta delta(apply_all(image, records));
+  delta.apply(voters);
+  image = std::move(delta).finish({1, 1}, 1);
+  records = RecordList();
+  protocol::IncrementalAlterConfigsRequest request;
+  request.resources = {{4, "1", {{"message.max.bytes", 0, "1000"}}},
+                       {4, "8", {{"message.max.bytes", 0, "1000"}}},
+                       {4, "9", {{"message.max.bytes", 0, "1000"}}},
+                       {4, "10", {{"message.max.bytes", 0, "1000"}}},
+                       {8, "1", {{"root", 0, "DEBUG"}}}};
+  const auto answer = incremental_alter_configs(context(), request, records);
+  const std::string_view log_levels = "drave.log.level";
+  ASSERT_NE(find_config(ConfigScope::broker, log_levels), nullptr);
+  const std::vector<std::pair<int, std::string>> expected{
+      {0, ""},
+      {0, ""},
+      {0, ""},
+      {102, "No node with id 10 found."},
+      {42, fmt::format("Log levels are changed by the key {} of the node's file.", log_levels)}};
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(answer.message.responses[i].error_code, expected[i].first) << i;
+    EXPECT_EQ(answer.message.responses[i].error_message.value_or(""), expected[i].second) << i;
+  }
+}
+
 TEST_F(Decisions, features_are_updated_all_or_none) {
   protocol::UpdateFeaturesRequest request;
   request.feature_updates.push_back({"no.such.feature", 1, false, 1});
@@ -272,6 +305,46 @@ TEST_F(Decisions, features_are_updated_all_or_none) {
   request.feature_updates = {{"metadata.version", 29, false, 2}};
   EXPECT_EQ(update_features(context(), request, 2, records, kraft_version).message.error_code, 95);
   EXPECT_TRUE(records.empty());
+}
+
+TEST_F(Decisions, eligible_leader_replicas_begin_with_one_minimum_for_all_nodes) {
+  const ConfigResource all{ConfigResourceType::broker, ""};
+  const ConfigResource one{ConfigResourceType::broker, "1"};
+  const auto set_own = [this](const ConfigResource& resource, std::string_view value) {
+    protocol::IncrementalAlterConfigsRequest request;
+    request.resources = {
+        {4, resource.name, {{"min.insync.replicas", 0, value}, {"message.max.bytes", 0, "1000"}}}};
+    EXPECT_EQ(
+        incremental_alter_configs(context(), request, records).message.responses[0].error_code, 0);
+    accept();
+  };
+  const auto turn_on = [this] {
+    protocol::UpdateFeaturesRequest request;
+    request.feature_updates = {{kElrVersion, 1, false, 1}};
+    const auto answer = update_features(context(), request, 2, records, kraft_version);
+    EXPECT_EQ(answer.message.error_code, 0) << answer.message.error_message.value_or("");
+    const std::size_t count = records.size();
+    accept();
+    return count;
+  };
+  RecordList node;
+  protocol::RegisterBrokerRecord broker;
+  broker.broker_id = 1;
+  broker.rack = std::nullopt;
+  broker.features = {{kMetadataVersion, 7, 30}, {kElrVersion, 0, 1}};
+  node.add(broker, std::int16_t{3});
+  image = apply_all(image, node);
+  fixed = {{"min.insync.replicas", "2"}};
+  set_own(one, "3");
+  EXPECT_EQ(turn_on(), 3u);
+  EXPECT_EQ(image.configs(all), (ConfigMap{{"min.insync.replicas", "2"}}));
+  EXPECT_EQ(image.configs(one), (ConfigMap{{"message.max.bytes", "1000"}}));
+  EXPECT_EQ(image.feature(kElrVersion), 1);
+
+  image = apply_all(cluster(1), node);
+  set_own(all, "3");
+  EXPECT_EQ(turn_on(), 1u);
+  EXPECT_EQ(image.configs(all).at("min.insync.replicas"), "3");
 }
 
 TEST_F(Decisions, a_level_that_a_node_cannot_hold_is_refused_with_its_name) {
