@@ -206,6 +206,7 @@ class ListenerReader {
     if (const Endpoint* told = find(advertised, config_.controller_listener_name)) {
       shown = *told;
       if (shown.host.empty()) shown.host = machine_.host_name;
+      check_reachable(shown);
     }
     if (!config_.has_controller_role) {
       shown = {};
@@ -217,6 +218,18 @@ class ListenerReader {
         config_.controller_listener.reset();
       }
     }
+  }
+
+  // Of what advertised.listeners tells others: it comes into the cluster's metadata.
+  void check_reachable(const Endpoint& told) {
+    constexpr std::string_view kKey = "advertised.listeners";
+    if (is_every_address(told.host)) {
+      settings_.error(kKey, fmt::format("advertised.listeners cannot use the nonroutable "
+                                        "meta-address {}. Use a routable IP address.",
+                                        told.host));
+    }
+    if (told.port == 0 && settings_.given(kKey))
+      settings_.error(kKey, fmt::format("listener {} cannot advertise port 0", told.listener));
   }
 
   // A node that is no broker has no listeners but its controller's.
@@ -265,20 +278,13 @@ class ListenerReader {
     }
     for (Endpoint& endpoint : advertised) {
       if (endpoint.host.empty()) endpoint.host = machine_.host_name;
-      if (is_every_address(endpoint.host)) {
-        settings_.error(kKey, fmt::format("advertised.listeners cannot use the nonroutable "
-                                          "meta-address {}. Use a routable IP address.",
-                                          endpoint.host));
-      }
+      check_reachable(endpoint);
       if (find(config_.listeners, endpoint.listener) == nullptr) {
         settings_.error(kKey,
                         fmt::format("advertised.listeners listener names must be equal to or a "
                                     "subset of the ones defined in listeners. Found {}. The "
                                     "valid options based on the current configuration are {}",
                                     endpoint.listener, names_of(config_.listeners)));
-      } else if (endpoint.port == 0 && settings_.given(kKey)) {
-        settings_.error(kKey,
-                        fmt::format("listener {} cannot advertise port 0", endpoint.listener));
       }
     }
     config_.advertised_listeners = std::move(advertised);

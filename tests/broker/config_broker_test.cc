@@ -410,6 +410,13 @@ TEST(BrokerListeners, advertised_ones_must_be_reachable_and_known) {
             "");
   EXPECT_NE(error_of("advertised.listeners=SSL://h:1"), "");
   EXPECT_NE(error_of("advertised.listeners=PLAINTEXT://h:0"), "");
+  for (const std::string_view told : {"0.0.0.0:9093", "[::]:9093", "h:0"}) {
+    EXPECT_NE(error_of("listeners=PLAINTEXT://:9092,CONTROLLER://:9093\n"
+                       "advertised.listeners=PLAINTEXT://h:9092,CONTROLLER://" +
+                       std::string(told)),
+              "")
+        << told;
+  }
   EXPECT_EQ(
       error_of("advertised.listeners=CONTROLLER://h:1"),
       "f:1: There must be at least one broker advertised listener. Perhaps all listeners appear in "
