@@ -152,7 +152,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
                                       bool goes_on);
   // Returns when everything below `end` is committed.
   io::Task<Result<void>> committed(Offset end);
-  // Returns when everything below `end` is committed, and published if that takes a moment only.
+  // Returns when everything below `end` is committed, and published if that takes a moment only and
+  // this node leads for so long.
   io::Task<Result<void>> visible(Offset end, Duration publication_wait = kPublicationWaitMax);
   io::Task<void> publish_loop();
   bool wants_snapshot() const;

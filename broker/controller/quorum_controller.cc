@@ -477,7 +477,8 @@ io::Task<Result<void>> Controller::committed(Offset end) {
 io::Task<Result<void>> Controller::visible(Offset end, Duration publication_wait) {
   CO_TRY_VOID(co_await committed(end));
   const Instant until = loop_.now() + publication_wait;
-  while (published_end_ < end && publishing_ && loop_.now() < until)
+  // Other nodes take no answer any more from one that has handed over: it comes at once.
+  while (published_end_ < end && publishing_ && leads_ && loop_.now() < until)
     co_await changed_.wait_until(until);
   co_return Result<void>{};
 }

@@ -2,6 +2,7 @@
 
 #include <ctime>
 #include <deque>
+#include <functional>
 
 #include "io/scope.h"
 #include "metadata/features.h"
@@ -101,6 +102,48 @@ TEST_F(ActiveControllerTest, a_client_of_the_active_one_waits_no_longer_than_it_
   commit_takes({});
   world_.run_for(seconds(2));
   EXPECT_TRUE(has_topic(leader, "hasty"));
+  shut_down();
+}
+
+// Another node than this one knows of the topic, so that it is committed: then `next` is to lead.
+io::Task<void> hand_over(io::Loop& loop, broker::QuorumController& controller, NodeId next,
+                         std::function<bool()> is_committed, bool* was_published) {
+  while (!is_committed()) co_await io::sleep_for(loop, milliseconds(1));
+  *was_published = controller.image()->topics().find("late") != nullptr;
+  [[maybe_unused]] const auto ended = co_await controller.raft().transfer(next);
+}
+
+// The leader's disk is slow: its shards take a while to run what is committed.
+struct HandingOverTest : ActiveControllerTest {
+  // A creation through the node `behind` places after the leader.
+  void create_meanwhile(int behind) {
+    boot();
+    const int leader = wait_active();
+    const int next = (leader + 1) % kNodes;
+    const int third = (leader + 2) % kNodes;
+    stall(leader, milliseconds(50));
+    bool was_published = true;
+    nodes_[leader]->node()->shard(0).loop().start(hand_over(
+        nodes_[leader]->node()->shard(0).loop(), nodes_[leader]->node()->controller(), next + 1,
+        [=, this] { return has_topic(third, "late"); }, &was_published));
+    EXPECT_EQ(create((leader + behind) % kNodes, "late", 12), 0);
+    EXPECT_FALSE(was_published);
+    EXPECT_EQ(wait_active(leader), next);
+    answered_at_ = leader;
+  }
+  int answered_at_ = -1;
+};
+
+TEST_F(HandingOverTest, answers_what_was_committed_for_clients_of_other_nodes) {
+  create_meanwhile(2);
+  stall(answered_at_, {});
+  shut_down();
+}
+
+TEST_F(HandingOverTest, has_published_what_its_own_clients_are_told) {
+  create_meanwhile(0);
+  EXPECT_TRUE(has_topic(answered_at_, "late"));
+  stall(answered_at_, {});
   shut_down();
 }
 
