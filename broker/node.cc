@@ -1,6 +1,7 @@
 #include "broker/node.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/log.h"
@@ -222,22 +223,71 @@ io::Task<void> Node::begin_accepting(bool controllers) {
   }
 }
 
+namespace {
+
+using Directories = std::vector<std::unique_ptr<segments::LogDirectory>>;
+
+// Partitions that no metadata knows, or that are others' now, are set aside, not served and not
+// deleted.
+io::Task<Result<void>> set_strays_aside(io::Loop& loop, const Directories& directories,
+                                        const ServingImage& image, NodeId node) {
+  for (const auto& directory : directories) {
+    for (const segments::PartitionToOpen& found : directory->found()) {
+      if (found.id.topic_id == kMetadataTopicId) continue;  // the controller's
+      const ServedTopic* topic = image.find(found.id.topic_id);
+      if (topic != nullptr && is_here(*topic, found.id.partition, node)) continue;
+      LOG_WARN("broker", "stray partition set aside directory={} topic={} partition={}",
+               directory->path(), found.topic, found.id.partition);
+      CO_TRY_VOID(co_await directory->set_stray(loop, found.id));
+    }
+  }
+  co_return Result<void>{};
+}
+
+// A directory that was taken out of log.dirs and has come back has partitions that were begun anew
+// in another one: the one that the metadata names is served. What there is, is in the image.
+io::Task<Result<void>> set_twins_aside(io::Loop& loop, const Directories& directories,
+                                       const ServingImage& image, NodeId node) {
+  std::map<TopicIdPartition, std::vector<segments::LogDirectory*>> homes;
+  for (const auto& directory : directories)
+    for (const segments::PartitionToOpen& found : directory->found())
+      if (found.id.topic_id != kMetadataTopicId) homes[found.id].push_back(directory.get());
+  for (const auto& [id, twins] : homes) {
+    if (twins.size() < 2) continue;
+    const metadata::TopicImage& topic = *image.find(id.topic_id)->topic;
+    const Uuid assigned = assigned_directory(topic.partitions.at(id.partition), node);
+    const auto kept = std::ranges::find(twins, assigned, [](const segments::LogDirectory* one) {
+      return one->meta().directory_id;
+    });
+    if (kept == twins.end()) {
+      co_return failure(
+          Errc::invalid,
+          fmt::format("{}-{} is in {} and in {}, and the metadata names neither: move the one away "
+                      "that is not to be served",
+                      topic.name, id.partition, twins[0]->path(), twins[1]->path()));
+    }
+    for (segments::LogDirectory* twin : twins) {
+      if (twin == *kept) continue;
+      LOG_WARN("broker",
+               "partition is in two directories, that of the metadata is served topic={} "
+               "partition={} served={} set_aside={}",
+               topic.name, id.partition, (*kept)->path(), twin->path());
+      CO_TRY_VOID(co_await twin->set_stray(loop, id));
+    }
+  }
+  co_return Result<void>{};
+}
+
+}  // namespace
+
 // Images that are published meanwhile are caught up with at the end.
 io::Task<Result<void>> Node::start_shards() {
   shards_state_ = ShardsState::starting;
   ServingImagePtr image = serving_;
-  // Partitions that no metadata knows, or that are others' now, are set aside, not served and not
-  // deleted.
-  for (const auto& directory : directories_) {
-    for (const segments::PartitionToOpen& found : directory->found()) {
-      if (found.id.topic_id == kMetadataTopicId) continue;  // the controller's
-      const ServedTopic* topic = image->find(found.id.topic_id);
-      if (topic != nullptr && is_here(*topic, found.id.partition, config_.node_id)) continue;
-      LOG_WARN("broker", "stray partition set aside directory={} topic={} partition={}",
-               directory->path(), found.topic, found.id.partition);
-      CO_TRY_VOID(co_await directory->set_stray(*loops_.front(), found.id));
-    }
-  }
+  io::Loop& home = *loops_.front();
+  CO_TRY_VOID(co_await set_strays_aside(home, directories_, *image, config_.node_id));
+  if (directories_.size() > 1)
+    CO_TRY_VOID(co_await set_twins_aside(home, directories_, *image, config_.node_id));
   for (const auto& shard : shards_) {
     std::string problem;
     std::string* said = &problem;

@@ -63,13 +63,6 @@ class DirectoryChoice {
   std::vector<std::size_t> counts_;  // by directory
 };
 
-// The directory in which the metadata has this node's replica; zero: it does not say.
-Uuid assigned_directory(const metadata::PartitionImage& partition, NodeId node) {
-  for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
-    if (partition.replicas[i] == node) return partition.directories[i];
-  return {};
-}
-
 // A topic that is another in the image that comes; null where it is not there.
 struct TopicChange {
   const ServedTopic* before = nullptr;
@@ -111,32 +104,51 @@ class Pauses {
 
 using Places = std::vector<std::pair<TopicIdPartition, Uuid>>;
 
-// Adds where replicas are of which the metadata says otherwise.
-void find_places(Shard& shard, const metadata::TopicImage& topic, Places& places) {
+// Where replicas are of which the metadata says otherwise.
+struct Misplaced {
+  Places places;
+  std::size_t lost = 0;  // of them: said to be in a directory that is none of this node's
+  Uuid lost_directory;   // of the last one of these
+};
+
+// A broker with one directory has no choice, and says nothing to where there was none.
+bool is_open_choice(const Uuid& assigned) {
+  return assigned == metadata::kDirectoryUnassigned || assigned == metadata::kDirectoryMigrating;
+}
+
+void find_places(Shard& shard, const metadata::TopicImage& topic, Misplaced& found) {
+  const std::vector<Uuid>& ids = shard.directory_ids();
   for (const auto& [index, partition] : topic.partitions) {
     Replica* replica = shard.replica({topic.id, index});
     if (replica == nullptr) continue;
-    for (std::size_t i = 0; i < shard.directories().size(); ++i) {
-      if (shard.directories()[i].get() != &replica->directory()) continue;
-      const Uuid actual = shard.directory_ids()[i];
-      if (actual != assigned_directory(partition, shard.config().node_id))
-        places.emplace_back(TopicIdPartition{topic.id, index}, actual);
+    const Uuid assigned = assigned_directory(partition, shard.config().node_id);
+    if (ids.size() < 2 && is_open_choice(assigned)) continue;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (shard.directories()[i].get() != &replica->directory() || ids[i] == assigned) continue;
+      found.places.emplace_back(TopicIdPartition{topic.id, index}, ids[i]);
+      if (is_open_choice(assigned) || std::ranges::find(ids, assigned) != ids.end()) continue;
+      ++found.lost;
+      found.lost_directory = assigned;
     }
   }
 }
 
 io::Task<void> report_places(Shard& shard, const std::vector<TopicChange>& changes) {
-  if (shard.directory_ids().size() < 2) co_return;
-  Places places;
+  Misplaced found;
   Pauses pauses(shard.loop());
   for (const TopicChange& change : changes) {
     if (change.after == nullptr) continue;
-    find_places(shard, *change.after->topic, places);
+    find_places(shard, *change.after->topic, found);
     if (pauses.is_due(change.after->topic->partitions.size())) co_await pauses.pause();
   }
-  if (places.empty()) co_return;
+  if (found.places.empty()) co_return;
+  if (found.lost > 0)
+    LOG_WARN("broker",
+             "partitions were in directories that this node does not have any more: they are what "
+             "is found of them here, most likely empty partitions={} directory={}",
+             found.lost, found.lost_directory.to_string());
   Node* node = &shard.node();
-  const auto* told = &places;
+  const auto* told = &found.places;
   co_await io::call_on(shard.loop(), 0, [node, told] {
     if (node->lifecycle() == nullptr) return;
     for (const auto& [id, directory] : *told) node->lifecycle()->placed(id, directory);
@@ -206,6 +218,12 @@ io::Task<void> remove(GonePartition gone) {
 }
 
 }  // namespace
+
+Uuid assigned_directory(const metadata::PartitionImage& partition, NodeId node) {
+  for (std::size_t i = 0; i < partition.replicas.size() && i < partition.directories.size(); ++i)
+    if (partition.replicas[i] == node) return partition.directories[i];
+  return {};
+}
 
 io::Task<void> reconcile(Shard& shard, ServingImagePtr image, bool everything) {
   const ServingImagePtr before = shard.image_ptr();

@@ -9,6 +9,9 @@ namespace drave::broker {
 
 class Shard;
 
+// The directory in which the metadata has the node's replica; zero: it does not say.
+Uuid assigned_directory(const metadata::PartitionImage& partition, NodeId node);
+
 // Moves `shard` from the image that it has to `image`. `everything`: as if it had none (at start).
 // New logs come first, then the image together with the leader epochs, then removals, so that
 // nothing is asked of a log that is not there. When it returns the shard serves by `image`, and

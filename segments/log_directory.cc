@@ -166,7 +166,7 @@ io::Task<Result<void>> LogDirectoryImpl::set_stray(io::Loop& loop, TopicIdPartit
   CO_TRY_VOID(co_await log->close());
   log.reset();
   std::string renamed = path_of(renamed_directory_name(topic, id.partition, draw_uuid(), "stray"));
-  LOG_WARN("segments", "no metadata knows {}: kept as {}", path, renamed);
+  LOG_WARN("segments", "{} is not to be served: kept as {}", path, renamed);
   CO_TRY_VOID(co_await io::rename(home_, path, std::move(renamed)));
   CO_TRY_VOID(co_await sync_names());
   std::erase_if(found_, [&id](const PartitionToOpen& partition) { return partition.id == id; });

@@ -254,6 +254,53 @@ TEST_F(ClusterTest, another_controller_takes_over_when_the_active_one_dies) {
   shut_down();
 }
 
+io::Task<void> create_on(KafkaClient& client, std::string name, NodeId broker) {
+  protocol::CreateTopicsRequest request;
+  request.timeout_ms = 10'000;
+  auto& topic = request.topics.emplace_back();
+  topic.name = name;
+  topic.num_partitions = -1;
+  topic.replication_factor = -1;
+  topic.assignments = {{0, {broker}}, {1, {broker}}};
+  const auto answer = co_await client.call<protocol::CreateTopicsResponse>(request, 7);
+  EXPECT_TRUE(answer.has_value() && answer->message.topics.at(0).error_code == 0);
+}
+
+// What was there is lost; its partitions begin anew.
+TEST_F(ClusterTest, a_broker_whose_disk_was_replaced_leads_its_partitions_again) {
+  boot();
+  const int leader = wait_active();
+  constexpr NodeId kId = 9;
+  io::sim::Node& machine = world_.add_node();
+  const broker::BrokerConfig config = test::config_for(
+      machine, {"process.roles=broker", "node.id=9",
+                "controller.quorum.bootstrap.servers=" + machines_[leader]->host() + ":9093"});
+  raft::FormatOptions format;
+  format.mode = raft::FormatMode::no_initial_controllers;
+  test::SimNode node(machine, config);
+  node.set_format(format);
+  node.start(1);
+  ASSERT_TRUE(world_.run_until([&] { return node.is_ready(); }, seconds(60)));
+  run(leader, [](KafkaClient& client) { return create_on(client, "kept", kId); });
+  const auto led = [&] {
+    const metadata::TopicImage* topic = image_of(leader).topics().find("kept");
+    return topic != nullptr && topic->partitions.at(0).leader == kId &&
+           topic->partitions.at(1).leader == kId;
+  };
+  EXPECT_TRUE(world_.run_until(led, seconds(10)));
+  const LeaderEpoch before = image_of(leader).topics().find("kept")->partitions.at(0).leader_epoch;
+  machine.power_cut();
+  for (const std::string& path : config.log_dirs) machine.disk().remove(path);
+  EXPECT_TRUE(world_.run_until([&] { return !led(); }, seconds(30)));
+  node.start(1);
+  ASSERT_TRUE(world_.run_until([&] { return node.is_ready(); }, seconds(60))) << node.problem();
+  EXPECT_TRUE(world_.run_until(led, seconds(10)));
+  EXPECT_GT(image_of(leader).topics().find("kept")->partitions.at(0).leader_epoch, before);
+  machine.stop();
+  EXPECT_TRUE(world_.run_until([&] { return !machine.is_running(); }, seconds(60)));
+  shut_down();
+}
+
 // A controller of Kafka refuses also a broker that was restarted, until its session has ended.
 TEST_F(ClusterTest, a_broker_whose_id_is_taken_asks_now_and_then) {
   boot();

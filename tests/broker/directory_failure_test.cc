@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/describe_log_dirs.h"
 #include "tests/broker/support/node_test.h"
@@ -145,6 +147,90 @@ TEST_F(DirectoryFailure, the_other_directories_are_served) {
       EXPECT_EQ(co_await produce(client, "events", partition), 0);
   });
   stop();
+}
+
+// --- Directories that go and come back
+
+struct ComingBack : DirectoryFailure {
+  void boot_with(const std::string& log_dirs) {
+    configure(log_dirs);
+    boot(2);
+  }
+  void configure(const std::string& log_dirs) {
+    node_.reset();
+    settings_ = {"log.dirs=" + log_dirs, "metadata.log.dir=data"};
+    node_ = std::make_unique<test::SimNode>(server_, test::config_for(server_, settings_));
+  }
+  // All partitions take records; those that are in `directory`.
+  std::vector<std::int32_t> use_all(const std::string& directory) {
+    std::vector<std::int32_t> there;
+    run([&](KafkaClient& client) -> io::Task<void> {
+      co_await client.wait(seconds(5));  // what is new has been told
+      for (std::int32_t partition = 0; partition < 8; ++partition)
+        EXPECT_EQ(co_await produce(client, "events", partition), 0) << partition;
+      auto told = co_await directories(client);
+      there = told[directory].partitions;
+      std::size_t all = 0;
+      for (const auto& [name, one] : told) all += one.partitions.size();
+      EXPECT_EQ(all, 8u);
+    });
+    return there;
+  }
+  void begin(const std::string& log_dirs) {
+    boot_with(log_dirs);
+    run([](KafkaClient& client) { return create(client, "events", 8); });
+  }
+  void copy(std::int32_t partition, const std::string& from, const std::string& to) {
+    const std::string folder = "/events-" + std::to_string(partition);
+    for (const std::string& path : server_.disk().files_below(from + folder))
+      server_.disk().put(to + folder + path.substr(path.rfind('/')), server_.disk().content(path));
+  }
+  std::size_t strays(const std::string& directory) {
+    std::set<std::string> found;
+    for (const std::string& path : server_.disk().files_below(directory))
+      if (path.find("-stray/") != std::string::npos) found.insert(path.substr(0, path.rfind('/')));
+    return found.size();
+  }
+};
+
+TEST_F(ComingBack, what_a_directory_had_that_was_away_is_set_aside) {
+  begin("data,spare");
+  const std::vector<std::int32_t> away = use_all("spare");
+  EXPECT_FALSE(away.empty());
+  stop();
+  boot_with("data");
+  EXPECT_EQ(use_all("data").size(), 8u);
+  stop();
+  boot_with("data,spare");
+  EXPECT_EQ(use_all("data").size(), 8u);
+  EXPECT_EQ(strays("spare"), away.size());
+  EXPECT_EQ(strays("data"), 0u);
+  stop();
+}
+
+TEST_F(ComingBack, of_two_logs_the_one_that_the_metadata_names_is_served) {
+  begin("data,spare");
+  const std::vector<std::int32_t> here = use_all("spare");
+  stop();
+  copy(here.at(0), "spare", "data");
+  boot_with("data,spare");
+  EXPECT_EQ(use_all("spare"), here);
+  EXPECT_EQ(strays("data"), 1u);
+  stop();
+}
+
+TEST_F(ComingBack, where_the_metadata_names_neither_of_two_logs_somebody_has_to_choose) {
+  begin("data,spare,third");
+  const std::vector<std::int32_t> here = use_all("spare");
+  stop();
+  copy(here.at(0), "spare", "data");
+  copy(here.at(0), "spare", "third");
+  configure("data,third");
+  node_->start(2);
+  ASSERT_TRUE(world_.run_until([&] { return !node_->problem().empty(); }, seconds(60)));
+  EXPECT_NE(node_->problem().find("events-" + std::to_string(here.at(0)) + " is in "),
+            std::string::npos)
+      << node_->problem();
 }
 
 TEST_F(DirectoryFailure, without_any_directory_for_logs_the_node_ends) {
