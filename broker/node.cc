@@ -87,13 +87,19 @@ io::Task<Result<void>> Node::format_if_empty() {
       co_return std::unexpected(meta.error());
   }
   if (any) co_return Result<void>{};
-  // Who is one of several must be told which cluster it is one of.
-  if (!config_.is_alone) {
+  // Who is one of several must be told which cluster it is one of. Also a file that names this node
+  // only may be that of one of several: an empty disk must not become another cluster.
+  const bool names_quorum =
+      !config_.quorum_voters.empty() || !config_.quorum_bootstrap_servers.empty();
+  if (!config_.is_alone || names_quorum) {
     co_return failure(
         Errc::not_found,
         fmt::format("{}: not formatted. Give all nodes of the cluster the same id: `drave "
-                    "random-uuid` makes one, `drave format -t ID -c FILE` writes it",
-                    fmt::join(all, ",")));
+                    "random-uuid` makes one, `drave format -t ID -c FILE` writes it{}",
+                    fmt::join(all, ","),
+                    config_.is_alone && config_.quorum_voters.empty()
+                        ? "; with -s for a node that is a cluster by itself"
+                        : ""));
   }
   raft::FormatOptions options;
   options.node_id = config_.node_id;
@@ -102,8 +108,7 @@ io::Task<Result<void>> Node::format_if_empty() {
   options.controller_listener = config_.advertised_controller_listener.listener;
   options.controller_host = config_.advertised_controller_listener.host;
   options.controller_port = config_.advertised_controller_listener.port;
-  options.mode = config_.quorum_voters.empty() ? raft::FormatMode::standalone
-                                               : raft::FormatMode::static_voters;
+  options.mode = raft::FormatMode::standalone;
   io::Backend& backend = loops_.front()->backend();
   options.cluster_id = Uuid::from_random(backend.entropy(), backend.entropy()).to_string();
   CO_TRY_VOID(co_await raft::format(*loops_.front(), options));
