@@ -22,6 +22,9 @@ inline constexpr std::size_t kSnapshotPieceBytes = 1 << 20;
 inline constexpr std::int64_t kSnapshotAtOnce = INT64_MAX / 2;
 // That the log or a snapshot cannot be read is said once in so long.
 inline constexpr Duration kUnreadableTold = seconds(30);
+// What finds no space on the disk is tried again after so long, and said once in so long.
+inline constexpr Duration kNoSpaceRetry = milliseconds(100);
+inline constexpr Duration kNoSpaceTold = seconds(30);
 // A snapshot that was found whole is not looked at again for so long.
 inline constexpr Duration kSnapshotCheckedFor = seconds(60);
 // Of one look at what may be deleted of the log.

@@ -30,11 +30,16 @@ void RaftLogImpl::take_chunk(const SnapshotChunk& chunk, const Received& receive
 
 io::Task<void> RaftLogImpl::store_chunk(SnapshotChunk chunk, std::vector<std::uint8_t> bytes,
                                         bool is_last) {
-  Result<void> stored = co_await snapshots_.store_chunk(chunk.id, chunk.position, std::move(bytes));
+  Result<void> stored;
+  do {
+    stored = co_await snapshots_.store_chunk(chunk.id, chunk.position, bytes);
+  } while (!stored && co_await wait_for_space(stored.error()));
   if (stored && is_last) {
     const auto whole = co_await snapshots_.finish_download(chunk.id);
-    if (!whole && whole.error().code == Errc::corrupt) {
-      LOG_WARN("raft", "the leader's snapshot is damaged error={}", whole.error().message());
+    const Errc why = whole ? Errc::io : whole.error().code;
+    if (!whole && (why == Errc::corrupt || why == Errc::no_space)) {
+      LOG_WARN("raft", "the leader's snapshot is {} error={}",
+               why == Errc::corrupt ? "damaged" : "not stored", whole.error().message());
       step(SnapshotRefused{});
       co_return;
     }

@@ -179,6 +179,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   void arm_ticker();
   void save(const SaveState& state);
   io::Task<void> run_saver();
+  io::Task<bool> wait_for_space(Error error);
   void note_role();
   void count_leader();
   void note_high_watermark();
@@ -374,6 +375,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   FetchSize fetch_size_;
   FetchSize snapshot_size_;
   Instant unreadable_told_until_{};
+  Instant no_space_told_until_{};
   Instant lost_told_until_{};
   ElectionCounters elections_;
   Instant leaderless_since_{};

@@ -224,12 +224,30 @@ io::Task<void> RaftLogImpl::run_saver() {
     if (is_early) step(StateSaved{state.version});
     const Result<void> saved = co_await io::replace_file(
         loop_, file(kQuorumStateFile), std::vector<std::uint8_t>(text.begin(), text.end()));
-    if (!saved)
+    if (!saved && co_await wait_for_space(saved.error())) {
+      if (!to_save_.has_value()) to_save_ = state;
+    } else if (!saved)
       fail(saved.error());
     else if (!is_early)
       step(StateSaved{state.version});
   }
   saving_ = false;
+}
+
+// Whether what found no room on the disk may be tried again: it has changed nothing, and what it is
+// to promise waits.
+io::Task<bool> RaftLogImpl::wait_for_space(Error error) {
+  if (error.code != Errc::no_space || stopping_ || failed_.has_value()) co_return false;
+  if (loop_.now() >= no_space_told_until_) {
+    no_space_told_until_ = loop_.now() + kNoSpaceTold;
+    LOG_WARN(
+        "raft",
+        "the disk is full: this node votes for nobody new and loads no snapshot until there is "
+        "room node={} topic={} error={}",
+        self_.id, options_.topic, error.message());
+  }
+  co_await scope_.stopping().wait_until(loop_.now() + kNoSpaceRetry);
+  co_return !stopping_ && !failed_.has_value();
 }
 
 // --- The log's fate

@@ -115,15 +115,15 @@ io::Task<Result<void>> SnapshotStore::check(OffsetAndEpoch id) {
 // --- Fetching one
 
 io::Task<Result<void>> SnapshotStore::store_chunk(OffsetAndEpoch id, std::int64_t position,
-                                                  std::vector<std::uint8_t> bytes) {
+                                                  ByteView bytes) {
   co_await download_turn_.acquire();
-  Result<void> stored = co_await store(id, position, std::move(bytes));
+  Result<void> stored = co_await store(id, position, bytes);
   download_turn_.release();
   co_return stored;
 }
 
 io::Task<Result<void>> SnapshotStore::store(OffsetAndEpoch id, std::int64_t position,
-                                            std::vector<std::uint8_t> bytes) {
+                                            ByteView bytes) {
   if (position == 0) {
     if (part_.is_open()) CO_TRY_VOID(co_await part_.close());
     if (part_id_ != id && part_id_.offset >= 0) {
@@ -161,7 +161,10 @@ io::Task<Result<std::vector<std::uint8_t>>> SnapshotStore::finish(OffsetAndEpoch
     [[maybe_unused]] const Result<void> gone = co_await io::unlink(loop_, part);
     co_return failure(sound.error().code, fmt::format("{}: {}", part, sound.error().context));
   }
-  CO_TRY_VOID(co_await io::rename(loop_, part, path(id)));
+  const Result<void> named = co_await io::rename(loop_, part, path(id));
+  if (!named && named.error().code == Errc::no_space) [[maybe_unused]]
+    const Result<void> gone = co_await io::unlink(loop_, part);
+  CO_TRY_VOID(named);
   CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
   add(id, static_cast<std::int64_t>(bytes.size()));
   co_return bytes;

@@ -60,18 +60,17 @@ class SnapshotStore {
   io::Task<Result<void>> remove(OffsetAndEpoch id);
 
   // A piece of a snapshot that is being fetched; position 0 begins a new one, whatever was there.
-  // Calls take turns, in their order.
-  io::Task<Result<void>> store_chunk(OffsetAndEpoch id, std::int64_t position,
-                                     std::vector<std::uint8_t> bytes);
+  // Calls take turns, in their order. The bytes belong to the caller, who keeps them until then.
+  // After no_space the same piece may come again.
+  io::Task<Result<void>> store_chunk(OffsetAndEpoch id, std::int64_t position, ByteView bytes);
   // All of it is stored: checks it, makes it durable, gives it its name, and returns its bytes.
-  // Errors: corrupt (it is not whole), unsupported (a kraft.version that is not known here);
-  // nothing of it is left then. io.
+  // Errors: corrupt (it is not whole), unsupported (a kraft.version that is not known here),
+  // no_space; nothing of it is left then. io.
   io::Task<Result<std::vector<std::uint8_t>>> finish_download(OffsetAndEpoch id);
 
  private:
   void add(OffsetAndEpoch id, std::int64_t size);
-  io::Task<Result<void>> store(OffsetAndEpoch id, std::int64_t position,
-                               std::vector<std::uint8_t> bytes);
+  io::Task<Result<void>> store(OffsetAndEpoch id, std::int64_t position, ByteView bytes);
   io::Task<Result<std::vector<std::uint8_t>>> finish(OffsetAndEpoch id);
 
   io::Loop& loop_;

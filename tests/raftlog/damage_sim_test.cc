@@ -243,6 +243,40 @@ TEST(RaftDamage, a_disk_that_fails_at_a_snapshot_ends_the_log_and_a_full_one_doe
   }
 }
 
+// Votes and a leader's snapshot wait for room.
+TEST(RaftDamage, a_full_disk_ends_nobody) {
+  raft::RaftOptions options;
+  options.retention_bytes = 0;
+  RaftCluster cluster(7, 3, 0, options);
+  cluster.start_all();
+  ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
+  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  away.node().kill();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(cluster.commit(fmt::format("{}", i), seconds(10)));
+    cluster.world().run_for(seconds(1));
+    for (std::size_t peer = 0; peer < cluster.size(); ++peer) {
+      if (cluster.peer(peer).is_running()) cluster.peer(peer).snapshot();
+    }
+    cluster.world().run_for(seconds(1));
+  }
+  ASSERT_GT(cluster.leader()->log().log_start(), 0);
+  away.start();
+  ASSERT_TRUE(cluster.run_until([&] { return away.is_running(); }, seconds(1)));
+  away.node().disk().options().no_space_one_in = 1;
+  cluster.world().run_for(seconds(10));
+  EXPECT_EQ(away.snapshots_loaded(), 0u);
+  cluster.leader()->node().kill();
+  cluster.world().run_for(seconds(20));
+  EXPECT_EQ(cluster.leader(), nullptr);
+  EXPECT_FALSE(away.failed().has_value());
+  away.node().disk().options().no_space_one_in = 0;
+  EXPECT_TRUE(cluster.commit("after", seconds(20)));
+  EXPECT_TRUE(cluster.await_agreement(seconds(10)));
+  EXPECT_EQ(away.snapshots_loaded(), 1u);
+  EXPECT_EQ(cluster.ledger().violation(), "");
+}
+
 // Somebody made room by hand.
 TEST(RaftDamage, a_snapshot_whose_file_is_gone_does_not_keep_the_log_from_moving_on) {
   raft::RaftOptions options;
