@@ -280,6 +280,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   ChangeVoterRequest upgrade_request() const;
   io::Task<void> run_voter_upkeep();
   void note_removed();
+  void tell_upkeep(std::string_view what, NodeId leader, std::string why);
   void connect_voters();
   static io::Task<void> connect(RpcClient& client);
   io::Task<void> update_own_voter(NodeId leader, io::SocketAddress address);
@@ -384,6 +385,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   LeaderEpoch introduced_in_ = -1;  // whose leader knows this voter of a static quorum
   bool has_joined_ = false;         // has been in a committed set since it started
   bool removal_told_ = false;
+  std::string upkeep_told_;
+  Instant upkeep_told_until_{};
   std::vector<std::pair<std::uint64_t, Asking*>> asking_;  // by token; each replica waits with one
   std::uint64_t last_token_ = 0;
   std::size_t serving_ = 0;

@@ -19,6 +19,10 @@ namespace {
 // A voter is asked for its versions within this, whatever the request allows.
 constexpr Duration kAskVersionsMax = seconds(10);
 constexpr Duration kMisplacedTold = seconds(30);
+constexpr Duration kUpkeepTold = seconds(30);
+// So many nodes are asked at a time, each over a connection of its own; beyond, it is to be tried
+// again (REQUEST_TIMED_OUT).
+constexpr std::size_t kAskedAtOnceMax = 4;
 constexpr std::string_view kStaticQuorum =
     "The quorum's kraft.version is 0, with which its voters cannot be changed. `kafka-features "
     "upgrade --feature kraft.version=1` makes it one whose voters can.";
@@ -41,6 +45,17 @@ OwnedMessage<Response> outcome(ErrorCode error, std::string_view detail = {}) {
         detail.empty() ? protocol::message(error) : answer.keep(std::string(detail));
   }
   return answer;
+}
+
+// What a leader has against it.
+template <class Response>
+std::string why(const Response& answer) {
+  std::string text(protocol::name(static_cast<ErrorCode>(answer.error_code)));
+  if constexpr (requires { answer.error_message; }) {
+    if (!answer.error_message.value_or("").empty())
+      text += fmt::format(": {}", *answer.error_message);
+  }
+  return text;
 }
 
 }  // namespace
@@ -148,6 +163,11 @@ io::Task<OwnedMessage<protocol::AddRaftVoterResponse>> RaftLogImpl::add_raft_vot
   if (!started_ || stopping_) co_return outcome<Response>(ErrorCode::broker_not_available);
   if (const ErrorCode error = core_->may_change(change); error != ErrorCode::none)
     co_return outcome<Response>(error, why_refused(change, error));
+  if (asked_.size() >= kAskedAtOnceMax) {
+    co_return outcome<Response>(ErrorCode::request_timed_out,
+                                "Other nodes that are to be voters are being asked for their "
+                                "versions: try again.");
+  }
   const Duration wait = std::min(change.timeout, kAskVersionsMax);
   if (const Result<void> known = co_await ask_kraft_versions(voter, loop_.now() + wait); !known) {
     if (known.error().code == Errc::invalid)
@@ -383,9 +403,19 @@ io::Task<void> RaftLogImpl::update_own_voter(NodeId leader, io::SocketAddress ad
   const bool is_known =
       answer && (answer->message.error_code == 0 || answer->message.error_code == kUnsupported);
   if (is_known && kraft_version() < 1) introduced_in_ = request.current_leader_epoch;
-  if (!answer || answer->message.error_code != 0)
-    LOG_INFO("raft", "the voter set was not brought up to date leader={} error_code={}", leader,
-             answer ? answer->message.error_code : -1);
+  if (!answer)
+    tell_upkeep("the voter set was not brought up to date", leader, answer.error().message());
+  else if (answer->message.error_code != 0)
+    tell_upkeep("the voter set was not brought up to date", leader, why(answer->message));
+}
+
+// It is tried again and again.
+void RaftLogImpl::tell_upkeep(std::string_view what, NodeId leader, std::string why) {
+  if (loop_.now() < upkeep_told_until_ && why == upkeep_told_) return;
+  upkeep_told_until_ = loop_.now() + kUpkeepTold;
+  LOG_INFO("raft", "node={} topic={} {} leader={} error={}", self_.id, options_.topic, what, leader,
+           why);
+  upkeep_told_ = std::move(why);
 }
 
 // A voter of this id with another directory is this node before its disk was replaced: it goes
@@ -401,9 +431,10 @@ io::Task<void> RaftLogImpl::join_voters(NodeId leader, io::SocketAddress address
     removal.voter_directory_id = voter.directory_id;
     const auto answer = co_await links_.to(leader, address, Lane::other)
                             .call<protocol::RemoveRaftVoterResponse>(removal);
-    if (!answer || answer->message.error_code != 0)
-      LOG_INFO("raft", "the old voter was not removed leader={} error_code={}", leader,
-               answer ? answer->message.error_code : -1);
+    if (!answer)
+      tell_upkeep("the old voter was not removed", leader, answer.error().message());
+    else if (answer->message.error_code != 0)
+      tell_upkeep("the old voter was not removed", leader, why(answer->message));
     co_return;  // it is added when the set without it has come
   }
   protocol::AddRaftVoterRequest request;
@@ -417,9 +448,10 @@ io::Task<void> RaftLogImpl::join_voters(NodeId leader, io::SocketAddress address
   request.ack_when_committed = false;
   const auto answer = co_await links_.to(leader, address, Lane::other)
                           .call<protocol::AddRaftVoterResponse>(request);
-  if (!answer || answer->message.error_code != 0)
-    LOG_INFO("raft", "not yet a voter leader={} error_code={}", leader,
-             answer ? answer->message.error_code : -1);
+  if (!answer)
+    tell_upkeep("not yet a voter", leader, answer.error().message());
+  else if (answer->message.error_code != 0)
+    tell_upkeep("not yet a voter", leader, why(answer->message));
 }
 
 }  // namespace drave::raft

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "gtest/gtest.h"
 #include "raftlog/links.h"
 #include "tools/sim/raft/raft_peer.h"
@@ -105,6 +107,52 @@ TEST(RaftRefusals, who_was_removed_does_not_join_by_itself_before_it_starts_agai
     removed.start();
     EXPECT_TRUE(cluster.run_until(is_voter, seconds(20)));
     EXPECT_EQ(cluster.ledger().violation(), "");
+  }
+}
+
+// It is asked for again and again; its reason is told when it changes, and now and then.
+TEST(RaftRefusals, who_may_not_join_says_why_but_not_each_time) {
+  RaftCluster cluster(317, 1, 1, raft::RaftOptions());
+  RaftPeer& joins = cluster.peer(1);
+  joins.options().raft.auto_join = true;
+  joins.options().raft.endpoint = {"CONTROLLER", "10.9.9.9", kRaftPort};  // nobody is there
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  ::testing::internal::CaptureStderr();
+  cluster.world().run_for(seconds(50));
+  const std::string told = ::testing::internal::GetCapturedStderr();
+  std::size_t lines = 0;
+  for (std::size_t at = 0; (at = told.find("not yet a voter", at)) != std::string::npos; ++at)
+    ++lines;
+  EXPECT_GE(lines, 2u) << told;
+  EXPECT_LE(lines, 4u) << told;
+  EXPECT_NE(told.find("leader=1 error=REQUEST_TIMED_OUT: node 2 does not say which versions"),
+            std::string::npos)
+      << told;
+}
+
+// Each takes a connection for as long as the node is silent.
+TEST(RaftRefusals, not_any_number_of_nodes_is_asked_at_a_time_whether_they_can_be_voters) {
+  RaftCluster cluster(318, 1, 1, raft::RaftOptions());
+  RaftPeer& leader = cluster.peer(0);
+  RaftPeer& joins = cluster.peer(1);
+  cluster.start_all();
+  ASSERT_TRUE(cluster.commit("first", seconds(10)));
+  ASSERT_TRUE(cluster.run_until(
+      [&] { return joins.is_running() && joins.applied_end() == leader.applied_end(); },
+      seconds(10)));
+  cluster.world().run_for(milliseconds(100));
+  joins.node().pause();
+  std::array<Outcome, 6> told;
+  for (Outcome& each : told)
+    leader.scope().spawn(
+        add_voter(leader.log(), joins.id(), joins.directory_id(), joins.node().host(), each));
+  cluster.world().run_for(milliseconds(100));
+  for (std::size_t i = 0; i < told.size(); ++i) {
+    ASSERT_EQ(told[i].error.has_value(), i >= 4) << i << told[i].message;
+    if (i < 4) continue;
+    EXPECT_EQ(*told[i].error, code(ErrorCode::request_timed_out));
+    EXPECT_NE(told[i].message.find("try again"), std::string::npos) << told[i].message;
   }
 }
 
