@@ -87,19 +87,13 @@ io::Task<Result<void>> Node::format_if_empty() {
       co_return std::unexpected(meta.error());
   }
   if (any) co_return Result<void>{};
-  // Who is one of several must be told which cluster it is one of. Also a file that names this node
-  // only may be that of one of several: an empty disk must not become another cluster.
-  const bool names_quorum =
-      !config_.quorum_voters.empty() || !config_.quorum_bootstrap_servers.empty();
-  if (!config_.is_alone || names_quorum) {
+  // Who is one of several must be told which cluster it is one of.
+  if (!config_.is_alone) {
     co_return failure(
         Errc::not_found,
         fmt::format("{}: not formatted. Give all nodes of the cluster the same id: `drave "
-                    "random-uuid` makes one, `drave format -t ID -c FILE` writes it{}",
-                    fmt::join(all, ","),
-                    config_.is_alone && config_.quorum_voters.empty()
-                        ? "; with -s for a node that is a cluster by itself"
-                        : ""));
+                    "random-uuid` makes one, `drave format -t ID -c FILE` writes it",
+                    fmt::join(all, ",")));
   }
   raft::FormatOptions options;
   options.node_id = config_.node_id;
@@ -108,12 +102,23 @@ io::Task<Result<void>> Node::format_if_empty() {
   options.controller_listener = config_.advertised_controller_listener.listener;
   options.controller_host = config_.advertised_controller_listener.host;
   options.controller_port = config_.advertised_controller_listener.port;
-  options.mode = raft::FormatMode::standalone;
+  options.mode = config_.quorum_voters.empty() ? raft::FormatMode::standalone
+                                               : raft::FormatMode::static_voters;
   io::Backend& backend = loops_.front()->backend();
   options.cluster_id = Uuid::from_random(backend.entropy(), backend.entropy()).to_string();
   CO_TRY_VOID(co_await raft::format(*loops_.front(), options));
   LOG_INFO("broker", "formatted cluster_id={} directories={}", options.cluster_id,
            fmt::join(all, ","));
+  // It may be the file of one of several, which names one of them to begin with, and its disk lost
+  // or not mounted.
+  if (!config_.quorum_voters.empty() || !config_.quorum_bootstrap_servers.empty()) {
+    LOG_WARN(
+        "broker",
+        "nothing was there, and the file names this controller alone: a new cluster was begun. "
+        "If this node belongs to another one, stop it: its disk is not mounted, or lost. Name "
+        "all controllers in its file, and nothing is begun unasked cluster_id={}",
+        options.cluster_id);
+  }
   co_return Result<void>{};
 }
 

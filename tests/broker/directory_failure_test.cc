@@ -149,18 +149,6 @@ TEST_F(DirectoryFailure, the_other_directories_are_served) {
   stop();
 }
 
-// It may be one of several whose disk is not mounted.
-TEST_F(DirectoryFailure, an_empty_disk_becomes_no_cluster_where_the_file_names_a_quorum) {
-  const std::string host = server_.host();
-  settings_ = {"listeners=PLAINTEXT://" + host + ":9092,CONTROLLER://" + host + ":9093",
-               "controller.quorum.bootstrap.servers=" + host + ":9093"};
-  node_ = std::make_unique<test::SimNode>(server_, test::config_for(server_, settings_));
-  node_->start(1);
-  ASSERT_TRUE(world_.run_until([&] { return node_->is_ready() || !node_->problem().empty(); },
-                               seconds(60)));
-  EXPECT_NE(node_->problem().find("not formatted"), std::string::npos) << node_->problem();
-}
-
 // --- Directories that go and come back
 
 struct ComingBack : DirectoryFailure {

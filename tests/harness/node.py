@@ -177,10 +177,7 @@ class Draved(Node):
         return [draved_binary(), self.write_properties()]
 
     def properties(self):
-        keys = super().properties() | {"drave.http.listener": f"127.0.0.1:{self.http_port}"}
-        # A node that is told of no quorum formats its directory itself.
-        del keys["controller.quorum.bootstrap.servers"]
-        return keys | self.settings
+        return super().properties() | {"drave.http.listener": f"127.0.0.1:{self.http_port}"} | self.settings
 
     def complaints(self):
         text = self.log.read_text(errors="replace")
