@@ -8,6 +8,7 @@
 #include "broker/api_table.h"
 #include "broker/fetch/fetch_session.h"
 #include "broker/reconcile.h"
+#include "io/descriptors.h"
 #include "io/each.h"
 #include "io/file.h"
 #include "io/mailbox.h"
@@ -363,11 +364,14 @@ io::Task<void> Node::accept_loop(Shard& shard, Acceptor& acceptor) {
     if (!accepted) {
       if (accepted.error().code == Errc::canceled || accepted.error().code == Errc::closed) break;
       // Out of descriptors, most likely: whoever waits in the backlog is served when some are free.
+      if (accepted.error().code == Errc::busy) io::note_no_descriptor(shard.loop(), "a connection");
       co_await io::sleep_for(shard.loop(), kAcceptPause);
       continue;
     }
     const bool controllers = acceptor.info->is_controller;
-    if (!admit_connection(accepted->peer.host, shard.image().config(), controllers)) {
+    // A file that waits for a descriptor comes before a new client.
+    const bool is_refused = !controllers && io::lacks_descriptors(shard.loop());
+    if (is_refused || !admit_connection(accepted->peer.host, shard.image().config(), controllers)) {
       Shard::bump(shard.metrics().connections_refused);
       shard.loop().close_detached(accepted->handle);
       continue;
@@ -543,6 +547,8 @@ io::Task<void> Node::stop() {
   co_await leave_cluster();
   co_await stop_accepting(false);
   co_await drain(&Node::drain_shard);
+  // Logs that are being made or removed are waited for below, but not for space or descriptors.
+  co_await on_all_shards(&Node::cut_shard);
   // Other controllers are served until this one has handed over. It publishes no image to shards
   // whose logs are gone.
   const std::int64_t epoch = lifecycle_ == nullptr ? -1 : lifecycle_->epoch();

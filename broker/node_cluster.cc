@@ -7,6 +7,7 @@
 #include "broker/limits.h"
 #include "broker/node.h"
 #include "broker/reconcile.h"
+#include "io/descriptors.h"
 #include "io/each.h"
 #include "io/mailbox.h"
 
@@ -18,6 +19,14 @@ namespace {
 // elsewhere to be known here.
 constexpr Duration kProducerIdsWait = seconds(5);
 constexpr Duration kCreatedTopicsWait = seconds(1);
+
+// A start that waits for descriptors is not to hold up the stop.
+io::Task<void> end_descriptor_waits(std::vector<io::Loop*> loops) {
+  for (io::Loop* loop : loops) {
+    co_await io::call_on(*loops.front(), loop->shard(),
+                         [loop] { io::end_descriptor_waits(*loop); });
+  }
+}
 
 }  // namespace
 
@@ -112,6 +121,7 @@ void Node::cancel_start() {
   if (state_ == NodeState::running) return;
   stop_requested_ = true;
   if (lifecycle_ != nullptr) lifecycle_->cancel();
+  scope_.spawn(end_descriptor_waits(loops_));
 }
 
 // Without its metadata a node has nothing to go on with.

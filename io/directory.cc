@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <span>
 
+#include "io/descriptors.h"
 #include "io/file.h"
 
 namespace drave::io {
@@ -50,8 +51,15 @@ Task<Result<std::vector<DirectoryEntry>>> list_directory(Loop& loop, std::string
   operation.code = OperationCode::list;
   operation.path = path.c_str();
   operation.entries = &entries;
-  const std::int32_t result = co_await perform(loop, operation);
+  std::int32_t result;
+  Duration pause;
+  do {
+    entries.clear();
+    result = co_await perform(loop, operation);
+  } while (is_exhausted(result) && co_await detail::wait_for_descriptor(loop, path, pause));
+  if (is_exhausted(result)) co_return detail::no_descriptor(result, "list " + path);
   if (result < 0) co_return std::unexpected(error_from_errno(-result, "list " + path));
+  if (pause.ns > 0) detail::note_descriptor_found(loop);
   std::ranges::sort(entries, {}, &DirectoryEntry::name);
   co_return entries;
 }

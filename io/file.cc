@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "io/descriptors.h"
 #include "io/detail/advance.h"
 
 namespace drave::io {
@@ -47,10 +48,14 @@ Task<Result<File>> File::open(Loop& loop, std::string path, OpenOptions options)
   operation.path = path.c_str();
   operation.open = options;
   std::int32_t result;
+  Duration pause;
   do {
     result = co_await perform(loop, operation);
-  } while (result == -EINTR);
+  } while (result == -EINTR ||
+           (is_exhausted(result) && co_await detail::wait_for_descriptor(loop, path, pause)));
+  if (is_exhausted(result)) co_return detail::no_descriptor(result, "open " + path);
   if (result < 0) co_return file_error(result, "open", path);
+  if (pause.ns > 0) detail::note_descriptor_found(loop);
   File file;
   file.loop_ = &loop;
   file.handle_ = Handle{result};

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "io/descriptors.h"
 #include "io/detail/advance.h"
 
 namespace drave::io {
@@ -14,10 +15,6 @@ std::unexpected<Error> socket_error(int negative_errno, std::string what) {
 
 std::string to_text(const SocketAddress& address) {
   return address.host + ":" + std::to_string(address.port);
-}
-
-bool has_no_room(std::int32_t result) {
-  return result == -EMFILE || result == -ENFILE || result == -ENOMEM || result == -ENOBUFS;
 }
 
 Task<void> close_handle(Loop& loop, Handle handle) {
@@ -238,7 +235,7 @@ Task<Result<Listener::Accepted>> Listener::accept() {
     if (result >= 0) co_await close_handle(*loop_, Handle{result});
     co_return failure(Errc::canceled, "the listener is closing", ECANCELED);
   }
-  if (has_no_room(result))
+  if (is_exhausted(result))
     co_return failure(Errc::busy, "accept: no file descriptor or memory is free", -result);
   if (result < 0) co_return socket_error(result, "accept");
   accepted.handle = Handle{result};

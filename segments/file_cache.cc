@@ -66,6 +66,10 @@ void FileCache::touch(CachedFile& file) {
   idle_.push_back(file);
 }
 
+void FileCache::close_idle() {
+  while (!idle_.empty()) idle_.front().close_now();
+}
+
 void FileCache::close_excess() {
   while (open_count_ > files_max_ && !idle_.empty()) idle_.front().close_now();
 }

@@ -86,6 +86,8 @@ class FileCache {
   // Opens `file` at `path` unless it is open, pins it, and closes the least recently used ones
   // beyond the bound.
   io::Task<Result<FilePin>> open(CachedFile& file, std::string path, io::OpenOptions options);
+  // Closes what is not pinned.
+  void close_idle();
   // An open file was used.
   void touch(CachedFile& file);
 

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/canary.h"
 #include "base/log.h"
+#include "io/descriptors.h"
 #include "io/file.h"
 #include "segments/file_log.h"
 #include "segments/log_limits.h"
@@ -73,9 +74,9 @@ bool FileLog::needs_sync() const {
 // --- Writing
 
 Error FileLog::fault(Error error) {
-  // A full disk is no fault: nothing that was acknowledged is in danger, and writing goes on when
-  // there is room.
-  if (error.code == Errc::no_space) return error;
+  // A full disk is no fault, nor is a missing descriptor: nothing that was acknowledged is in
+  // danger, and writing goes on when there is room.
+  if (io::is_shortage(error)) return error;
   return fault_for_good(std::move(error));
 }
 

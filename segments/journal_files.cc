@@ -7,6 +7,7 @@
 #include "base/canary.h"
 #include "base/log.h"
 #include "io/buffer_pool.h"
+#include "io/descriptors.h"
 #include "segments/journal_format.h"
 
 namespace drave::segments {
@@ -203,10 +204,10 @@ io::Task<void> JournalFiles::run_steward() {
       co_await work_.wait();
     }
     if (done || stopping_) continue;
-    if (done.error().code == Errc::no_space) {
+    if (io::is_shortage(done.error())) {
       *waits = true;
       retry_at_ = loop_.now() + kSpaceRetry;
-      LOG_WARN("journal", "no space for a journal file: {}", done.error().message());
+      LOG_WARN("journal", "no room for a journal file: {}", done.error().message());
     } else {
       failed_ = true;
       observer_.on_files_failed(done.error());

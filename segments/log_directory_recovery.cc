@@ -157,7 +157,8 @@ io::Task<Result<void>> LogDirectoryImpl::take_partition(PartitionDirectoryName n
   if (name.topic == kMetadataTopic) topic_id = kMetadataTopicId;
   // Left alone, it would lose what the journals have of it. A disk that does not answer now may
   // answer the next start.
-  if (!topic_id && topic_id.error().code == Errc::io) co_return std::unexpected(topic_id.error());
+  if (!topic_id && (topic_id.error().code == Errc::io || topic_id.error().code == Errc::busy))
+    co_return std::unexpected(topic_id.error());
   if (!topic_id) {
     CO_TRY(const auto entries, co_await io::list_directory(home_, directory));
     const bool has_data = std::any_of(entries.begin(), entries.end(), [](const auto& entry) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "io/descriptors.h"
 #include "segments/file_cache.h"
 #include "segments/tail.h"
 
@@ -199,7 +200,7 @@ io::Task<void> LogFlusher::write_out(OpenLog& log, bool everything) {
     auto written = co_await log.log->write_tail_piece(
         static_cast<std::size_t>(options_.segment_piece_bytes), whole_blocks_only);
     if (!written) {
-      if (written.error().code == Errc::no_space) {
+      if (io::is_shortage(written.error())) {
         no_space_until_ = loop_.now() + kSpaceRetry;
         owner_.on_no_space();
       }
@@ -249,7 +250,7 @@ io::Task<void> LogFlusher::run_syncer(int number) {
       took = loop_.now_precise() - started;
       ++counters_.syncs;
       if (was_urgent) ++counters_.pressed_syncs;
-      if (!synced && synced.error().code == Errc::no_space) {
+      if (!synced && io::is_shortage(synced.error())) {
         no_space_until_ = loop_.now() + kSpaceRetry;
         owner_.on_no_space();
       }

@@ -92,6 +92,7 @@ io::Task<Result<void>> LogShardImpl::start_journal(std::string name, JournalOpti
 
 void LogShardImpl::start(std::vector<std::unique_ptr<PartitionLogImpl>> logs) {
   for (auto& log : logs) adopt(std::move(log));
+  patience_.emplace(loop_, [this] { files_.close_idle(); });
   flusher_->start();
   scope_.spawn(run_upkeep());
   scope_.spawn(run_reaper());
@@ -162,7 +163,7 @@ io::Task<Result<std::unique_ptr<PartitionLogImpl>>> LogShardImpl::create(
   auto made = co_await make(std::move(partition), path, there.has_value());
   // A sync that failed may have lost what it covered, and the next one would say nothing of it: in
   // this process it is not tried again.
-  if (!made && made.error().code != Errc::no_space) fence(made.error());
+  if (!made && !io::is_shortage(made.error())) fence(made.error());
   co_return made;
 }
 
@@ -210,7 +211,7 @@ io::Task<Result<void>> LogShardImpl::remove(TopicIdPartition id) {
 }
 
 // A directory that is being removed loses its name, durably, and then its checkpoints. Waits for
-// space until the shard ends.
+// space, or a descriptor, until the shard is to end.
 io::Task<Result<void>> LogShardImpl::take_name(std::string path, std::string doomed,
                                                TopicPartitionName name) {
   LogDirectoryImpl* directory = &directory_;
@@ -225,7 +226,7 @@ io::Task<Result<void>> LogShardImpl::take_name(std::string path, std::string doo
         return directory->drop_from_checkpoints(part, name);
       });
     }
-    if (done || done.error().code != Errc::no_space || ending_ || fenced_) co_return done;
+    if (done || !io::is_shortage(done.error()) || ending_ || fenced_) co_return done;
     co_await io::sleep_for(loop_, kUpkeep);
   }
 }
@@ -295,7 +296,7 @@ io::Task<void> LogShardImpl::run_upkeep() {
       wants_checkpoint_ = false;
       checkpoint_due = loop_.now() + milliseconds(options_.checkpoint_interval_ms);
       auto written = co_await checkpoint();
-      if (!written && written.error().code != Errc::no_space) fence(written.error());
+      if (!written && !io::is_shortage(written.error())) fence(written.error());
     }
     if (!scope_.is_stopping()) co_await upkeep_.wait_until(loop_.now() + kUpkeep);
   }
@@ -412,23 +413,26 @@ io::Task<Result<void>> LogShardImpl::close_logs() {
   co_return outcome;
 }
 
-// While the flusher can still make room for what the journal has not written. On a full disk it
-// cannot: what comes of waiting there was not acknowledged, and is given up.
+// While the flusher can still make room for what the journal has not written. On a full disk, or
+// without a descriptor, it cannot: what comes of waiting there was not acknowledged, and is given
+// up.
 io::Task<void> LogShardImpl::settle() {
+  ending_ = true;
+  io::end_descriptor_waits(loop_);
   JournalSequence reached = journal_->durable_sequence();
   Instant since = loop_.now();
   while (!journal_->is_fenced() && journal_->durable_sequence() < journal_->last_sequence()) {
     co_await journal_->room().wait_until(loop_.now() + kUpkeep);
     if (std::exchange(reached, journal_->durable_sequence()) != journal_->durable_sequence())
       since = loop_.now();
-    if (!has_space_ && loop_.now() - since >= kStopWithoutSpace)
-      journal_->fence({Errc::no_space, ENOSPC, directory_.path() + ": stopped on a full disk"});
+    const bool has_room = has_space_ && !io::lacks_descriptors(loop_);
+    if (!has_room && loop_.now() - since >= kStopWithoutSpace)
+      journal_->fence({Errc::no_space, 0, directory_.path() + ": stopped without room to write"});
   }
 }
 
 io::Task<Result<void>> LogShardImpl::stop() {
   co_await settle();
-  ending_ = true;
   while (!busy_.empty()) co_await opened_.wait();
   stopping_ = true;
   scope_.request_stop();

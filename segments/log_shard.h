@@ -4,11 +4,13 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "io/descriptors.h"
 #include "io/scope.h"
 #include "io/sync.h"
 #include "segments/file_cache.h"
@@ -121,6 +123,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   io::WaitQueue opened_;
   std::unique_ptr<Journal> journal_;
   std::unique_ptr<LogFlusher> flusher_;
+  std::optional<io::DescriptorPatience> patience_;
   std::unordered_map<TopicIdPartition, std::unique_ptr<OpenLog>, HashTopicIdPartition> logs_;
   std::set<TopicIdPartition> busy_;  // being opened or removed
   std::deque<Doomed> doomed_;        // by due
@@ -128,7 +131,7 @@ class LogShardImpl final : public LogShard, public LogFlusherOwner {
   std::shared_ptr<ShardLink> link_;
   bool has_space_ = true;
   bool fenced_ = false;
-  bool ending_ = false;    // stop() was called
+  bool ending_ = false;    // settle() or stop() was called
   bool stopping_ = false;  // and nothing is being opened or removed any more
   std::uint64_t entries_at_space_check_ = 0;
   bool wants_checkpoint_ = false;

@@ -120,6 +120,8 @@ class Node final : public EventTarget {
   void pause();
   void resume();
   bool is_paused() const { return paused_; }
+  // As prlimit: what is open stays open. -EMFILE for more.
+  void set_descriptors_max(std::int32_t most) { options_.descriptors_max = most; }
   void jump_wall_clock(std::int64_t milliseconds);
   // The moment to crash a node is when it writes.
   bool has_disk_writes_in_flight() const;

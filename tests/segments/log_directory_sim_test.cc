@@ -696,6 +696,46 @@ TEST(LogDirectoryInSimulator, epochs_that_found_no_space_are_written_when_there_
   EXPECT_EQ(found.last_epoch, 7);
 }
 
+// Reads through many segments, so that their files stay open, and makes a partition when fewer
+// files than these may be open.
+io::Task<void> create_among_idle_files(io::sim::Process& process, io::sim::Node& node,
+                                       bool& is_made) {
+  io::Loop& loop = process.loop();
+  auto directory = co_await LogDirectory::open(loop, "/data", small_directory());
+  EXPECT_TRUE(directory.has_value());
+  auto shard = co_await (*directory)
+                   ->start_shard(
+                       loop, [](const PartitionToOpen&) { return true; },
+                       [](const PartitionToOpen&) { return small_segments(); });
+  EXPECT_TRUE(shard.has_value());
+  auto log = co_await (*shard)->open_or_create({"t", {{1, 1}, 0}, small_segments()});
+  EXPECT_TRUE(log.has_value());
+  for (int i = 0; i < 40; ++i) co_await append_in_epoch(**log, 1, 4);
+  (void)co_await read_all(**log, 0, 4096);
+  node.set_descriptors_max(6);
+  const std::uint64_t refused = node.world().counters().descriptors_exhausted;
+  is_made = (co_await (*shard)->open_or_create({"u", {{1, 2}, 0}, small_segments()})).has_value();
+  EXPECT_GT(node.world().counters().descriptors_exhausted, refused);
+  node.set_descriptors_max(1000);
+  EXPECT_TRUE((co_await (*shard)->stop()).has_value());
+  (*shard).reset();
+  EXPECT_TRUE((co_await (*directory)->close(loop, 1, true)).has_value());
+}
+
+TEST(LogDirectoryInSimulator, files_that_nobody_uses_make_room_for_one_that_is_wanted) {
+  io::sim::World world(1, {});
+  io::sim::Node& node = world.add_node();
+  put_identity(node);
+  bool is_made = false;
+  node.start(
+      [&](io::sim::Process& process) { return create_among_idle_files(process, node, is_made); },
+      1);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_TRUE(is_made);
+  EXPECT_FALSE(node.is_running());
+  if (node.is_running()) node.kill();
+}
+
 // Makes a partition while syncs fail, and again when they do not.
 io::Task<void> create_twice(io::sim::Process& process, io::sim::DiskOptions& disk,
                             bool& was_refused, bool& has_ended) {

@@ -4,9 +4,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <string>
 
+#include "io/descriptors.h"
 #include "io/file.h"
 #include "io/loop.h"
 #include "io/mailbox.h"
@@ -320,6 +322,83 @@ TEST(SimWorld, descriptors_run_out) {
   });
   EXPECT_EQ(error, EMFILE);
   EXPECT_FALSE(node.disk().exists("/f3"));
+}
+
+// What somebody sees who opens a file where none can be opened.
+struct Lack {
+  std::optional<Errc> outcome;
+  std::string message;
+  Instant done_at;
+  int asked_to_give_up = 0;
+  bool was_lacking = false;
+  bool is_lacking = false;
+};
+
+Task<void> open_one(Process& process, Lack& seen) {
+  auto file = co_await File::open(process.loop(), "/f", {.write = true, .create = true});
+  seen.outcome = file ? std::optional<Errc>() : file.error().code;
+  if (!file) seen.message = file.error().message();
+  seen.done_at = process.loop().now();
+}
+
+Task<void> open_without_descriptors(Process& process, Lack& seen, bool is_patient, bool ends,
+                                    Instant& began) {
+  Loop& loop = process.loop();
+  std::optional<DescriptorPatience> patience;
+  if (is_patient) patience.emplace(loop, [&seen] { ++seen.asked_to_give_up; });
+  began = loop.now();
+  Scope scope(loop);
+  scope.spawn(open_one(process, seen));
+  co_await sleep_for(loop, seconds(3));
+  seen.was_lacking = lacks_descriptors(loop);
+  if (ends) end_descriptor_waits(loop);
+  co_await scope.join();
+  seen.is_lacking = lacks_descriptors(loop);
+}
+
+Lack open_while_starved(bool is_patient, bool ends, Duration& waited) {
+  World world(5);
+  Node& node = world.add_node({.descriptors_max = 0});
+  Lack seen;
+  Instant began;
+  node.start([&](Process& process) {
+    return open_without_descriptors(process, seen, is_patient, ends, began);
+  });
+  world.run_for(seconds(20));
+  node.set_descriptors_max(10);
+  world.run_until([&] { return !node.is_running(); }, seconds(60));
+  EXPECT_FALSE(node.is_running());
+  waited = seen.done_at - began;
+  return seen;
+}
+
+TEST(SimWorld, without_patience_an_open_without_a_descriptor_fails_and_says_what_helps) {
+  Duration waited;
+  const Lack seen = open_while_starved(false, false, waited);
+  EXPECT_EQ(seen.outcome, Errc::busy);
+  EXPECT_NE(seen.message.find("LimitNOFILE="), std::string::npos) << seen.message;
+  EXPECT_LT(waited, milliseconds(1));
+  EXPECT_FALSE(seen.was_lacking);
+}
+
+TEST(SimWorld, with_patience_an_open_waits_for_a_descriptor) {
+  Duration waited;
+  const Lack seen = open_while_starved(true, false, waited);
+  EXPECT_EQ(seen.outcome, std::nullopt) << seen.message;
+  EXPECT_GE(waited, seconds(20));
+  EXPECT_LT(waited, seconds(21));
+  EXPECT_GT(seen.asked_to_give_up, 10);
+  EXPECT_LT(seen.asked_to_give_up, 200) << "it spins";
+  EXPECT_TRUE(seen.was_lacking);
+  EXPECT_FALSE(seen.is_lacking);
+}
+
+TEST(SimWorld, whoever_waits_for_a_descriptor_hears_that_nobody_is_to_wait) {
+  Duration waited;
+  const Lack seen = open_while_starved(true, true, waited);
+  EXPECT_EQ(seen.outcome, Errc::busy);
+  EXPECT_GE(waited, seconds(3));
+  EXPECT_LT(waited, seconds(4));
 }
 
 TEST(SimWorld, a_lock_is_free_after_a_crash) {

@@ -20,6 +20,8 @@ constexpr int kBootsMin = 8;
 constexpr int kBootsMax = 60;
 // Longer than a stall and what follows it; of simulated time.
 constexpr Duration kPatience = seconds(60);
+constexpr std::int32_t kDescriptorsEnough = 20'000;
+constexpr std::uint64_t kDescriptorsFew = 12;  // fewer than a node has open
 
 // Drives the node through its lives.
 class Driver {
@@ -50,6 +52,7 @@ class Driver {
       harsh_.sync_error_one_in = 12;
     }
     rots_ = world_.random().one_in(4);
+    starves_ = world_.random().one_in(3);
   }
 
   RunReport run() {
@@ -68,6 +71,7 @@ class Driver {
   void start(bool faulty) {
     node_.disk().options() = faulty ? harsh_ : gentle_;
     workload_.set_faulty(faulty);
+    workload_.set_starved(node_.options().descriptors_max < kDescriptorsEnough);
     node_.start([this](io::sim::Process& process) { return workload_.run(process); },
                 1 + static_cast<std::uint32_t>(world_.random().below(3)));
   }
@@ -85,6 +89,7 @@ class Driver {
 
   void live_and_die() {
     Random& random = world_.random();
+    if (!random.one_in(4)) feed();
     if (rots_ && random.one_in(3)) workload_.rot(node_.disk());
     start(syncs_in_vain_ || random.one_in(3));
     // Some lives end while the node still recovers.
@@ -96,6 +101,8 @@ class Driver {
     if (is_over()) return;
     if (has_failed()) return outlive_failed_sync();
     if (random.one_in(6)) node_.jump_wall_clock(random.between(-100'000, 100'000));
+    if (starves_ && random.one_in(3)) starve();
+    if (is_over()) return;
     if (random.below(4) != 0) {  // crashes hurt most in the middle of a write
       world_.run_until([this] { return is_over() || node_.has_disk_writes_in_flight(); },
                        milliseconds(20));
@@ -115,6 +122,28 @@ class Driver {
       stop();
     }
   }
+
+  // No file can be opened for a while. The node lives, and goes on when it is over; now and then
+  // it is not over when the node ends, or begins.
+  void starve() {
+    Random& random = world_.random();
+    ++workload_.tally()["starved"];
+    workload_.set_starved(true);
+    node_.set_descriptors_max(static_cast<std::int32_t>(random.below(kDescriptorsFew)));
+    world_.run_until([this] { return is_over(); },
+                     microseconds(random.between(0, random.one_in(3) ? 3'000'000 : 200'000)));
+    if (is_over() || random.one_in(4)) return;
+    feed();
+    const std::uint64_t before = workload_.acknowledged();
+    const bool goes_on =
+        world_.run_until([&] { return is_over() || workload_.acknowledged() > before; }, kPatience);
+    if (!goes_on)
+      workload_.violate(
+          {"no-progress", "descriptors are there and nothing is acknowledged:" + shards_text()});
+    if (!is_over()) ++workload_.tally()["outlived_starving"];
+  }
+
+  void feed() { node_.set_descriptors_max(kDescriptorsEnough); }
 
   // What a sync could not write may be gone for good: whoever goes on all the same has promised too
   // much by the time that the power goes.
@@ -139,6 +168,7 @@ class Driver {
   // With a disk that works the node recovers, takes records for every topic, and stops cleanly.
   void finish() {
     if (workload_.violation()) return;
+    feed();
     start(false);
     const std::uint64_t recovered = workload_.verified_boots();
     const std::uint64_t wanted = workload_.acknowledged() + workload_.topic_count() * 5;
@@ -173,6 +203,7 @@ class Driver {
   DiskOptions gentle_;
   Workload workload_;
   bool rots_ = false;
+  bool starves_ = false;
   bool syncs_in_vain_ = false;
 };
 

@@ -28,6 +28,8 @@ inline constexpr Floor kNodeFloors[] = {
     {"no_space", 5},
     {"stalls", 100},
     {"name_errors", 20},
+    {"descriptors_exhausted", 200},
+    {"outlived_starving", 20},
     {"truncations", 100},
     {"record_deletions", 50},
     {"deleted_partitions", 50},

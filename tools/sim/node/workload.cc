@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "io/descriptors.h"
 #include "io/file.h"
 #include "io/mailbox.h"
 #include "io/scope.h"
@@ -89,12 +90,14 @@ void Workload::violate(Violation violation) {
 }
 
 void Workload::failed(Boot& boot, const std::string& what, const Error& error) {
+  const bool runs = !boot.stopping && boot.verified_shards == boot.process.shard_count();
   boot.stopping = true;
   boot.clean = false;
   if (boot.process.is_dead()) return;
   ++tally_["failures"];
   LOG_DEBUG("sim", "failed what={} error={}", what, error.message());
   if (faulty_ && error.code != Errc::corrupt) return;
+  if (starved_ && !runs && error.code != Errc::corrupt) return;
   violate({"operation-failed", what + ": " + error.message()});
 }
 
@@ -122,7 +125,11 @@ Task<Result<void>> Workload::format(Loop& loop) {
 
 Task<void> Workload::run(io::sim::Process& process) {
   Boot boot{.process = process, .workload = *this, .number = ++boots_, .directory = nullptr};
-  process.on_stop([&boot] { boot.stopping = true; });
+  process.on_stop([&boot] {
+    boot.stopping = true;
+    for (std::uint32_t i = 0; i < boot.process.shard_count(); ++i)
+      io::end_descriptor_waits(boot.process.loop(i));
+  });
   Loop& loop = process.loop(0);
   if (auto formatted = co_await format(loop); !formatted) {
     failed(boot, "format", formatted.error());
@@ -195,6 +202,22 @@ Task<void> Workload::run_shard(Boot& boot, std::uint32_t shard) {
     ++verified_boots_;
     ++tally_["recoveries"];
   }
+  co_await work_on_shard(boot, shard, logs);
+  if (auto stopped = co_await logs.stop(); !stopped) failed(boot, "stop shard", stopped.error());
+  started->reset();
+}
+
+// Of who is told to stop nobody waits for descriptors any more.
+Task<void> Workload::settle_when_over(Boot& boot, Loop& loop, LogShard& logs, const bool& ended) {
+  while (!boot.is_over() && !ended) co_await io::sleep_for(loop, milliseconds(20));
+  if (!ended) co_await logs.settle();
+}
+
+Task<void> Workload::work_on_shard(Boot& boot, std::uint32_t shard, LogShard& logs) {
+  Loop& loop = boot.process.loop(shard);
+  bool has_ended = false;
+  io::Scope watch(loop);
+  watch.spawn(settle_when_over(boot, loop, logs, has_ended));
   {
     io::Scope scope(loop);
     for (TopicSlot& slot : slots_) {
@@ -202,8 +225,8 @@ Task<void> Workload::run_shard(Boot& boot, std::uint32_t shard) {
     }
     co_await scope.join();
   }
-  if (auto stopped = co_await logs.stop(); !stopped) failed(boot, "stop shard", stopped.error());
-  started->reset();
+  has_ended = true;
+  co_await watch.join();
 }
 
 // --- Checking

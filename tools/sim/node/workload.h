@@ -39,6 +39,10 @@ class Workload {
   // Set before each start: errors are to be expected.
   void set_faulty(bool faulty) { faulty_ = faulty; }
 
+  // From now on, in this life, descriptors may be missing: it may fail to start, and end uncleanly
+  // when it is stopped. False: the next life begins.
+  void set_starved(bool starved) { starved_ = starved; }
+
   // While nothing runs: a sector of a segment goes bad, below what is durable and with whole
   // batches behind it. From then on its batches may be refused, and nothing else.
   void rot(io::sim::Disk& disk);
@@ -58,6 +62,9 @@ class Workload {
   io::Task<void> run_shards(Boot& boot);
   static io::Task<void> start_on_shard(Boot& boot, std::uint32_t shard);
   io::Task<void> run_shard(Boot& boot, std::uint32_t shard);
+  static io::Task<void> settle_when_over(Boot& boot, io::Loop& loop, segments::LogShard& logs,
+                                         const bool& ended);
+  io::Task<void> work_on_shard(Boot& boot, std::uint32_t shard, segments::LogShard& logs);
   void check_found(Boot& boot);
   io::Task<void> verify_shard(Boot& boot, std::uint32_t shard, segments::LogShard& logs);
   io::Task<void> verify_log(Boot& boot, TopicSlot& slot, segments::PartitionLog& log);
@@ -89,6 +96,7 @@ class Workload {
   std::optional<Violation> violation_;
   Tally tally_;
   bool faulty_ = false;
+  bool starved_ = false;
   bool has_rot_ = false;
   std::uint64_t boots_ = 0;
   std::uint64_t verified_boots_ = 0;
