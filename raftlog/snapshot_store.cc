@@ -99,16 +99,37 @@ void SnapshotStore::pass_over(OffsetAndEpoch id) {
 
 io::Task<Result<void>> SnapshotStore::check(OffsetAndEpoch id) {
   const auto find = [this, id] { return std::ranges::find(snapshots_, id, &StoredSnapshot::id); };
+  co_await check_turn_.acquire();
   const auto found = find();
-  if (found == snapshots_.end()) co_return failure(Errc::not_found, path(id));
-  if (loop_.now() < found->whole_until) co_return Result<void>{};
-  const std::int64_t size = found->size;
+  Result<void> whole;
+  if (found == snapshots_.end())
+    whole = failure(Errc::not_found, path(id));
+  else if (loop_.now() >= found->whole_until) {
+    whole = co_await check_batches(id);
+    if (const auto still = find(); whole && still != snapshots_.end())
+      still->whole_until = loop_.now() + kSnapshotCheckedFor;
+  }
+  check_turn_.release();
+  co_return whole;
+}
+
+io::Task<Result<void>> SnapshotStore::check_batches(OffsetAndEpoch id) {
+  const std::int64_t size = size_of(id).value_or(0);
   CO_TRY(const std::vector<std::uint8_t> bytes, co_await read(id));
   if (static_cast<std::int64_t>(bytes.size()) != size)
     co_return failure(Errc::corrupt, fmt::format("{} bytes instead of {}", bytes.size(), size));
-  CO_TRY_VOID(check_snapshot(bytes));
-  if (const auto still = find(); still != snapshots_.end())
-    still->whole_until = loop_.now() + kSnapshotCheckedFor;
+  protocol::BatchIterator batches(bytes);
+  std::size_t paused = 0;
+  for (auto batch = batches.next(); batch.has_value(); batch = batches.next()) {
+    if (!batch->crc_matches())
+      co_return failure(Errc::corrupt, fmt::format("the batch before position {} fails its check",
+                                                   batches.position()));
+    if (batches.position() - paused < kSnapshotPieceBytes) continue;
+    paused = batches.position();
+    co_await io::yield(loop_);
+  }
+  if (batches.corrupt() || batches.remaining() > 0)
+    co_return failure(Errc::corrupt, fmt::format("no whole batch at {}", batches.position()));
   co_return Result<void>{};
 }
 

@@ -31,7 +31,10 @@ struct StoredSnapshot {
 class SnapshotStore {
  public:
   SnapshotStore(io::Loop& loop, std::string directory)
-      : loop_(loop), directory_(std::move(directory)), download_turn_(loop, 1) {}
+      : loop_(loop),
+        directory_(std::move(directory)),
+        download_turn_(loop, 1),
+        check_turn_(loop, 1) {}
 
   // Finds what is there; removes what was begun and what was to be removed.
   io::Task<Result<void>> open();
@@ -49,7 +52,8 @@ class SnapshotStore {
   // behind the end), io.
   io::Task<Result<std::vector<std::uint8_t>>> read_at(OffsetAndEpoch id, std::int64_t position,
                                                       std::size_t bytes_max);
-  // Whether it is there and whole. Errors: not_found, corrupt, io.
+  // Whether it is there and whole, as far as checksums tell; looked at in pieces, and not again for
+  // kSnapshotCheckedFor. Errors: not_found, corrupt, io.
   io::Task<Result<void>> check(OffsetAndEpoch id);
   // The size of a snapshot; nothing: there is none with this id.
   std::optional<std::int64_t> size_of(OffsetAndEpoch id) const;
@@ -71,12 +75,14 @@ class SnapshotStore {
  private:
   void add(OffsetAndEpoch id, std::int64_t size);
   io::Task<Result<void>> store(OffsetAndEpoch id, std::int64_t position, ByteView bytes);
+  io::Task<Result<void>> check_batches(OffsetAndEpoch id);
   io::Task<Result<std::vector<std::uint8_t>>> finish(OffsetAndEpoch id);
 
   io::Loop& loop_;
   std::string directory_;
   std::vector<StoredSnapshot> snapshots_;
   io::Semaphore download_turn_;
+  io::Semaphore check_turn_;  // one is read as a whole at a time
   io::File part_;
   OffsetAndEpoch part_id_{-1, -1};
 };
