@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/canary.h"
 #include "base/log.h"
+#include "io/descriptors.h"
 #include "io/file.h"
 #include "raftlog/quorum_state.h"
 #include "raftlog/raft_log_impl.h"
@@ -237,14 +238,13 @@ io::Task<void> RaftLogImpl::run_saver() {
 // Whether what found no room on the disk may be tried again: it has changed nothing, and what it is
 // to promise waits.
 io::Task<bool> RaftLogImpl::wait_for_space(Error error) {
-  if (error.code != Errc::no_space || stopping_ || failed_.has_value()) co_return false;
+  if (!io::is_shortage(error) || stopping_ || failed_.has_value()) co_return false;
   if (loop_.now() >= no_space_told_until_) {
     no_space_told_until_ = loop_.now() + kNoSpaceTold;
-    LOG_WARN(
-        "raft",
-        "the disk is full: this node votes for nobody new and loads no snapshot until there is "
-        "room node={} topic={} error={}",
-        self_.id, options_.topic, error.message());
+    LOG_WARN("raft",
+             "no room on the disk, or no descriptor: this node votes for nobody new and loads no "
+             "snapshot until there is node={} topic={} error={}",
+             self_.id, options_.topic, error.message());
   }
   co_await scope_.stopping().wait_until(loop_.now() + kNoSpaceRetry);
   co_return !stopping_ && !failed_.has_value();
