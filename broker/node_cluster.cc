@@ -119,9 +119,10 @@ io::Task<Result<void>> Node::start_broker() {
 
 void Node::cancel_start() {
   if (state_ == NodeState::running) return;
-  stop_requested_ = true;
+  const bool is_stopping = std::exchange(stop_requested_, true);
   if (lifecycle_ != nullptr) lifecycle_->cancel();
-  scope_.spawn(end_descriptor_waits(loops_));
+  // Whoever stops has joined the scope, or is about to, and ends the waits itself.
+  if (!is_stopping) scope_.spawn(end_descriptor_waits(loops_));
 }
 
 // Without its metadata a node has nothing to go on with.
