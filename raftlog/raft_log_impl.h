@@ -201,6 +201,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   std::string why_not_leader() const;
   void note_lost_log();
   void note_misfit();
+  void note_misread(NodeId leader, const std::string& why);
   void note_lost_voter(const LostLog& lost);
   void note_leader_address(const std::optional<wire::LeaderAddress>& leader);
   void note_answered(FetchSize& size, Instant asked, const Error* error) const;
@@ -385,6 +386,7 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   LeaderEpoch introduced_in_ = -1;  // whose leader knows this voter of a static quorum
   bool has_joined_ = false;         // has been in a committed set since it started
   bool removal_told_ = false;
+  Instant misread_told_until_{};
   std::string upkeep_told_;
   Instant upkeep_told_until_{};
   std::vector<std::pair<std::uint64_t, Asking*>> asking_;  // by token; each replica waits with one

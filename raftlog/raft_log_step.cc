@@ -375,6 +375,15 @@ void RaftLogImpl::note_misfit() {
       kReplaceDisk);
 }
 
+// The leader sends the same again, and again.
+void RaftLogImpl::note_misread(NodeId leader, const std::string& why) {
+  if (loop_.now() < misread_told_until_) return;
+  misread_told_until_ = loop_.now() + kRefusalTold;
+  LOG_WARN("raft", "records of the leader fail their check node={} topic={} from={} offset={}: {}",
+           self_.id, options_.topic, leader, core_->log().end(),
+           why.empty() ? "a checksum or a length is wrong" : why);
+}
+
 void RaftLogImpl::note_lost_voter(const LostLog& lost) {
   if (loop_.now() < lost_told_until_) return;
   lost_told_until_ = loop_.now() + kRefusalTold;
@@ -539,9 +548,10 @@ io::Task<void> RaftLogImpl::send_to(NodeId to, std::uint64_t id, RpcClient& clie
     LOG_WARN("raft", "node={} topic={} leader {} cannot read what goes on from this log's end {}",
              self_.id, options_.topic, to, log_->end());
   }
-  reply->batches = wire::read_batches(received.records, received.controls);
+  std::string why;
+  reply->batches = wire::read_batches(received.records, received.controls, why);
   if (reply->batches.empty() && !received.records.empty()) {
-    LOG_WARN("raft", "records of the leader fail their check topic={} from={}", options_.topic, to);
+    note_misread(to, why);
     reply->error = ErrorCode::corrupt_message;
   }
   step(ReplyReceived{to, id, std::move(*reply)}, &received);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "protocol/control_record.h"
 #include "protocol/messages/control_records.h"
 #include "protocol/record_frame.h"
@@ -521,7 +520,8 @@ Result<void> check_controls(ByteView snapshot) {
   return {};
 }
 
-std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls) {
+std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls,
+                                std::string& why) {
   std::vector<Batch> batches;
   if (records.empty()) return batches;
   protocol::BatchIterator walk(records);
@@ -531,8 +531,7 @@ std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls
     if (view->is_control()) {
       Result<Control> control = control_of(*view);
       if (!control) {
-        LOG_WARN("raft", "a control batch is not understood offset={} error={}",
-                 view->base_offset(), control.error().message());
+        why = fmt::format("a control batch is not understood, {}", control.error().message());
         break;
       }
       if (control->voters.has_value()) batch.voters = keys_of(*control->voters);

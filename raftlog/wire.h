@@ -133,8 +133,9 @@ Result<Control> control_of(const protocol::BatchView& batch);
 Result<void> check_controls(ByteView snapshot);
 
 // The batches at the head of `records`, as far as they are whole, of magic 2, with the right CRC
-// and readable. Voter sets and versions in them are added to `controls`.
-std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls);
+// and readable. Voter sets and versions in them are added to `controls`. Where they end before the
+// end because of a control batch that is not understood, `why` says so.
+std::vector<Batch> read_batches(ByteView records, std::vector<Control>& controls, std::string& why);
 
 VoterSet keys_of(const std::vector<Voter>& voters);
 

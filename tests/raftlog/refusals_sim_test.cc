@@ -5,6 +5,7 @@
 #include <array>
 
 #include "gtest/gtest.h"
+#include "protocol/control_record.h"
 #include "raftlog/links.h"
 #include "tools/sim/raft/raft_peer.h"
 
@@ -292,9 +293,10 @@ TEST(RaftRefusals, without_a_majority_nobody_is_named_as_the_leader) {
   EXPECT_EQ(named, 0);
 }
 
-// As a broker does where it is asked for the metadata log.
+// Answers each fetch with the same.
 class StrangeServer final : public raft::RpcHandler {
  public:
+  explicit StrangeServer(protocol::FetchResponse answer) : answer_(std::move(answer)) {}
   io::Task<void> run(io::sim::Process& process) {
     raft::RpcServerOptions options;
     options.apis = {protocol::ApiKey::fetch};
@@ -306,38 +308,84 @@ class StrangeServer final : public raft::RpcHandler {
     co_await server.close();
   }
   io::Task<void> serve(raft::RpcExchange& exchange) override {
-    protocol::FetchRequest request;
-    EXPECT_TRUE(exchange.read(request).has_value());
+    EXPECT_TRUE(exchange.answer(answer_).has_value());
+    co_return;
+  }
+  // What its partition is; the rest is the metadata log's.
+  static protocol::FetchResponse answer_with(protocol::FetchResponse::PartitionData partition) {
     protocol::FetchResponse answer;
     auto& topic = answer.responses.emplace_back();
     topic.topic = raft::kMetadataTopic;
     topic.topic_id = kMetadataTopicId;
-    topic.partitions.emplace_back().error_code = code(ErrorCode::unknown_topic_or_partition);
-    EXPECT_TRUE(exchange.answer(answer).has_value());
-    co_return;
+    topic.partitions.push_back(std::move(partition));
+    return answer;
   }
+
+ private:
+  protocol::FetchResponse answer_;
 };
+
+// Runs an observer that has such a server to ask; returns what it says meanwhile.
+std::string run_with(const protocol::FetchResponse& answer, RaftCluster& cluster, Duration span) {
+  StrangeServer server(answer);
+  io::sim::Node& stranger = cluster.peer(0).node();
+  stranger.start([&server](io::sim::Process& process) { return server.run(process); });
+  ::testing::internal::CaptureStderr();
+  cluster.peer(1).start();
+  cluster.world().run_for(span);
+  std::string told = ::testing::internal::GetCapturedStderr();
+  EXPECT_TRUE(stranger.is_running() && cluster.peer(1).is_running()) << told;
+  stranger.kill();
+  return told;
+}
 
 // The commonest mistake of a first cluster: brokers are named, or nobody.
 TEST(RaftRefusals, bootstrap_servers_that_are_no_controllers_are_named) {
   RaftCluster cluster(316, 1, 1, raft::RaftOptions());
-  io::sim::Node& stranger = cluster.peer(0).node();
-  RaftPeer& joins = cluster.peer(1);
-  joins.options().raft.bootstrap_servers.push_back({stranger.host(), kRaftPort + 1});
-  StrangeServer server;
-  stranger.start([&server](io::sim::Process& process) { return server.run(process); });
-  ::testing::internal::CaptureStderr();
-  joins.start();
-  cluster.world().run_for(seconds(13));
-  const std::string told = ::testing::internal::GetCapturedStderr();
-  ASSERT_TRUE(stranger.is_running() && joins.is_running()) << told;
+  const std::string host = cluster.peer(0).node().host();
+  cluster.peer(1).options().raft.bootstrap_servers.push_back({host, kRaftPort + 1});
+  protocol::FetchResponse::PartitionData refused;
+  refused.error_code = code(ErrorCode::unknown_topic_or_partition);
+  const std::string told =
+      run_with(StrangeServer::answer_with(std::move(refused)), cluster, seconds(13));
   EXPECT_NE(
       told.find(fmt::format("voters: none is known; bootstrap servers: {0}:{1} (no controllers' "
                             "listener: it answers UNKNOWN_TOPIC_OR_PARTITION), {0}:{2} (",
-                            stranger.host(), kRaftPort, kRaftPort + 1)),
+                            host, kRaftPort, kRaftPort + 1)),
       std::string::npos)
       << told;
   EXPECT_NE(told.find("refused)"), std::string::npos) << told;
+}
+
+// A newer release leads: it is asked many times a second, and says the same.
+TEST(RaftRefusals, a_leader_that_is_not_understood_is_told_of_now_and_then) {
+  RaftCluster cluster(319, 1, 1, raft::RaftOptions());
+  protocol::BatchOptions options;
+  options.control = true;
+  options.leader_epoch = 1;
+  protocol::BatchBuilder batch(options);
+  protocol::KRaftVersionRecord level;
+  level.kraft_version = 9;
+  protocol::Writer out;
+  ASSERT_TRUE(protocol::encode(out, level, 0).has_value());
+  protocol::append_control_record(batch, protocol::ControlType::kraft_version, 0, out.own());
+  const std::vector<std::uint8_t> records = std::move(batch).finish();
+  protocol::FetchResponse::PartitionData sent;
+  sent.current_leader.leader_id = 1;
+  sent.current_leader.leader_epoch = 1;
+  sent.records = records;
+  protocol::FetchResponse answer = StrangeServer::answer_with(std::move(sent));
+  const std::string host = cluster.peer(0).node().host();
+  auto& node = answer.node_endpoints.emplace_back();
+  node.node_id = 1;
+  node.host = host;
+  node.port = kRaftPort;
+  const std::string told = run_with(answer, cluster, seconds(45));
+  std::size_t lines = 0;
+  for (std::size_t at = 0; (at = told.find("fail their check", at)) != std::string::npos; ++at)
+    ++lines;
+  EXPECT_EQ(lines, 2u) << told;
+  EXPECT_NE(told.find("the quorum's kraft.version is 9"), std::string::npos) << told;
 }
 
 using Described = protocol::DescribeQuorumResponse;

@@ -272,7 +272,8 @@ TEST(WireBatches, are_read_as_far_as_they_are_sound) {
   bytes.push_back(0);  // the beginning of a third
 
   std::vector<Control> controls;
-  const std::vector<Batch> batches = read_batches(bytes, controls);
+  std::string why;
+  const std::vector<Batch> batches = read_batches(bytes, controls, why);
   ASSERT_EQ(batches.size(), 2u);
   EXPECT_EQ(batches[0].base, 10);
   EXPECT_EQ(batches[0].voters, (VoterSet{kOne}));
@@ -283,9 +284,10 @@ TEST(WireBatches, are_read_as_far_as_they_are_sound) {
 
   bytes[first_size + 70] ^= 1;  // in the second
   controls.clear();
-  EXPECT_EQ(read_batches(bytes, controls).size(), 1u);
+  EXPECT_EQ(read_batches(bytes, controls, why).size(), 1u);
   bytes[30] ^= 1;
-  EXPECT_TRUE(read_batches(bytes, controls).empty());
+  EXPECT_TRUE(read_batches(bytes, controls, why).empty());
+  EXPECT_EQ(why, "");
 }
 
 // A batch with one control record; `version` takes the place of its value's first field.
