@@ -249,8 +249,8 @@ io::Task<OwnedMessage<protocol::FetchSnapshotResponse>> RaftLogImpl::fetch_snaps
   co_return answer;
 }
 
-// One that cannot be served is passed over, and another one is wanted at once: who needs it has no
-// other way.
+// Another one is wanted at once: who needs it has no other way. One that is damaged or gone is
+// passed over; one that could not be read may be whole.
 ErrorCode RaftLogImpl::note_unreadable_snapshot(OffsetAndEpoch id, const Error& error) {
   if (error.code == Errc::out_of_range) return ErrorCode::position_out_of_range;
   if (!snapshots_.size_of(id).has_value()) return ErrorCode::snapshot_not_found;
@@ -259,8 +259,10 @@ ErrorCode RaftLogImpl::note_unreadable_snapshot(OffsetAndEpoch id, const Error& 
               "a snapshot cannot be read node={} topic={} path={} error={}: another one is written",
               self_.id, options_.topic, snapshots_.path(id), error.message());
   }
-  snapshots_.pass_over(id);
   bytes_since_snapshot_ = kSnapshotAtOnce;
+  if (error.code != Errc::corrupt && error.code != Errc::not_found)
+    return ErrorCode::kafka_storage_error;
+  snapshots_.pass_over(id);
   return ErrorCode::snapshot_not_found;
 }
 
