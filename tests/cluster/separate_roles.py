@@ -15,8 +15,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cluster.failover import Stream, expect_all  # noqa: E402
 from cluster.three_nodes import PARTITIONS, numbers, produce, until  # noqa: E402
-from harness.cluster import new_cluster  # noqa: E402
+from harness.cluster import drave, new_cluster  # noqa: E402
 from harness.load import client_settings  # noqa: E402
+from harness.node import NodeFailed  # noqa: E402
 
 
 def without_leader(cluster, stream, how):
@@ -59,6 +60,21 @@ def check_broker_restart(cluster, records):
     assert numbers(cluster.bootstrap, "kept") == list(range(2 * records))
 
 
+def check_tools_at_controllers(cluster):
+    """The command line finds the active controller from any other one, and says where it has to be
+    told of a broker."""
+    active = cluster.leader()
+    standby = next(node for id, node in cluster.nodes.items()
+                   if id not in cluster.brokers and id != active)
+    where = f"127.0.0.1:{standby.controller_port}"
+    drave("-b", where, "topic", "create", "asked-of-a-standby", "-p", 1)
+    try:
+        drave("-b", where, "topic", "list")
+        sys.exit("a controller told of topics")
+    except NodeFailed as refused:
+        assert "is the listener of a controller" in str(refused), refused
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -72,7 +88,8 @@ def main():
         stopped = without_leader(cluster, stream, lambda node: node.process.terminate())
         print(f"asked to stop: {stopped:.3f} s until it had ended and a topic was created")
         check_broker_restart(cluster, 600)
-        expect_all(cluster, stream, {"kept"})
+        check_tools_at_controllers(cluster)
+        expect_all(cluster, stream, {"kept", "asked-of-a-standby"})
         cluster.stop()
 
 

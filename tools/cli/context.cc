@@ -17,6 +17,7 @@ constexpr int kWhyWaitsMs = 5000;
 Outcome<client::Client> Context::connect() const {
   TRY(auto endpoints, client::parse_endpoints(bootstrap));
   TRY(auto client, client::Client::connect(std::move(endpoints), client::Milliseconds(timeout_ms)));
+  client.follow_controller();
   client.on_slow(kSlowAfter, [asked = client.endpoint().to_string(), most = timeout_ms] {
     const auto view = view_quorum(asked, kWhyWaitsMs);
     if (view && !view->is_led)

@@ -5,12 +5,15 @@
 #include <algorithm>
 
 #include "protocol/messages/api_versions.h"
+#include "protocol/messages/describe_cluster.h"
 
 namespace drave::client {
 namespace {
 
 // Every broker knows this version; what it answers to it tells the rest.
 constexpr std::int16_t kApiVersionsFirstAsked = 3;
+// Of DescribeCluster: from here on it tells of controllers.
+constexpr std::int16_t kEndpointTypes = 1;
 
 }  // namespace
 
@@ -73,8 +76,33 @@ std::optional<std::int16_t> Client::version_of(protocol::ApiKey key) const {
   return *version;
 }
 
+bool Client::is_at_controller() const {
+  return !version_of(protocol::ApiKey::metadata) &&
+         version_of(protocol::ApiKey::describe_cluster).value_or(0) >= kEndpointTypes;
+}
+
+void Client::follow_controller() {
+  if (!is_at_controller()) return;
+  protocol::DescribeClusterRequest request;
+  request.endpoint_type = 2;
+  const auto answer = call<protocol::DescribeClusterResponse>(request, kEndpointTypes);
+  if (!answer || answer->message.error_code != 0) return;
+  for (const auto& node : answer->message.brokers) {
+    const Endpoint there{std::string(node.host), static_cast<std::uint16_t>(node.port)};
+    if (node.broker_id != answer->message.controller_id || there == endpoint()) continue;
+    if (auto peer = open_peer(there, node_timeout_)) bootstrap_ = std::move(*peer);
+    return;
+  }
+}
+
 Result<Answer<protocol::MetadataResponse>> Client::metadata(
     const std::vector<std::string>& topics) {
+  if (is_at_controller()) {
+    return failure(Errc::unsupported,
+                   fmt::format("{} is the listener of a controller, which tells of no topics and "
+                               "brokers; -b has to name a broker",
+                               endpoint().to_string()));
+  }
   protocol::MetadataRequest request;
   request.allow_auto_topic_creation = false;
   if (topics.empty()) {

@@ -47,6 +47,7 @@ class Client {
   }
 
   // Metadata of these topics, of all if there are none; never creates one. Notes where brokers are.
+  // Errors: also unsupported at a controller's listener.
   Result<Answer<protocol::MetadataResponse>> metadata(const std::vector<std::string>& topics);
 
   // Connection::on_slow() of the broker that was reached first.
@@ -56,6 +57,10 @@ class Client {
 
   // Of the requests to brokers that call_node() connects to from now on, and of connecting.
   void set_node_timeout(Milliseconds timeout) { node_timeout_ = timeout; }
+
+  // Goes on with the active controller, if what was reached first is the listener of a controller,
+  // which knows that one, and it can be reached. To be called before anything else.
+  void follow_controller();
 
   // The endpoint of a broker that metadata() named.
   Result<Endpoint> endpoint_of(NodeId node) const;
@@ -77,6 +82,8 @@ class Client {
   explicit Client(Milliseconds timeout) : node_timeout_(timeout) {}
   static Result<std::unique_ptr<Peer>> open_peer(const Endpoint& endpoint, Milliseconds timeout);
   Result<Peer*> peer_of(NodeId node);
+  // What was reached first is the listener of a controller.
+  bool is_at_controller() const;
   static Result<std::int16_t> choose_version(const Peer& peer, std::int16_t key,
                                              std::int16_t version_min, std::int16_t version_max);
 
