@@ -300,11 +300,16 @@ io::Task<void> Node::create_by_itself(std::vector<std::string> names, Caller cal
                                       std::shared_ptr<AutoCreation> creation) {
   protocol::CreateTopicsRequest request;
   request.timeout_ms = 30'000;
+  // What this node's file gives; else what the controller's does.
+  const bool has_count = config_.given.contains("num.partitions");
+  const bool has_factor = config_.given.contains("default.replication.factor");
   for (const std::string& name : names) {
     auto& topic = request.topics.emplace_back();
     topic.name = name;
-    topic.num_partitions = -1;
-    topic.replication_factor = -1;
+    topic.num_partitions = has_count ? config_.num_partitions : -1;
+    topic.replication_factor = has_factor
+                                   ? static_cast<std::int16_t>(config_.default_replication_factor)
+                                   : std::int16_t{-1};
   }
   const auto reply = co_await forwarder_->ask<protocol::CreateTopicsResponse>(
       request, protocol::CreateTopicsRequest::kVersionMax, std::move(caller));

@@ -81,10 +81,19 @@ void read_cluster(Settings& settings, BrokerConfig& config) {
                                      "initial.broker.registration.timeout.ms"}) {
     if (settings.integer(key) < 1) settings.error(key, fmt::format("{} must be at least 1", key));
   }
-  if (config.broker_heartbeat_interval_ms >= config.broker_session_timeout_ms) {
-    settings.error("broker.heartbeat.interval.ms",
+  // The session is what the controllers' files say.
+  constexpr std::string_view kHeartbeat = "broker.heartbeat.interval.ms";
+  const std::int64_t session = config.broker_session_timeout_ms;
+  if (config.has_controller_role && config.broker_heartbeat_interval_ms >= session) {
+    settings.error(kHeartbeat,
                    "broker.heartbeat.interval.ms must be less than broker.session.timeout.ms, or "
                    "the broker is fenced between two heartbeats");
+  } else if (2LL * config.broker_heartbeat_interval_ms > session) {
+    settings.warning(kHeartbeat,
+                     fmt::format("broker.heartbeat.interval.ms is more than half of "
+                                 "broker.session.timeout.ms ({}): one heartbeat that is lost "
+                                 "fences the broker",
+                                 session));
   }
 }
 
@@ -153,6 +162,14 @@ void read_topics(Settings& settings, BrokerConfig& config) {
   config.auto_create_topics_enable = settings.boolean("auto.create.topics.enable");
   config.delete_topic_enable = settings.boolean("delete.topic.enable");
   config.num_partitions = small(settings, "num.partitions");
+  // As Kafka warns.
+  if (!config.has_controller_role)
+    for (const std::string_view key : {"num.partitions", "default.replication.factor"})
+      if (settings.given(key))
+        settings.warning(key,
+                         fmt::format("{} of a node that is no controller counts for topics that "
+                                     "it makes by itself only: set it on the controllers",
+                                     key));
   config.default_replication_factor = small(settings, "default.replication.factor");
   if (config.default_replication_factor < 1) {
     settings.error("default.replication.factor", "default.replication.factor must be at least 1");

@@ -6,6 +6,7 @@
 #include "broker/net/connection.h"
 #include "broker/node.h"
 #include "broker/security/access.h"
+#include "metadata/features.h"
 
 namespace drave::broker {
 
@@ -58,7 +59,15 @@ io::Task<void> handle_describe_cluster(Request request) {
   if (message.include_cluster_authorized_operations && !is_refused)
     answer.cluster_authorized_operations = access.cluster_operations();
   const std::int8_t here = request.from_controller_listener ? kControllers : kBrokers;
-  if (is_refused) {
+  // Controllers do not register below: there is nobody to name, and tools would wait for somebody.
+  const bool names_controllers = image.feature(metadata::kMetadataVersion) >=
+                                 metadata::metadata_level::kControllerRegistration;
+  if (request.from_controller_listener && !names_controllers) {
+    answer = {};
+    answer.error_code = code_of(ErrorCode::unsupported_version);
+    answer.error_message =
+        "Direct-to-controller communication is not supported with the current MetadataVersion.";
+  } else if (is_refused) {
     answer = {};
     answer.error_code = code_of(ErrorCode::cluster_authorization_failed);
     answer.error_message = protocol::message(ErrorCode::cluster_authorization_failed);

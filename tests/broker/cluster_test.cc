@@ -99,6 +99,33 @@ io::Task<void> describe(KafkaClient& client, std::size_t brokers) {
   EXPECT_EQ(partition.current_voters.size(), 3u);
 }
 
+// Controllers register from metadata.version 3.7 on.
+struct OldClusterTest : ClusterTest {
+  OldClusterTest() : ClusterTest(1, {}, true) {
+    raft::FormatOptions format;
+    format.mode = raft::FormatMode::static_voters;
+    format.release_version = "3.4";
+    for (const auto& node : nodes_) node->set_format(format);
+  }
+};
+
+TEST_F(OldClusterTest, whose_controllers_cannot_name_each_other_says_so) {
+  boot();
+  run(0, [&](KafkaClient& client) -> io::Task<void> {
+    return [](io::Loop& loop, std::string host) -> io::Task<void> {
+      KafkaClient controller(loop);
+      EXPECT_TRUE((co_await controller.connect({host, 9093})).has_value());
+      protocol::DescribeClusterRequest request;
+      request.endpoint_type = 2;
+      const auto told = co_await controller.call<protocol::DescribeClusterResponse>(request, 1);
+      EXPECT_TRUE(told.has_value());
+      if (told) EXPECT_EQ(told->message.error_code, code(ErrorCode::unsupported_version));
+      co_await controller.close();
+    }(client.loop(), machines_[0]->host());
+  });
+  shut_down();
+}
+
 TEST_F(ClusterTest, every_node_knows_all_of_them) {
   boot();
   world_.run_for(seconds(1));
@@ -266,21 +293,40 @@ io::Task<void> create_on(KafkaClient& client, std::string name, NodeId broker) {
   EXPECT_TRUE(answer.has_value() && answer->message.topics.at(0).error_code == 0);
 }
 
+// A broker only, with the id 9, beside the three.
+struct BrokerBesideTest : ClusterTest {
+  static constexpr NodeId kId = 9;
+  void boot_with(const std::vector<std::string>& settings = {}) {
+    boot();
+    std::vector<std::string> all = {
+        "process.roles=broker", "node.id=9",
+        "controller.quorum.bootstrap.servers=" + machines_[wait_active()]->host() + ":9093"};
+    all.insert(all.end(), settings.begin(), settings.end());
+    node_ = std::make_unique<test::SimNode>(machine_, test::config_for(machine_, all));
+    raft::FormatOptions format;
+    format.mode = raft::FormatMode::no_initial_controllers;
+    node_->set_format(format);
+    start();
+  }
+  void start() {
+    node_->start(1);
+    ASSERT_TRUE(world_.run_until([&] { return node_->is_ready(); }, seconds(60)))
+        << node_->problem();
+  }
+  void shut_all_down() {
+    machine_.stop();
+    EXPECT_TRUE(world_.run_until([&] { return !machine_.is_running(); }, seconds(60)));
+    shut_down();
+  }
+
+  io::sim::Node& machine_ = world_.add_node();
+  std::unique_ptr<test::SimNode> node_;
+};
+
 // What was there is lost; its partitions begin anew.
-TEST_F(ClusterTest, a_broker_whose_disk_was_replaced_leads_its_partitions_again) {
-  boot();
+TEST_F(BrokerBesideTest, whose_disk_was_replaced_leads_its_partitions_again) {
+  boot_with();
   const int leader = wait_active();
-  constexpr NodeId kId = 9;
-  io::sim::Node& machine = world_.add_node();
-  const broker::BrokerConfig config = test::config_for(
-      machine, {"process.roles=broker", "node.id=9",
-                "controller.quorum.bootstrap.servers=" + machines_[leader]->host() + ":9093"});
-  raft::FormatOptions format;
-  format.mode = raft::FormatMode::no_initial_controllers;
-  test::SimNode node(machine, config);
-  node.set_format(format);
-  node.start(1);
-  ASSERT_TRUE(world_.run_until([&] { return node.is_ready(); }, seconds(60)));
   run(leader, [](KafkaClient& client) { return create_on(client, "kept", kId); });
   const auto led = [&] {
     const metadata::TopicImage* topic = image_of(leader).topics().find("kept");
@@ -289,16 +335,43 @@ TEST_F(ClusterTest, a_broker_whose_disk_was_replaced_leads_its_partitions_again)
   };
   EXPECT_TRUE(world_.run_until(led, seconds(10)));
   const LeaderEpoch before = image_of(leader).topics().find("kept")->partitions.at(0).leader_epoch;
-  machine.power_cut();
-  for (const std::string& path : config.log_dirs) machine.disk().remove(path);
+  machine_.power_cut();
+  for (const std::string& path : node_->config().log_dirs) machine_.disk().remove(path);
   EXPECT_TRUE(world_.run_until([&] { return !led(); }, seconds(30)));
-  node.start(1);
-  ASSERT_TRUE(world_.run_until([&] { return node.is_ready(); }, seconds(60))) << node.problem();
+  start();
   EXPECT_TRUE(world_.run_until(led, seconds(10)));
   EXPECT_GT(image_of(leader).topics().find("kept")->partitions.at(0).leader_epoch, before);
-  machine.stop();
-  EXPECT_TRUE(world_.run_until([&] { return !machine.is_running(); }, seconds(60)));
-  shut_down();
+  shut_all_down();
+}
+
+// Asks that node for a topic that is not there.
+io::Task<void> want(io::sim::Process& process, std::string host, std::string name) {
+  KafkaClient client(process.loop(0));
+  EXPECT_TRUE((co_await client.connect({host, 9092})).has_value());
+  protocol::MetadataRequest request;
+  request.topics.emplace().emplace_back().name = name;
+  request.allow_auto_topic_creation = true;
+  EXPECT_TRUE((co_await client.call<protocol::MetadataResponse>(request, 9)).has_value());
+  co_await client.close();
+}
+
+TEST_F(BrokerBesideTest, makes_topics_by_itself_as_its_own_file_says) {
+  boot_with({"num.partitions=5"});
+  client_machine_->start(
+      [this](io::sim::Process& process) { return want(process, machine_.host(), "by-9"); }, 1);
+  const auto count_of = [this](std::string_view name) -> std::size_t {
+    const metadata::TopicImage* topic = image_of(0).topics().find(name);
+    return topic == nullptr ? 0 : topic->partitions.size();
+  };
+  EXPECT_TRUE(world_.run_until([&] { return count_of("by-9") > 0; }, seconds(10)));
+  EXPECT_EQ(count_of("by-9"), 5u);
+  EXPECT_TRUE(world_.run_until([&] { return !client_machine_->is_running(); }, seconds(10)));
+  client_machine_->start(
+      [this](io::sim::Process& process) { return want(process, machines_[0]->host(), "by-1"); }, 1);
+  EXPECT_TRUE(world_.run_until([&] { return count_of("by-1") > 0; }, seconds(10)));
+  EXPECT_EQ(count_of("by-1"), 1u);
+  EXPECT_TRUE(world_.run_until([&] { return !client_machine_->is_running(); }, seconds(10)));
+  shut_all_down();
 }
 
 // A controller of Kafka refuses also a broker that was restarted, until its session has ended.

@@ -347,6 +347,13 @@ TEST(BrokerConfig, a_profile_weighs_less_than_what_is_given) {
 TEST(BrokerConfig, timers_of_the_cluster_fit_each_other) {
   EXPECT_NE(error_of("broker.heartbeat.interval.ms=9000"), "");
   EXPECT_EQ(error_of("broker.heartbeat.interval.ms=8999"), "");
+  EXPECT_EQ(load("broker.heartbeat.interval.ms=4501").warnings.size(), 1U);
+  EXPECT_EQ(load("broker.heartbeat.interval.ms=4500").warnings.size(), 0U);
+  // The session is the controllers' affair.
+  const std::string broker = "process.roles=broker\ncontroller.quorum.bootstrap.servers=c:9093\n";
+  EXPECT_EQ(error_of(broker + "broker.heartbeat.interval.ms=9000"), "");
+  EXPECT_EQ(load(broker + "broker.heartbeat.interval.ms=9000").warnings.size(), 1U);
+  EXPECT_EQ(load(broker + "num.partitions=4").warnings.size(), 1U);
   EXPECT_NE(error_of("broker.session.timeout.ms=0"), "");
   EXPECT_EQ(error_of("controller.quorum.fetch.timeout.ms=0"),
             "f:1: controller.quorum.fetch.timeout.ms must be at least 10");
