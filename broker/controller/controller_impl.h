@@ -30,6 +30,9 @@ inline constexpr Duration kPublicationWaitMax = seconds(1);
 // waits then, also if the commit has taken as long.
 inline constexpr Duration kAclsWaitMax = seconds(10);
 static_assert(kAclsWaitMax + kAclsWaitMax < kClientWaitMax);
+// Of a broker that is refused in the same way again.
+inline constexpr Duration kRefusalTold = seconds(30);
+inline constexpr std::size_t kRefusalsToldMax = 1000;
 
 class Controller final : public QuorumController, public raft::RaftListener {
  public:
@@ -150,6 +153,8 @@ class Controller final : public QuorumController, public raft::RaftListener {
   // does not end with it.
   io::Task<Result<void>> append_batch(const metadata::RecordList& records, LeaderEpoch epoch,
                                       bool goes_on);
+  // A broker that is refused asks several times a second: it is told of now and then.
+  void note_refused(NodeId broker, std::int16_t error, std::string_view reason);
   // Returns when everything below `end` is committed.
   io::Task<Result<void>> committed(Offset end);
   // Returns when everything below `end` is committed, and published if that takes a moment only and
@@ -224,6 +229,11 @@ class Controller final : public QuorumController, public raft::RaftListener {
   io::WaitQueue tending_;  // wakes tend() to end
   bool publishing_ = false;
   TimestampMs snapshot_ms_ = 0;  // when the last one was written or the log opened
+  struct RefusalTold {
+    std::int16_t error = 0;
+    Instant until;
+  };
+  std::map<NodeId, RefusalTold> refusals_told_;  // at most kRefusalsToldMax
   bool snapshot_running_ = false;
   Instant snapshot_again_{};  // after one that could not be written: not before
   bool stopping_ = false;

@@ -285,6 +285,15 @@ struct Planned {
 
 }  // namespace
 
+void Controller::note_refused(NodeId broker, std::int16_t error, std::string_view reason) {
+  if (refusals_told_.size() >= kRefusalsToldMax && !refusals_told_.contains(broker))
+    refusals_told_.clear();
+  const auto [told, is_new] = refusals_told_.try_emplace(broker);
+  if (!is_new && told->second.error == error && loop_.now() < told->second.until) return;
+  told->second = {error, loop_.now() + kRefusalTold};
+  LOG_WARN("controller", "broker refused id={} error={} reason={}", broker, error, reason);
+}
+
 QuorumController::Answer<protocol::BrokerRegistrationResponse> Controller::broker_registration(
     const protocol::BrokerRegistrationRequest& request, std::int16_t version) {
   return planned_change<protocol::BrokerRegistrationResponse>(
@@ -302,8 +311,8 @@ QuorumController::Answer<protocol::BrokerRegistrationResponse> Controller::broke
           LOG_INFO("controller", "broker registers id={} epoch={}", request.broker_id,
                    answer.message.broker_epoch);
         else
-          LOG_WARN("controller", "broker refused id={} error={} reason={}", request.broker_id,
-                   answer.message.error_code, answer.texts.empty() ? "" : answer.texts.front());
+          note_refused(request.broker_id, answer.message.error_code,
+                       answer.texts.empty() ? "" : answer.texts.front());
         return answer;
       });
 }

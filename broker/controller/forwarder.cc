@@ -21,6 +21,8 @@ namespace {
 
 // Clients of this node find here what they are told, if that takes a moment only.
 constexpr Duration kCatchUpMax = seconds(1);
+// Who was told that somebody may do nothing any more relies on it.
+constexpr Duration kAclsCatchUpMax = seconds(10);
 // What a node that is asked takes to answer, at least: no client is refused sooner.
 constexpr Duration kWaitMin = milliseconds(500);
 // A node that has not answered by then never will, nor what is behind it on its connection.
@@ -107,15 +109,16 @@ io::Task<Forwarder::Outcome> Forwarder::decide(const ForwardRequest& request) {
   CO_TRY(Decision decision,
          co_await request.api->decide(controller_, request.body(), request.version, nullptr));
   if (decision.not_controller) co_return std::nullopt;
-  if (!controller_.is_active()) co_await catch_up();
+  const bool is_of_acls = request.api->key == protocol::ApiKey::create_acls;
+  if (!controller_.is_active()) co_await catch_up(is_of_acls ? kAclsCatchUpMax : kCatchUpMax);
   co_return Forwarded{std::move(decision.body)};
 }
 
 // What a controller decided that has handed over meanwhile is not published here yet.
-io::Task<void> Forwarder::catch_up() {
+io::Task<void> Forwarder::catch_up(Duration most) {
   if (controller_.has_stopped()) co_return;
   const Offset end = controller_.raft().end();
-  const Instant until = loop_.now() + kCatchUpMax;
+  const Instant until = loop_.now() + most;
   while (controller_.published_end() < end && !controller_.has_stopped() && !scope_.is_stopping() &&
          loop_.now() < until)
     co_await controller_.changed().wait_until(until);

@@ -87,7 +87,7 @@ class Forwarder {
 
   io::Task<void> run(std::shared_ptr<Try> one);
   io::Task<Outcome> decide(const ForwardRequest& request);
-  io::Task<void> catch_up();
+  io::Task<void> catch_up(Duration most);
   io::Task<Outcome> send(const ForwardRequest& request);
   bool hears_leader() const;
   bool may_leave(const Try& one) const;
