@@ -121,8 +121,9 @@ void Node::cancel_start() {
   if (state_ == NodeState::running) return;
   const bool is_stopping = std::exchange(stop_requested_, true);
   if (lifecycle_ != nullptr) lifecycle_->cancel();
-  // Whoever stops has joined the scope, or is about to, and ends the waits itself.
-  if (!is_stopping) scope_.spawn(end_descriptor_waits(loops_));
+  // Whoever stops has joined the scope, or is about to, and ends the waits itself; a node that did
+  // not begin to start has none, and nobody may join its scope.
+  if (!is_stopping && state_ == NodeState::recovering) scope_.spawn(end_descriptor_waits(loops_));
 }
 
 // Without its metadata a node has nothing to go on with.
