@@ -18,6 +18,12 @@ namespace drave::broker {
 
 namespace {
 constexpr Duration kCutAgain = milliseconds(50);
+
+// Not: without a directory that another process uses, or that is of another node.
+bool may_start_without(const Error& error) {
+  return error.code == Errc::io || error.code == Errc::not_found || error.code == Errc::corrupt ||
+         error.code == Errc::no_space;
+}
 }  // namespace
 
 struct Node::Acceptor {
@@ -79,15 +85,17 @@ io::Task<Result<void>> Node::format_if_empty() {
   if (std::find(all.begin(), all.end(), config_.metadata_log_dir) == all.end())
     all.push_back(config_.metadata_log_dir);
   bool any = false;
+  std::optional<Error> unreadable;
   for (const std::string& path : all) {
     Result<segments::MetaProperties> meta =
         co_await segments::LogDirectory::read_meta_properties(*loops_.front(), path);
     if (meta)
       any = true;
     else if (meta.error().code != Errc::not_found)
-      co_return std::unexpected(meta.error());
+      unreadable = meta.error();
   }
   if (any) co_return Result<void>{};
+  if (unreadable.has_value()) co_return std::unexpected(*unreadable);
   // Who is one of several must be told which cluster it is one of.
   if (!config_.is_alone) {
     co_return failure(
@@ -130,55 +138,86 @@ io::Task<Result<void>> Node::open_directories() {
   options.tail_bytes_max = config_.tail_memory_bytes / static_cast<std::int64_t>(shard_count());
   options.producer_expiration_ms = config_.producer_id_expiration_ms;
   std::vector<std::string> paths = config_.log_dirs;
-  auto place = std::find(paths.begin(), paths.end(), config_.metadata_log_dir);
-  if (place == paths.end()) place = paths.insert(paths.end(), config_.metadata_log_dir);
-  metadata_directory_ = static_cast<std::size_t>(place - paths.begin());
-  const std::int64_t free_bytes_min = options.free_bytes_min;
-  for (const std::string& path : paths) {
-    // On a small disk the bound is a twentieth of it.
-    options.free_bytes_min = free_bytes_min;
-    if (const Result<io::Space> space = co_await io::free_space(*loops_.front(), path); space)
-      options.free_bytes_min =
-          std::min(free_bytes_min, static_cast<std::int64_t>(space->total / 20));
-    options.on_failed = [this, index = directories_.size()](const Error& error) {
-      directory_failed(index, error);
-    };
-    CO_TRY(auto directory, co_await segments::LogDirectory::open(*loops_.front(), path, options));
-    const segments::MetaProperties& meta = directory->meta();
-    if (meta.node_id != config_.node_id) {
-      co_return failure(Errc::invalid,
-                        fmt::format("{}: meta.properties says node.id {}, the configuration {}",
-                                    path, meta.node_id, config_.node_id));
+  if (std::find(paths.begin(), paths.end(), config_.metadata_log_dir) == paths.end())
+    paths.push_back(config_.metadata_log_dir);
+  std::vector<Error> why;
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    auto directory = co_await open_directory(paths[i], options);
+    const bool is_metadata = paths[i] == config_.metadata_log_dir;
+    if (!directory && (is_metadata || !may_start_without(directory.error())))
+      co_return std::unexpected(directory.error());
+    if (!directory) {
+      missing_directories_.push_back(paths[i]);
+      why.push_back(directory.error());
+      continue;
     }
-    if (!cluster_id_.empty() && meta.cluster_id != cluster_id_) {
-      co_return failure(Errc::invalid,
-                        fmt::format("{}: cluster.id {} differs from {} of the other directories",
-                                    path, meta.cluster_id, cluster_id_));
-    }
-    cluster_id_ = meta.cluster_id;
-    const segments::RecoveryReport& report = directory->recovery();
-    LOG_INFO("broker",
-             "directory opened path={} clean={} logs={} journal_entries={} torn_bytes={} rotten={}",
-             path, report.was_clean, report.logs, report.journal_entries_replayed,
-             report.torn_bytes_cut, report.rotten.size());
-    for (const Error& rot : report.rotten) LOG_ERROR("broker", "rot found {}", rot.message());
-    directories_.push_back(std::move(directory));
+    if (is_metadata) metadata_directory_ = directories_.size();
+    if (i < config_.log_dirs.size())
+      own_directories_.ids.push_back((*directory)->meta().directory_id);
+    directories_.push_back(std::move(*directory));
   }
-  co_return Result<void>{};
+  co_return check_missing(why);
+}
+
+io::Task<Result<std::unique_ptr<segments::LogDirectory>>> Node::open_directory(
+    std::string path, segments::LogDirectoryOptions options) {
+  // On a small disk the bound is a twentieth of it.
+  if (const Result<io::Space> space = co_await io::free_space(*loops_.front(), path); space)
+    options.free_bytes_min =
+        std::min(options.free_bytes_min, static_cast<std::int64_t>(space->total / 20));
+  options.on_failed = [this, path](const Error& error) { directory_failed(path, error); };
+  CO_TRY(auto directory, co_await segments::LogDirectory::open(*loops_.front(), path, options));
+  const segments::MetaProperties& meta = directory->meta();
+  if (meta.node_id != config_.node_id) {
+    co_return failure(Errc::invalid,
+                      fmt::format("{}: meta.properties says node.id {}, the configuration {}", path,
+                                  meta.node_id, config_.node_id));
+  }
+  if (!cluster_id_.empty() && meta.cluster_id != cluster_id_) {
+    co_return failure(Errc::invalid,
+                      fmt::format("{}: cluster.id {} differs from {} of the other directories",
+                                  path, meta.cluster_id, cluster_id_));
+  }
+  cluster_id_ = meta.cluster_id;
+  const segments::RecoveryReport& report = directory->recovery();
+  LOG_INFO("broker",
+           "directory opened path={} clean={} logs={} journal_entries={} torn_bytes={} rotten={}",
+           path, report.was_clean, report.logs, report.journal_entries_replayed,
+           report.torn_bytes_cut, report.rotten.size());
+  for (const Error& rot : report.rotten) LOG_ERROR("broker", "rot found {}", rot.message());
+  co_return directory;
+}
+
+// A node goes on without what fails while it runs, and likewise starts without it. An empty one is
+// not taken as new: a disk that is not mounted looks the same.
+Result<void> Node::check_missing(const std::vector<Error>& why) {
+  if (why.empty()) return {};
+  if (own_directories_.ids.empty()) return std::unexpected(why.front());
+  own_directories_.is_one_missing = true;
+  for (std::size_t i = 0; i < why.size(); ++i) {
+    LOG_ERROR(
+        "broker",
+        "a log directory cannot be used: the node starts without it, and nobody serves what "
+        "is in it path={} error={}{}",
+        missing_directories_[i], why[i].message(),
+        why[i].code == Errc::not_found
+            ? fmt::format(". Is its disk mounted? A new one: `drave format -g {}-t {} -c FILE`",
+                          config_.quorum_voters.empty() ? "-N " : "", cluster_id_)
+            : "");
+  }
+  return {};
 }
 
 // Its logs are fenced and answer KAFKA_STORAGE_ERROR. A node goes on with the others; without the
 // metadata log, or any log at all, it has nothing to go on with.
-void Node::directory_failed(std::size_t index, const Error& error) {
-  const std::string path =
-      index == metadata_directory_ ? config_.metadata_log_dir : config_.log_dirs[index];
+void Node::directory_failed(const std::string& path, const Error& error) {
   LOG_ERROR("broker", "directory failed, its partitions are not served any more path={} error={}",
             path, error.message());
-  failed_directories_.insert(index);
+  failed_directories_.insert(path);
   std::size_t failed_logs = 0;
-  for (const std::size_t one : failed_directories_)
-    if (one < data_directory_count()) ++failed_logs;
-  const bool has_metadata = !failed_directories_.contains(metadata_directory_);
+  for (std::size_t i = 0; i < data_directory_count(); ++i)
+    if (has_failed(i)) ++failed_logs;
+  const bool has_metadata = !has_failed(metadata_directory_);
   const bool has_logs = failed_logs < data_directory_count();
   if ((has_metadata && has_logs) || failed_handler_ == nullptr) return;
   const auto handler = std::exchange(failed_handler_, nullptr);
@@ -194,10 +233,12 @@ io::Task<void> Node::start_shard(Shard& shard, ServingImagePtr image, std::strin
   const std::uint32_t count = shard_count();
   for (std::size_t index = 0; index < data_directory_count(); ++index) {
     const auto& directory = directories_[index];
-    auto is_mine = [&shard, count, image](const segments::PartitionToOpen& found) {
+    auto is_mine = [this, &shard, count, image](const segments::PartitionToOpen& found) {
       const ServedTopic* topic = image->find(found.id.topic_id);
-      return topic != nullptr && is_here(*topic, found.id.partition, shard.config().node_id) &&
-             shard_of(found.id, count) == shard.number();
+      if (topic == nullptr || !is_here(*topic, found.id.partition, config_.node_id)) return false;
+      const auto& partition = topic->topic->partitions.at(found.id.partition);
+      return shard_of(found.id, count) == shard.number() &&
+             !own_directories_.withholds(assigned_directory(partition, config_.node_id));
     };
     auto config_of = [image](const segments::PartitionToOpen& found) {
       const ServedTopic* topic = image->find(found.id.topic_id);
@@ -258,7 +299,8 @@ io::Task<Result<void>> set_strays_aside(io::Loop& loop, const Directories& direc
 // A directory that was taken out of log.dirs and has come back has partitions that were begun anew
 // in another one: the one that the metadata names is served. What there is, is in the image.
 io::Task<Result<void>> set_twins_aside(io::Loop& loop, const Directories& directories,
-                                       const ServingImage& image, NodeId node) {
+                                       const OwnDirectories& own, const ServingImage& image,
+                                       NodeId node) {
   std::map<TopicIdPartition, std::vector<segments::LogDirectory*>> homes;
   for (const auto& directory : directories)
     for (const segments::PartitionToOpen& found : directory->found())
@@ -267,6 +309,7 @@ io::Task<Result<void>> set_twins_aside(io::Loop& loop, const Directories& direct
     if (twins.size() < 2) continue;
     const metadata::TopicImage& topic = *image.find(id.topic_id)->topic;
     const Uuid assigned = assigned_directory(topic.partitions.at(id.partition), node);
+    if (own.withholds(assigned)) continue;
     const auto kept = std::ranges::find(twins, assigned, [](const segments::LogDirectory* one) {
       return one->meta().directory_id;
     });
@@ -291,6 +334,21 @@ io::Task<Result<void>> set_twins_aside(io::Loop& loop, const Directories& direct
 
 }  // namespace
 
+void Node::note_withheld(const ServingImage& image) const {
+  if (!own_directories_.is_one_missing) return;
+  std::size_t count = 0;
+  for (const auto& [name, topic] : image.metadata().topics().by_name())
+    for (const auto& [index, partition] : topic->partitions)
+      if (has_replica(partition, config_.node_id) &&
+          own_directories_.withholds(assigned_directory(partition, config_.node_id)))
+        ++count;
+  if (count > 0)
+    LOG_WARN("broker",
+             "partitions are in log directories that are not open: they are not served, nor begun "
+             "anew, while one of log.dirs cannot be used partitions={} missing={}",
+             count, fmt::join(missing_directories_, ","));
+}
+
 // Images that are published meanwhile are caught up with at the end.
 io::Task<Result<void>> Node::start_shards() {
   shards_state_ = ShardsState::starting;
@@ -298,7 +356,9 @@ io::Task<Result<void>> Node::start_shards() {
   io::Loop& home = *loops_.front();
   CO_TRY_VOID(co_await set_strays_aside(home, directories_, *image, config_.node_id));
   if (directories_.size() > 1)
-    CO_TRY_VOID(co_await set_twins_aside(home, directories_, *image, config_.node_id));
+    CO_TRY_VOID(
+        co_await set_twins_aside(home, directories_, own_directories_, *image, config_.node_id));
+  note_withheld(*image);
   for (const auto& shard : shards_) {
     std::string problem;
     std::string* said = &problem;

@@ -24,6 +24,7 @@
 #include "broker/lifecycle/controller_registration.h"
 #include "broker/memory_budget.h"
 #include "broker/net/connection.h"
+#include "broker/own_directories.h"
 #include "broker/quorum_sample.h"
 #include "broker/shard.h"
 #include "io/loop.h"
@@ -78,10 +79,15 @@ class Node final : public Publisher {
 
   // --- Shard 0 only
   QuorumController& controller() { return *controller_; }
-  // Those of log.dirs, in that order; then that of the metadata log, if it is none of them.
+  // Those of log.dirs that could be opened, in that order; then that of the metadata log, if it is
+  // none of them.
   std::vector<std::unique_ptr<segments::LogDirectory>>& directories() { return directories_; }
-  bool has_failed(std::size_t directory) const { return failed_directories_.contains(directory); }
-  std::size_t data_directory_count() const { return config_.log_dirs.size(); }
+  bool has_failed(std::size_t directory) const {
+    return failed_directories_.contains(directories_[directory]->path());
+  }
+  std::size_t data_directory_count() const { return own_directories_.ids.size(); }
+  // Paths in log.dirs that could not be opened at the start.
+  const std::vector<std::string>& missing_directories() const { return missing_directories_; }
   Forwarder& forwarder() { return *forwarder_; }
   // Null without the broker role, and before the node has a controller.
   BrokerLifecycle* lifecycle() { return lifecycle_.get(); }
@@ -98,6 +104,8 @@ class Node final : public Publisher {
   const ServingImagePtr& serving() const { return serving_; }
 
   // --- Any thread
+  // Once the shards are started.
+  const OwnDirectories& own_directories() const { return own_directories_; }
   // As of a moment ago; null: the node has no controller yet.
   std::shared_ptr<const QuorumSample> quorum_sample() const;
   Readiness readiness() const;
@@ -114,8 +122,12 @@ class Node final : public Publisher {
   enum class ShardsState : std::uint8_t { idle, starting, started };
 
   io::Task<Result<void>> open_directories();
+  io::Task<Result<std::unique_ptr<segments::LogDirectory>>> open_directory(
+      std::string path, segments::LogDirectoryOptions options);
+  Result<void> check_missing(const std::vector<Error>& why);
+  void note_withheld(const ServingImage& image) const;
   io::Task<Result<void>> format_if_empty();
-  void directory_failed(std::size_t index, const Error& error);
+  void directory_failed(const std::string& path, const Error& error);
   io::Task<Result<void>> open_controller();
   void start_controller();
   void take_sample();
@@ -161,7 +173,9 @@ class Node final : public Publisher {
   std::string cluster_id_;
   std::vector<std::unique_ptr<segments::LogDirectory>> directories_;
   std::size_t metadata_directory_ = 0;  // index in directories_
-  std::set<std::size_t> failed_directories_;
+  OwnDirectories own_directories_;
+  std::vector<std::string> missing_directories_;
+  std::set<std::string> failed_directories_;  // paths
   std::function<void(const std::string&)> failed_handler_;
   std::optional<Error> failure_;  // of the metadata log
   Uuid incarnation_id_;

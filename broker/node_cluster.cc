@@ -99,8 +99,7 @@ io::Task<Result<void>> Node::start_broker() {
   identity.cluster_id = cluster_id_;
   identity.incarnation_id = incarnation_id_;
   identity.listeners = advertised_;
-  for (std::size_t index = 0; index < data_directory_count(); ++index)
-    identity.directories.push_back(directories_[index]->meta().directory_id);
+  identity.directories = own_directories_.ids;
   lifecycle_ = std::make_unique<BrokerLifecycle>(*loops_.front(), config_, *controller_, *channel_,
                                                  std::move(identity));
   lifecycle_->start();

@@ -112,10 +112,6 @@ struct Misplaced {
 };
 
 // A broker with one directory has no choice, and says nothing to where there was none.
-bool is_open_choice(const Uuid& assigned) {
-  return assigned == metadata::kDirectoryUnassigned || assigned == metadata::kDirectoryMigrating;
-}
-
 void find_places(Shard& shard, const metadata::TopicImage& topic, Misplaced& found) {
   const std::vector<Uuid>& ids = shard.directory_ids();
   for (const auto& [index, partition] : topic.partitions) {
@@ -126,7 +122,7 @@ void find_places(Shard& shard, const metadata::TopicImage& topic, Misplaced& fou
     for (std::size_t i = 0; i < ids.size(); ++i) {
       if (shard.directories()[i].get() != &replica->directory() || ids[i] == assigned) continue;
       found.places.emplace_back(TopicIdPartition{topic.id, index}, ids[i]);
-      if (is_open_choice(assigned) || std::ranges::find(ids, assigned) != ids.end()) continue;
+      if (shard.node().own_directories().may_have(assigned)) continue;
       ++found.lost;
       found.lost_directory = assigned;
     }
@@ -175,12 +171,14 @@ void update_topic(Shard& shard, const ServedTopic& topic, DirectoryChoice& direc
     const TopicIdPartition id{topic.topic->id, index};
     if (shard_of(id, shard.count()) != shard.number()) continue;
     if (!has_replica(partition, shard.config().node_id)) continue;
+    const Uuid assigned = assigned_directory(partition, shard.config().node_id);
     if (Replica* replica = shard.replica(id); replica != nullptr) {
       replica->log().set_config(topic.log_config);
       if (replica->leader_epoch() < partition.leader_epoch)
         rest.epochs.push_back({id, partition.leader_epoch});
-    } else if (const auto directory =
-                   directories.next(assigned_directory(partition, shard.config().node_id))) {
+    } else if (shard.node().own_directories().withholds(assigned)) {
+      continue;
+    } else if (const auto directory = directories.next(assigned)) {
       rest.created.push_back(
           {*directory, {topic.topic->name, id, topic.log_config}, partition.leader_epoch});
     }

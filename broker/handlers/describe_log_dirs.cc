@@ -23,7 +23,7 @@ struct LogSize {
   bool is_fenced = false;
 };
 
-// What one shard has in the directory with that index.
+// What one shard has in the directory with that index; nothing in one that could not be opened.
 std::vector<LogSize> sizes_of(Shard& shard, std::size_t directory) {
   std::vector<LogSize> sizes;
   if (directory >= shard.directories().size()) return sizes;
@@ -46,6 +46,10 @@ io::Task<Usage> usage_of(Node& node) {
       usage.space.push_back(failure(Errc::fenced, "the directory has failed"));
     else
       usage.space.push_back(co_await io::free_space(node.shard(0).loop(), directory->path()));
+  }
+  for (const std::string& path : node.missing_directories()) {
+    usage.paths.push_back(path);
+    usage.space.push_back(failure(Errc::not_found, "the directory could not be opened"));
   }
   co_return usage;
 }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <set>
 
 #include "protocol/messages/create_acls.h"
@@ -231,6 +233,104 @@ TEST_F(ComingBack, where_the_metadata_names_neither_of_two_logs_somebody_has_to_
   EXPECT_NE(node_->problem().find("events-" + std::to_string(here.at(0)) + " is in "),
             std::string::npos)
       << node_->problem();
+}
+
+// A directory of log.dirs that cannot be used when the node starts.
+struct Missing : ComingBack {
+  using Files = std::map<std::string, std::vector<std::uint8_t>>;
+  Files take_away(const std::string& directory) {
+    Files files;
+    for (const std::string& path : server_.disk().files_below(directory))
+      files[path] = server_.disk().content(path);
+    server_.disk().remove(directory);
+    return files;
+  }
+  void put_back(const std::string& directory, const Files& files) {
+    if (server_.disk().exists(directory)) server_.disk().remove(directory);
+    for (const auto& [path, bytes] : files) server_.disk().put(path, bytes);
+  }
+  bool has_log(const std::string& directory, std::int32_t partition) {
+    return server_.disk().exists(directory + "/events-" + std::to_string(partition));
+  }
+  // The others are served; what is in "spare" is neither served nor begun anew.
+  void expect_withheld(const std::vector<std::int32_t>& away) {
+    run([&](KafkaClient& client) -> io::Task<void> {
+      co_await client.wait(seconds(5));
+      for (std::int32_t partition = 0; partition < 8; ++partition) {
+        const bool is_away = std::ranges::find(away, partition) != away.end();
+        EXPECT_EQ(co_await produce(client, "events", partition),
+                  is_away ? code(ErrorCode::not_leader_or_follower) : 0);
+        EXPECT_EQ(has_log("data", partition), !is_away);
+      }
+      auto told = co_await directories(client);
+      EXPECT_EQ(told.at("spare").error, code(ErrorCode::kafka_storage_error));
+      EXPECT_EQ(told.at("data").error, 0);
+      EXPECT_EQ(told.at("data").partitions.size(), 8 - away.size());
+    });
+  }
+};
+
+TEST_F(Missing, directories_keep_no_node_from_starting_and_what_they_have_is_there_again) {
+  begin("data,spare");
+  const std::vector<std::int32_t> away = use_all("spare");
+  EXPECT_FALSE(away.empty());
+  stop();
+  const Files files = take_away("spare");
+  const std::vector<std::uint8_t> garbage(40, 'x');
+  for (const Files& instead :
+       {Files{}, Files{{"spare", garbage}}, Files{{"spare/meta.properties", garbage}}}) {
+    put_back("spare", instead);
+    boot_with("data,spare");
+    expect_withheld(away);
+    stop();
+  }
+  put_back("spare", files);
+  boot_with("data,spare");
+  EXPECT_EQ(use_all("spare"), away);
+  EXPECT_EQ(strays("data") + strays("spare"), 0u);
+  run([&](KafkaClient& client) -> io::Task<void> {
+    for (const std::int32_t partition : away)
+      EXPECT_EQ(co_await fetch(client, "events", partition), 0);
+  });
+  stop();
+}
+
+TEST_F(Missing, directories_may_have_what_another_one_has_too_and_it_is_left_alone) {
+  begin("data,spare");
+  const std::vector<std::int32_t> away = use_all("spare");
+  stop();
+  copy(away.at(0), "spare", "data");
+  const Files files = take_away("spare");
+  boot_with("data,spare");
+  run([&](KafkaClient& client) -> io::Task<void> {
+    co_await client.wait(seconds(5));
+    EXPECT_EQ(co_await produce(client, "events", away.at(0)),
+              code(ErrorCode::not_leader_or_follower));
+  });
+  EXPECT_TRUE(has_log("data", away.at(0)));
+  EXPECT_EQ(strays("data"), 0u);
+  stop();
+  put_back("spare", files);
+  boot_with("data,spare");
+  EXPECT_EQ(use_all("spare"), away);
+  EXPECT_EQ(strays("data"), 1u);
+  stop();
+}
+
+TEST_F(Missing, directories_end_the_start_where_none_for_logs_or_not_the_metadatas_is_left) {
+  begin("data,spare");
+  stop();
+  for (const std::string& lost : {"spare", "data"}) {
+    const Files files = take_away(lost);
+    node_.reset();
+    settings_ = {"log.dirs=spare", "metadata.log.dir=data"};
+    node_ = std::make_unique<test::SimNode>(server_, test::config_for(server_, settings_));
+    node_->start(2);
+    ASSERT_TRUE(world_.run_until([&] { return !server_.is_running(); }, seconds(60)));
+    EXPECT_NE(node_->problem().find(lost + " has no meta.properties"), std::string::npos)
+        << node_->problem();
+    put_back(lost, files);
+  }
 }
 
 TEST_F(DirectoryFailure, without_any_directory_for_logs_the_node_ends) {
