@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/assert.h"
 #include "broker/config/listeners.h"
@@ -97,10 +98,33 @@ void read_cluster(Settings& settings, BrokerConfig& config) {
   }
 }
 
-void read_directories(const Settings& settings, BrokerConfig& config) {
-  config.log_dirs = list_of(settings.text(settings.given("log.dirs") ? "log.dirs" : "log.dir"));
+// The same for two ways to write one path: without "//", "/./" and a slash at the end.
+std::string plain_path(std::string_view path) {
+  std::string plain;
+  for (std::size_t at = 0; at < path.size();) {
+    const std::size_t end = std::min(path.find('/', at), path.size());
+    const std::string_view part = path.substr(at, end - at);
+    if (at == 0 && part.empty()) plain = "/";
+    if (!part.empty() && part != ".") {
+      if (!plain.empty() && plain != "/") plain += '/';
+      plain += part;
+    }
+    at = end + 1;
+  }
+  return plain;
+}
+
+void read_directories(Settings& settings, BrokerConfig& config) {
+  const std::string_view key = settings.given("log.dirs") ? "log.dirs" : "log.dir";
+  config.log_dirs = list_of(settings.text(key));
   config.metadata_log_dir = settings.given("metadata.log.dir") ? settings.text("metadata.log.dir")
                                                                : config.log_dirs.front();
+  std::set<std::string> places;
+  for (const std::string& path : config.log_dirs) {
+    if (!places.insert(plain_path(path)).second)
+      settings.error(key, fmt::format("{} is named twice in {}", plain_path(path), key));
+    if (plain_path(path) == plain_path(config.metadata_log_dir)) config.metadata_log_dir = path;
+  }
 }
 
 // "host:count,host:count"

@@ -236,6 +236,15 @@ TEST(BrokerConfig, units_are_taken_and_given_values_are_canonical) {
   EXPECT_EQ(config.log_dirs, (std::vector<std::string>{"/a", "/b"}));
 }
 
+TEST(BrokerConfig, one_directory_is_not_two_however_it_is_written) {
+  EXPECT_EQ(load("log.dirs=/x/a,/x/b,/x//./a/").errors,
+            std::vector<std::string>{"f:1: /x/a is named twice in log.dirs"});
+  EXPECT_EQ(load("log.dirs=./a,a").errors,
+            std::vector<std::string>{"f:1: a is named twice in log.dirs"});
+  EXPECT_EQ(loaded("log.dirs=/x/a,/x/ab,x/a,/\nmetadata.log.dir=/x/ab/\n").metadata_log_dir,
+            "/x/ab");
+}
+
 TEST(BrokerConfig, what_has_no_effect_warns_unless_it_is_kafkas_default) {
   EXPECT_TRUE(load("num.io.threads=8").warnings.empty());
   EXPECT_EQ(
