@@ -169,6 +169,8 @@ void Cluster::log_written(int node) {
 void Cluster::settle(int node) {
   Node& each = at(node);
   if (!each.replica.is_running()) return;
+  if (!is_paused(node) && each.replica.take_controls(local(node), each.full_until <= now_))
+    ++tally_["late_controls"];
   for (Message& message : std::exchange(each.replica.outbox(), {})) send(std::move(message));
   for (const raft::ChangeVoterReply& outcome : std::exchange(each.replica.outcomes(), {}))
     ++tally_[outcome.error == raft::ErrorCode::none ? "changes_done" : "changes_refused"];

@@ -37,6 +37,7 @@ inline constexpr Floor kQuorumFloors[] = {
     {"slow_writes", 3700},
     {"hung_writes", 1600},
     {"full_writes", 170},
+    {"late_controls", 2},
     {"cuts", 13'000},
     {"lost_messages", 140'000},
     {"lost_one_way", 20'000},

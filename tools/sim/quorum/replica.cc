@@ -39,6 +39,7 @@ Disk::Fate Replica::crash(Random& random) {
   outbox_.clear();
   follow_ups_.clear();
   arriving_.reset();
+  waiting_.reset();
   return disk_.crash(random);
 }
 
@@ -99,6 +100,18 @@ std::optional<Offset> Replica::propose(Instant now, std::uint64_t value) {
   append({core_->epoch(), value, 0, std::nullopt});
   step(now, raft::Appended{log_.end(), false});
   return offset;
+}
+
+bool Replica::take_controls(Instant now, bool takes) {
+  takes_controls_ = takes;
+  if (!takes || !waiting_.has_value() || !is_running() || has_failed()) return false;
+  const raft::ControlBatch batch = *std::exchange(waiting_, std::nullopt);
+  if (!core_->is_leader() || core_->epoch() != batch.epoch) return false;
+  append_control(batch);
+  const raft::Event appended = follow_ups_.front();
+  follow_ups_.pop_front();
+  step(now, appended);
+  return true;
 }
 
 // --- What the core asks
@@ -166,6 +179,10 @@ void Replica::append(Entry entry) {
 
 // Values of control records differ per epoch and voter set, so that chains do.
 void Replica::append_control(const raft::ControlBatch& batch) {
+  if (!takes_controls_) {
+    waiting_ = batch;
+    return;
+  }
   Entry entry{batch.epoch, 1'000'000'007ULL * static_cast<std::uint64_t>(id() + 1), 0,
               batch.voters};
   // As the driver does it: who joins later was not formatted with the voters.

@@ -65,6 +65,9 @@ class Replica {
   void deliver(Instant now, const Message& message);
   // Returns the offset; nothing if this node does not take appends now.
   std::optional<Offset> propose(Instant now, std::uint64_t value);
+  // As long as the log takes nothing in, a control batch waits, as in the driver: the epoch of a
+  // leader is not begun, a change of voters is not there. Returns whether one was appended now.
+  bool take_controls(Instant now, bool takes);
   // As an administrator. Outcome by reply to id kAdministrator.
   void change_voter(Instant now, raft::ChangeVoterRequest request);
   void finish_writes(Instant now, std::size_t count);
@@ -120,7 +123,9 @@ class Replica {
   std::vector<Message> outbox_;
   std::vector<raft::ChangeVoterReply> outcomes_;
   std::optional<Snapshot> arriving_;
-  std::int16_t told_kraft_version_ = 1;  // to the core
+  bool takes_controls_ = true;
+  std::optional<raft::ControlBatch> waiting_;  // until the log takes it
+  std::int16_t told_kraft_version_ = 1;        // to the core
   std::string fatal_;
 };
 
