@@ -16,8 +16,14 @@ constexpr Duration kPauseMax = milliseconds(250);
 constexpr Duration kLacking = seconds(2);
 constexpr Duration kToldEvery = seconds(10);
 
-// Of the loops of this thread.
-thread_local IntrusiveList<DescriptorPatience> patient;
+// Of the loops of this thread. Never destroyed: a loop that is held by a static object goes on when
+// the thread's own objects have ended.
+union Patients {
+  IntrusiveList<DescriptorPatience> list;
+  Patients() : list() {}
+  ~Patients() {}
+};
+thread_local Patients patients;
 
 std::uint64_t open_files_limit() {
   rlimit limit{};
@@ -39,13 +45,13 @@ struct DescriptorWaits {
   static void enlist(DescriptorPatience& one) {
     const DescriptorPatience* before = find(*one.loop_);
     one.has_ended_ = before != nullptr && before->has_ended_;
-    patient.push_back(one);
+    patients.list.push_back(one);
   }
 
   // The first one keeps the account of the loop. Null: nobody is patient there.
   static DescriptorPatience* find(const Loop& loop) {
     DescriptorPatience* found = nullptr;
-    patient.for_each([&](DescriptorPatience& one) {
+    patients.list.for_each([&](DescriptorPatience& one) {
       if (found == nullptr && one.loop_ == &loop) found = &one;
     });
     return found;
@@ -57,13 +63,13 @@ struct DescriptorWaits {
   }
 
   static void end(const Loop& loop) {
-    patient.for_each([&](DescriptorPatience& one) {
+    patients.list.for_each([&](DescriptorPatience& one) {
       if (one.loop_ == &loop) one.has_ended_ = true;
     });
   }
 
   static void give_up_idle(const Loop& loop) {
-    patient.for_each([&](DescriptorPatience& one) {
+    patients.list.for_each([&](DescriptorPatience& one) {
       if (one.loop_ == &loop) one.give_up_idle_();
     });
   }
