@@ -16,14 +16,19 @@ constexpr Duration kPauseMax = milliseconds(250);
 constexpr Duration kLacking = seconds(2);
 constexpr Duration kToldEvery = seconds(10);
 
-// Of the loops of this thread. Never destroyed: a loop that is held by a static object goes on when
-// the thread's own objects have ended.
-union Patients {
+// Of the loops of this thread. A loop may be there for longer: on a thread that ended before its
+// node was destroyed, or in a static object. Nobody is patient there any more.
+thread_local bool have_gone = false;
+struct Patients {
   IntrusiveList<DescriptorPatience> list;
-  Patients() : list() {}
-  ~Patients() {}
+  ~Patients() { have_gone = true; }
 };
 thread_local Patients patients;
+
+template <class Visit>
+void for_each_patient(Visit visit) {
+  if (!have_gone) patients.list.for_each(visit);
+}
 
 std::uint64_t open_files_limit() {
   rlimit limit{};
@@ -45,13 +50,13 @@ struct DescriptorWaits {
   static void enlist(DescriptorPatience& one) {
     const DescriptorPatience* before = find(*one.loop_);
     one.has_ended_ = before != nullptr && before->has_ended_;
-    patients.list.push_back(one);
+    if (!have_gone) patients.list.push_back(one);
   }
 
   // The first one keeps the account of the loop. Null: nobody is patient there.
   static DescriptorPatience* find(const Loop& loop) {
     DescriptorPatience* found = nullptr;
-    patients.list.for_each([&](DescriptorPatience& one) {
+    for_each_patient([&](DescriptorPatience& one) {
       if (found == nullptr && one.loop_ == &loop) found = &one;
     });
     return found;
@@ -63,13 +68,13 @@ struct DescriptorWaits {
   }
 
   static void end(const Loop& loop) {
-    patients.list.for_each([&](DescriptorPatience& one) {
+    for_each_patient([&](DescriptorPatience& one) {
       if (one.loop_ == &loop) one.has_ended_ = true;
     });
   }
 
   static void give_up_idle(const Loop& loop) {
-    patients.list.for_each([&](DescriptorPatience& one) {
+    for_each_patient([&](DescriptorPatience& one) {
       if (one.loop_ == &loop) one.give_up_idle_();
     });
   }
