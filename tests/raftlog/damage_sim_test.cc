@@ -189,6 +189,21 @@ TEST_F(Unreadable, a_replica_below_rot_that_no_snapshot_covers_waits_for_one) {
   EXPECT_EQ(cluster.ledger().violation(), "");
 }
 
+// One that does not lead is down while the others write snapshots, and drop what it would need.
+RaftPeer& leave_below_the_logs_start(RaftCluster& cluster) {
+  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
+  away.node().kill();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(cluster.commit(fmt::format("{}", i), seconds(10)));
+    cluster.world().run_for(seconds(1));
+    for (std::size_t peer = 0; peer < cluster.size(); ++peer) {
+      if (cluster.peer(peer).is_running()) cluster.peer(peer).snapshot();
+    }
+    cluster.world().run_for(seconds(1));
+  }
+  return away;
+}
+
 // A snapshot that is needed and damaged is written again, at the same offset if nothing was
 // committed since.
 TEST(RaftDamage, a_leader_replaces_a_snapshot_that_it_cannot_serve) {
@@ -197,16 +212,7 @@ TEST(RaftDamage, a_leader_replaces_a_snapshot_that_it_cannot_serve) {
   RaftCluster cluster(4, 3, 0, options);
   cluster.start_all();
   ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
-  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
-  away.node().kill();
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(cluster.commit(fmt::format("{}", i), seconds(10)));
-    cluster.world().run_for(seconds(1));
-    for (std::size_t peer = 0; peer < cluster.size(); ++peer) {
-      if (cluster.peer(peer).is_running()) cluster.peer(peer).snapshot();
-    }
-    cluster.world().run_for(seconds(1));
-  }
+  RaftPeer& away = leave_below_the_logs_start(cluster);
   raft::RaftLog& log = cluster.leader()->log();
   ASSERT_GT(log.log_start(), 0);
   const OffsetAndEpoch damaged = log.latest_snapshot();
@@ -250,16 +256,7 @@ TEST(RaftDamage, a_full_disk_ends_nobody) {
   RaftCluster cluster(7, 3, 0, options);
   cluster.start_all();
   ASSERT_NE(cluster.await_leader(seconds(10)), nullptr);
-  RaftPeer& away = cluster.peer(cluster.peer(0).is_leader() ? 1 : 0);
-  away.node().kill();
-  for (int i = 0; i < 3; ++i) {
-    ASSERT_TRUE(cluster.commit(fmt::format("{}", i), seconds(10)));
-    cluster.world().run_for(seconds(1));
-    for (std::size_t peer = 0; peer < cluster.size(); ++peer) {
-      if (cluster.peer(peer).is_running()) cluster.peer(peer).snapshot();
-    }
-    cluster.world().run_for(seconds(1));
-  }
+  RaftPeer& away = leave_below_the_logs_start(cluster);
   ASSERT_GT(cluster.leader()->log().log_start(), 0);
   away.start();
   ASSERT_TRUE(cluster.run_until([&] { return away.is_running(); }, seconds(1)));
