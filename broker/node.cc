@@ -214,11 +214,11 @@ void Node::directory_failed(const std::string& path, const Error& error) {
   LOG_ERROR("broker", "directory failed, its partitions are not served any more path={} error={}",
             path, error.message());
   failed_directories_.insert(path);
-  std::size_t failed_logs = 0;
-  for (std::size_t i = 0; i < data_directory_count(); ++i)
-    if (has_failed(i)) ++failed_logs;
-  const bool has_metadata = !has_failed(metadata_directory_);
-  const bool has_logs = failed_logs < data_directory_count();
+  // By their paths: some may not be open yet.
+  const bool has_metadata = !failed_directories_.contains(config_.metadata_log_dir);
+  const bool has_logs = std::ranges::any_of(config_.log_dirs, [this](const std::string& one) {
+    return !failed_directories_.contains(one) && std::ranges::count(missing_directories_, one) == 0;
+  });
   if ((has_metadata && has_logs) || failed_handler_ == nullptr) return;
   const auto handler = std::exchange(failed_handler_, nullptr);
   handler(fmt::format(

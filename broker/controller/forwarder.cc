@@ -21,7 +21,7 @@ namespace {
 
 // Clients of this node find here what they are told, if that takes a moment only.
 constexpr Duration kCatchUpMax = seconds(1);
-// Who was told that somebody may do nothing any more relies on it.
+// Who was told that somebody may do nothing any more relies on it: as long as the controller waits.
 constexpr Duration kAclsCatchUpMax = seconds(10);
 // What a node that is asked takes to answer, at least: no client is refused sooner.
 constexpr Duration kWaitMin = milliseconds(500);
@@ -109,7 +109,8 @@ io::Task<Forwarder::Outcome> Forwarder::decide(const ForwardRequest& request) {
   CO_TRY(Decision decision,
          co_await request.api->decide(controller_, request.body(), request.version, nullptr));
   if (decision.not_controller) co_return std::nullopt;
-  const bool is_of_acls = request.api->key == protocol::ApiKey::create_acls;
+  const bool is_of_acls = request.api->key == protocol::ApiKey::create_acls ||
+                          request.api->key == protocol::ApiKey::delete_acls;
   if (!controller_.is_active()) co_await catch_up(is_of_acls ? kAclsCatchUpMax : kCatchUpMax);
   co_return Forwarded{std::move(decision.body)};
 }
