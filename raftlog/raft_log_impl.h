@@ -269,6 +269,8 @@ class RaftLogImpl final : public RaftLog, public segments::LogObserver, public L
   io::Task<wire::Fetched> find_for(wire::Asked<FetchRequest> asked, std::int32_t wanted);
   static void take_records(const segments::ReadResult& read, wire::Fetched& fetched);
   void go_around(const Error& error, FetchReply& reply);
+  io::Task<Result<std::vector<std::uint8_t>>> read_piece(OffsetAndEpoch id, std::int64_t position,
+                                                         std::size_t bytes_max);
   bool may_tell_unreadable();
   ErrorCode note_unreadable_snapshot(OffsetAndEpoch id, const Error& error);
 

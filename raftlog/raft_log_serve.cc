@@ -231,13 +231,7 @@ io::Task<OwnedMessage<protocol::FetchSnapshotResponse>> RaftLogImpl::fetch_snaps
   std::vector<std::uint8_t> bytes;
   if (reply.error == ErrorCode::none) {
     reply.size = snapshots_.size_of(reply.id).value_or(0);
-    Result<void> whole;
-    if (reply.position == 0) whole = co_await snapshots_.check(reply.id);
-    Result<std::vector<std::uint8_t>> read = std::unexpected(Error{});
-    if (whole)
-      read = co_await snapshots_.read_at(reply.id, reply.position, bytes_max);
-    else
-      read = std::unexpected(std::move(whole).error());
+    auto read = co_await read_piece(reply.id, reply.position, bytes_max);
     if (read)
       bytes = std::move(*read);
     else
@@ -247,6 +241,14 @@ io::Task<OwnedMessage<protocol::FetchSnapshotResponse>> RaftLogImpl::fetch_snaps
   answer.message.topics.front().partitions.front().unaligned_records =
       as_bytes(answer.keep(std::string(as_text(bytes))));
   co_return answer;
+}
+
+// Who begins with one that is damaged would fetch all of it, again and again.
+io::Task<Result<std::vector<std::uint8_t>>> RaftLogImpl::read_piece(OffsetAndEpoch id,
+                                                                    std::int64_t position,
+                                                                    std::size_t bytes_max) {
+  if (position == 0) CO_TRY_VOID(co_await snapshots_.check(id));
+  co_return co_await snapshots_.read_at(id, position, bytes_max);
 }
 
 // Another one is wanted at once: who needs it has no other way. One that is damaged or gone is

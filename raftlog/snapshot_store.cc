@@ -102,9 +102,9 @@ io::Task<Result<void>> SnapshotStore::check(OffsetAndEpoch id) {
   co_await check_turn_.acquire();
   const auto found = find();
   Result<void> whole;
-  if (found == snapshots_.end())
+  if (found == snapshots_.end()) {
     whole = failure(Errc::not_found, path(id));
-  else if (loop_.now() >= found->whole_until) {
+  } else if (loop_.now() >= found->whole_until) {
     whole = co_await check_batches(id);
     if (const auto still = find(); whole && still != snapshots_.end())
       still->whole_until = loop_.now() + kSnapshotCheckedFor;
@@ -183,8 +183,9 @@ io::Task<Result<std::vector<std::uint8_t>>> SnapshotStore::finish(OffsetAndEpoch
     co_return failure(sound.error().code, fmt::format("{}: {}", part, sound.error().context));
   }
   const Result<void> named = co_await io::rename(loop_, part, path(id));
-  if (!named && named.error().code == Errc::no_space) [[maybe_unused]]
-    const Result<void> gone = co_await io::unlink(loop_, part);
+  if (!named && named.error().code == Errc::no_space) {
+    [[maybe_unused]] const Result<void> gone = co_await io::unlink(loop_, part);
+  }
   CO_TRY_VOID(named);
   CO_TRY_VOID(co_await io::sync_directory(loop_, directory_));
   add(id, static_cast<std::int64_t>(bytes.size()));
